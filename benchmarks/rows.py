@@ -1,0 +1,277 @@
+"""
+What is measured, and what it may be at most.
+
+Direct and relayed samples alternate within one run, on the very same daemon, so
+that the machine's moods hit both.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from statistics import median, quantiles
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from benchmarks.client import HEALTH, Client, Stream, listen, post, post_bytes
+from benchmarks.processes import Model, Peak, gateway, model, own_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOADS_S = (0.15, 0.3, 0.6, 1.0, 1.5)
+SWAPS_EACH = 4
+EXCHANGES = 500
+WARM_UP = 50
+HELD = 1000
+HELD_LOAD_S = 4.0
+POUR_BYTES = 200_000_000
+POUR_WATCHED_S = 3.0
+BODY_BYTES = 20_000_000
+PING_S = 0.001
+
+
+@frozen
+class Measured:
+    """
+    One number against its bound, and what it was made of.
+    """
+
+    value: float
+    at_most: float
+    unit: str
+    detail: str = ""
+
+    @property
+    def within(self) -> bool:
+        return self.value <= self.at_most
+
+
+@frozen
+class Row:
+    """
+    One sentence of the table; it may have several bounds.
+    """
+
+    key: str
+    what: str
+    measure: Callable[[], list[Measured]]
+
+
+def swap() -> list[Measured]:
+    """
+    From the request for B, while A is idle, to B's first byte; less B's own time.
+    """
+    medians_ms: list[float] = []
+    for load_s in LOADS_S:
+        wanted, other = model("b", load_s), model("a", load_s)
+        above_ms: list[float] = []
+        with gateway(wanted, other) as gate, Client(gate.port) as client:
+            client.time(post(other.name))
+            for _ in range(SWAPS_EACH):
+                own_s = own_time(wanted, post(wanted.name))
+                took_s = client.time(post(wanted.name))
+                above_ms.append((took_s - own_s) * 1000)
+                wanted, other = other, wanted
+        medians_ms.append(median(above_ms))
+    each = zip(LOADS_S, medians_ms, strict=True)
+    detail = ", ".join(f"{load_s} s: {ms:.0f}" for load_s, ms in each)
+    return [Measured(median(medians_ms), 100, "ms", detail)]
+
+
+def exchanges(request: bytes, until: bytes, at_most_ms: float) -> list[Measured]:
+    """
+    The same request over and over, in turns on a direct and a relayed connection.
+    """
+    took_ms: tuple[list[float], list[float]] = ([], [])
+    with ExitStack() as stack:
+        _, *clients = both_ways(stack, model("a"))
+        for n in range(WARM_UP + EXCHANGES):
+            for side in (0, 1) if n % 2 else (1, 0):
+                took = clients[side].time(request, until) * 1000
+                if n >= WARM_UP:
+                    took_ms[side].append(took)
+    return [above(median(took_ms[0]), median(took_ms[1]), at_most_ms)]
+
+
+def both_ways(stack: ExitStack, daemon: Model) -> tuple[int, Client, Client]:
+    """
+    A gateway's port, and two connections to one daemon: direct, and through it.
+    """
+    gate = stack.enter_context(gateway(daemon))
+    relayed = stack.enter_context(Client(gate.port))
+    relayed.time(post(daemon.name))
+    return gate.port, stack.enter_context(Client(daemon.port)), relayed
+
+
+def above(direct_ms: float, relayed_ms: float, at_most_ms: float) -> Measured:
+    detail = f"direct {direct_ms:.2f}, relayed {relayed_ms:.2f}"
+    return Measured(relayed_ms - direct_ms, at_most_ms, "ms", detail)
+
+
+def plain() -> list[Measured]:
+    return exchanges(post("a"), b"", 0.6)
+
+
+def first_event() -> list[Measured]:
+    return exchanges(post("a", stream=True), b"data:", 0.8)
+
+
+def one_stream() -> list[Measured]:
+    """
+    A direct and a relayed stream at the same time, each at 50 events a second.
+    """
+    request = post("a", stream=True, x_fake={"tokens": 300, "interval_s": 0.02})
+    with ExitStack() as stack:
+        _, *clients = both_ways(stack, model("a"))
+        streams = [Stream(client) for client in clients]
+        for stream in streams:
+            stream.client.send(request)
+            time.sleep(0.01)  # half an interval: they keep out of each other's way
+        listen(streams)
+    direct, relayed = (median(stream.latencies_ms) for stream in streams)
+    return [above(direct, relayed, 0.2)]
+
+
+def fifty_streams() -> list[Measured]:
+    """
+    Fifty at a time, each at 50 events a second, direct and relayed by turns.
+    """
+    request = post("a", stream=True, x_fake={"tokens": 150, "interval_s": 0.02})
+    all_ms: tuple[list[float], list[float]] = ([], [])
+    with ExitStack() as stack:
+        daemon = model("a")
+        relayed_port, *_ = both_ways(stack, daemon)
+        for turn in range(4):
+            side = turn % 2
+            port = relayed_port if side else daemon.port
+            with ExitStack() as fifty:
+                clients = [fifty.enter_context(Client(port)) for _ in range(50)]
+                streams = [Stream(client) for client in clients]
+                for stream in streams:
+                    stream.client.send(request)
+                    time.sleep(0.02 / 50)
+                listen(streams)
+            for stream in streams:
+                # The first of each waits for fifty connections to be made.
+                all_ms[side].extend(stream.latencies_ms[1:])
+    direct, relayed = (quantiles(ms, n=100)[98] for ms in all_ms)
+    return [above(direct, relayed, 3)]
+
+
+def held() -> list[Measured]:
+    """
+    A thousand requests that wait for one load.
+    """
+    first, wanted = model("a"), model("b", HELD_LOAD_S)
+    lost = 0
+    with gateway(first, wanted) as gate, ExitStack() as stack:
+        stack.enter_context(Client(gate.port)).time(post(first.name))
+        peak = Peak(gate.pid)
+        clients = [stack.enter_context(Client(gate.port)) for _ in range(HELD)]
+        began = time.perf_counter()
+        for client in clients:
+            client.send(post(wanted.name))
+        sent_s = time.perf_counter() - began
+        for client in clients:
+            try:
+                status, body = client.finish()
+                lost += status != 200 or b"Paris." not in body
+            except OSError:
+                lost += 1
+        done_s = time.perf_counter() - began - HELD_LOAD_S
+        growth_mb = peak.growth_mb()
+    detail = f"sent in {sent_s:.1f} s, all answered {done_s:.1f} s after the load time"
+    if sent_s > HELD_LOAD_S:
+        raise RuntimeError("not all of them were held: " + detail)
+    return [
+        Measured(lost, 0, "lost", detail),
+        Measured(growth_mb, 50, "MB"),
+    ]
+
+
+def pour() -> list[Measured]:
+    """
+    A client that reads nothing of an answer of 200 MB, as a stream and plain.
+    """
+    event_bytes = 8192
+    stream = {"tokens": POUR_BYTES // event_bytes, "token_bytes": event_bytes}
+    requests = {
+        "stream": post("a", stream=True, x_fake=stream),
+        "plain": post("a", x_fake={"plain_bytes": POUR_BYTES}),
+    }
+    growth_mb: dict[str, float] = {}
+    with gateway(model("a")) as gate:
+        for name, request in requests.items():
+            with Client(gate.port) as client:
+                client.time(post("a"))
+                peak = Peak(gate.pid)
+                client.send(request)
+                time.sleep(POUR_WATCHED_S)
+                growth_mb[name] = peak.growth_mb()
+                client.receive()  # or nothing was poured at all
+    detail = ", ".join(f"{name} {mb:.1f}" for name, mb in growth_mb.items())
+    return [Measured(max(growth_mb.values()), 16, "MB", detail)]
+
+
+def big_body() -> list[Measured]:
+    """
+    20 MB as one image, and as a million small things; meanwhile `/health` is asked.
+    """
+    image = base64.b64encode(os.urandom(BODY_BYTES * 3 // 4)).decode()
+    turn = {"role": "user", "content": 'He said: "\u00fc?"\n', "n": [1, 2.5, None]}
+    turns = [turn] * (BODY_BYTES // len(json.dumps(turn)))
+    bodies = {
+        "one image": json.dumps({"messages": [{"content": image}], "model": "a"}),
+        "many turns": json.dumps({"model": "a", "messages": turns}),
+    }
+    longest_ms: dict[str, float] = {}
+    with (
+        gateway(model("a")) as gate,
+        Client(gate.port) as pinger,
+        ThreadPoolExecutor(1) as uploader,
+    ):
+        pinger.time(post("a"))
+        peak = Peak(gate.pid)
+        for name, body in bodies.items():
+            request = post_bytes("/v1/chat/completions", body.encode())
+            pings_ms: list[float] = []
+            for _ in range(3):
+                with Client(gate.port) as client:
+                    upload = uploader.submit(client.time, request)
+                    while not upload.done():
+                        pings_ms.append(pinger.time(HEALTH) * 1000)
+                        time.sleep(PING_S)
+                    upload.result()
+            longest_ms[name] = max(pings_ms)
+        growth_mb = peak.growth_mb()
+    detail = ", ".join(f"{name} {ms:.0f}" for name, ms in longest_ms.items())
+    return [
+        Measured(growth_mb, 60, "MB"),
+        Measured(max(longest_ms.values()), 50, "ms", detail),
+    ]
+
+
+ROWS = [
+    Row("swap", "swap above the engine's own stop and load, median", swap),
+    Row("plain", "warm plain answer, first byte above direct", plain),
+    Row("first", "warm stream, first event above direct", first_event),
+    Row(
+        "one",
+        "one stream at 50 events/s, each event above direct, median",
+        one_stream,
+    ),
+    Row(
+        "fifty",
+        "50 streams at 50 events/s, each event above direct, p99",
+        fifty_streams,
+    ),
+    Row("held", "1,000 requests held for one load", held),
+    Row("pour", "a client that reads nothing while the daemon pours 200 MB", pour),
+    Row("body", "a 20 MB request body: peak, longest wait of another", big_body),
+]

@@ -1,0 +1,13 @@
+"""
+One OpenAI-compatible port in front of model daemons that do not fit together.
+
+Read in this order. What is decided, without Twisted, clock or I/O: `config` (what did
+the user write; `models`, `words`, `values` and `ini` below it), `body` (what is in it;
+`grammar` below it) and `routing` (what does a request want), `phases` (one daemon's
+life), `plan` (who is loaded, evicted, served), `sse` (what stream bytes mean).
+
+What is done about it: `daemons` (start, stop), `upstream` (ask), `health` (is it up
+yet), `place` (what is known of one model), `fleet` (who may use which daemon, when),
+`relay` (bytes back to the client), `web` (what HTTP sees), `tap` (how it is wired; the
+only import of the reactor). `demo` is the daemon of `etc/demo.cfg`.
+"""

@@ -1,0 +1,212 @@
+"""
+What did the user write?
+
+Text in; a frozen `Config` out, or a `ConfigError` naming place and remedy. `models`
+reads one model, `ini` knows what a file is, `values` and `words` what is in it.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from types import MappingProxyType
+
+from attrs import field, frozen
+
+from swapgate.ini import BadValue, ConfigError, Section, read_sections
+from swapgate.models import (
+    GENERAL_OPTIONS,
+    KIND_OPTIONS,
+    MODEL_OPTIONS,
+    ONE_AT_A_TIME,
+    TIMINGS,
+    ChildSpec,
+    Fields,
+    LaunchdSpec,
+    ModelSpec,
+    ServiceSpec,
+    fields,
+    model_name,
+    read_model,
+)
+from swapgate.values import Upstream, duration, size
+from swapgate.words import Command, Surroundings
+
+__all__ = [
+    "ChildSpec",
+    "Command",
+    "Config",
+    "ConfigError",
+    "LaunchdSpec",
+    "ModelSpec",
+    "ServiceSpec",
+    "Upstream",
+    "candidates",
+    "read_config",
+]
+
+DEFAULT_LISTEN = "tcp:11430:interface=127.0.0.1"
+
+
+@frozen(kw_only=True)
+class Config:
+    """
+    A configuration that holds together.
+
+    A model without `memory` takes the whole budget. Without a `memory_budget` one
+    model is up at a time, whatever `memory` says: the budget is 1, and so is each
+    model's share of it.
+    """
+
+    path: str
+    listen: tuple[str, ...] = (DEFAULT_LISTEN,)
+    budget_bytes: int
+    models: tuple[ModelSpec, ...]
+    shutdown_timeout_s: float = 15.0
+    state_dir: str
+    #: Name or alias -> model, in the order of /v1/models: all names, then all aliases.
+    names: Mapping[str, str] = field(init=False, eq=False, repr=False)
+
+    @names.default
+    def _names(self) -> Mapping[str, str]:
+        names = {model.name: model.name for model in self.models}
+        aliases = {alias: m.name for m in self.models for alias in m.aliases}
+        return MappingProxyType(names | aliases)
+
+
+def candidates(environ: Mapping[str, str], platform: str) -> tuple[str, ...]:
+    """
+    Where a configuration is looked for when nobody says where it is, best first.
+    """
+    own = _own_folder(environ, platform, "XDG_CONFIG_HOME", ".config")
+    return tuple(
+        path
+        for path in (
+            environ.get("SWAPGATE_CONFIG"),
+            own and f"{own}/swapgate.cfg",
+            "/etc/swapgate.cfg",
+        )
+        if path
+    )
+
+
+def read_config(
+    text: str, *, path: str, environ: Mapping[str, str], python: str, platform: str
+) -> Config:
+    """
+    Understand `text` wholly, or raise `ConfigError` at the first mistake.
+
+    :param path: the file's, absolute: ${dir} must mean the same in every folder.
+    :param python: the interpreter that ${python} stands for.
+    :param platform: as `sys.platform` calls it.
+    """
+    if not PurePosixPath(path).is_absolute():
+        raise ValueError(f"read_config needs an absolute path, not {path!r}")
+    around = Surroundings(
+        folder=str(PurePosixPath(path).parent), python=python, environ=environ
+    )
+    general = Section(path=path, name="swapgate")
+    of_models: list[tuple[str, Section]] = []
+    for section in read_sections(text, path):
+        if section.name == "swapgate":
+            general = section
+        else:
+            of_models.append((model_name(section), section))
+    if not of_models:
+        raise ConfigError("has no model; add a section [model NAME]", path=path)
+
+    general.allow_only(
+        {*GENERAL_OPTIONS, *TIMINGS},
+        dict.fromkeys(MODEL_OPTIONS.union(*KIND_OPTIONS.values()), "[model NAME]"),
+    )
+    budget = general.read("memory_budget", around.settled(size), None)
+    for_all = fields(general, TIMINGS, around)
+    models = [
+        (read_model(name, section, budget, for_all, around), section)
+        for name, section in of_models
+    ]
+    _check_names(models)
+    _check_ports(models)
+    usual_state = _own_folder(environ, platform, "XDG_STATE_HOME", ".local/state")
+    state_dir = general.read("state_dir", around.path, usual_state)
+    if state_dir is None:
+        raise general.wrong("needs state_dir, as HOME is not set; write its path")
+    return Config(
+        path=path,
+        budget_bytes=ONE_AT_A_TIME if budget is None else budget,
+        models=tuple(model for model, _ in models),
+        state_dir=state_dir,
+        **fields(general, _GENERAL, around),
+    )
+
+
+def _own_folder(
+    environ: Mapping[str, str], platform: str, variable: str, usual: str
+) -> str | None:
+    """
+    This user's folder for swapgate, or None for a user without a home.
+    """
+    home, given = environ.get("HOME"), environ.get(variable, "")
+    if platform == "darwin":
+        given, usual = "", "Library/Application Support"
+    # The XDG specification has relative paths ignored.
+    if given.startswith("/"):
+        return f"{given}/swapgate"
+    return f"{home}/{usual}/swapgate" if home else None
+
+
+def _listen(text: str) -> tuple[str, ...]:
+    """
+    Endpoint strings by their shape; what they mean only Twisted knows.
+    """
+    lines = tuple(line.strip() for line in text.splitlines() if line.strip())
+    for line in lines:
+        if not re.match(r"[A-Za-z0-9]+:.", line):
+            raise BadValue(f"{line!r} is no endpoint; write one like {DEFAULT_LISTEN}")
+        if lines.count(line) > 1:
+            raise BadValue(f"{line!r} stands here twice; keep one of the two")
+    return lines
+
+
+_GENERAL: Fields = {
+    "listen": (_listen, ("listen",)),
+    "shutdown_timeout": (duration, ("shutdown_timeout_s",)),
+}
+
+
+def _check_names(models: list[tuple[ModelSpec, Section]]) -> None:
+    """
+    No name and no alias may mean two things.
+    """
+    taken: dict[str, str] = {}
+    for model, section in models:
+        if model.name in taken:
+            raise section.wrong(
+                f"is the second model {model.name!r}; give it a name of its own"
+            )
+        taken[model.name] = f"the name of [{section.name}]"
+    for model, section in models:
+        for alias in model.aliases:
+            if alias in taken:
+                raise section.wrong(
+                    f"{alias!r} is already {taken[alias]}; leave out one of the two",
+                    "aliases",
+                )
+            taken[alias] = f"an alias of [{section.name}]"
+
+
+def _check_ports(models: list[tuple[ModelSpec, Section]]) -> None:
+    """
+    Two daemons on one port would answer for each other.
+    """
+    taken: dict[tuple[str, int], Section] = {}
+    for model, section in models:
+        if model.upstream is None:
+            continue
+        host = "loopback" if model.upstream.loopback else model.upstream.host
+        other = taken.setdefault((host, model.upstream.port), section)
+        if other is not section:
+            raise section.wrong(
+                f"port {model.upstream.port} is already that of [{other.name}]; "
+                "give each model its own",
+                "upstream",
+            )

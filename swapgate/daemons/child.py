@@ -1,0 +1,221 @@
+"""
+A daemon that is a child of the gateway and ends with it.
+"""
+
+import shutil
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import ConnectError, ProcessTerminated, TimeoutError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from swapgate.config import ChildSpec, ModelSpec, Upstream
+from swapgate.daemons import Gone, processes
+
+_LOOPBACK = "127.0.0.1"
+_CONNECT_TIMEOUT_S = 1.0
+# For so long what stderr still holds is read after the process has ended.
+_LAST_READ_S = 0.2
+# Looking whether a killed group is gone: at first, and at most.
+_LOOK_S, _LOOK_AT_MOST_S = 0.01, 1.0
+_TAIL_BYTES = 4096
+_TAIL_LINES = 6
+_QUIET = Factory.forProtocol(Protocol)
+_QUIET.noisy = False
+_PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TMPDIR")
+_PASSED_ON_PREFIXES = ("LC_", "XDG_")
+
+
+def child_environment(
+    environ: Mapping[str, str], extra: Mapping[str, str]
+) -> dict[str, str]:
+    """
+    The little that a child needs of our environment, and what its config names.
+    """
+    passed_on = {
+        name: value
+        for name, value in environ.items()
+        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }
+    return passed_on | dict(extra)
+
+
+class Child:
+    """
+    Launches a command in a session of its own, and stops the whole session.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        service: ChildSpec,
+        reactor: Any,
+        environ: Mapping[str, str],
+    ) -> None:
+        self._spec = spec
+        self._service = service
+        self._reactor = reactor
+        self._env = child_environment(environ, dict(service.env))
+        self._upstream = spec.upstream
+        self._process = _Process()
+        self._halted = False
+        self._kill_call: IDelayedCall | None = None
+
+    @property
+    def upstream(self) -> Upstream:
+        assert self._upstream is not None, "known once it was launched"
+        return self._upstream
+
+    def launch(self, gone: Gone) -> None:
+        self._upstream = self._spec.upstream or Upstream(
+            scheme="http", host=_LOOPBACK, port=processes.free_port(_LOOPBACK)
+        )
+        self._process = _Process()
+        self._halted = False
+        life = Deferred.fromCoroutine(self._live(self._process))
+        life.addErrback(lambda failure: f"cannot be run: {failure.getErrorMessage()}")
+        life.addCallback(gone)
+
+    async def _live(self, process: "_Process") -> str:
+        """
+        From the launch until nothing of it is left: the reason of its end.
+        """
+        port = self.upstream.port
+        if await self._is_answered():
+            return (
+                f"port {port} is in use by another process; "
+                "stop that process, or give the model another port"
+            )
+        argv = self._service.command.argv(port)
+        if shutil.which(argv[0], path=self._env.get("PATH")) is None:
+            return f"{argv[0]!r} is not an executable on PATH"
+        if self._halted:
+            return "stopped before its launch"
+        processes.spawn(self._reactor, process, argv, self._env, self._service.cwd)
+        reason = await process.exited
+        self._cancel_kill()
+        await self._outlive_group(process.pid)
+        await process.read_the_rest(self._reactor)
+        return reason
+
+    async def _is_answered(self) -> bool:
+        endpoint = HostnameEndpoint(
+            self._reactor, self.upstream.host, self.upstream.port, _CONNECT_TIMEOUT_S
+        )
+        try:
+            stranger: Any = await endpoint.connect(_QUIET)
+        except ConnectError:
+            return False
+        except TimeoutError:
+            # Somebody holds the port and is too busy to accept.
+            return True
+        stranger.transport.abortConnection()
+        return True
+
+    async def _outlive_group(self, group: int) -> None:
+        """
+        Kill what a dead leader has left behind, and wait until it is gone.
+        """
+        delay_s = _LOOK_S
+        processes.signal_group(group, signal.SIGKILL)
+        while processes.group_lives(group):
+            await deferLater(self._reactor, delay_s)
+            delay_s = min(2 * delay_s, _LOOK_AT_MOST_S)
+            processes.signal_group(group, signal.SIGKILL)
+
+    def halt(self) -> None:
+        if self._halted:
+            return
+        self._halted = True
+        if self._process.running:
+            processes.signal_group(self._process.pid, signal.SIGTERM)
+            self._kill_call = self._reactor.callLater(
+                self._spec.stop_timeout_s, self.kill
+            )
+
+    def kill(self) -> None:
+        self._halted = True
+        self._cancel_kill()
+        if self._process.running:
+            processes.signal_group(self._process.pid, signal.SIGKILL)
+
+    def _cancel_kill(self) -> None:
+        if self._kill_call is not None and self._kill_call.active():
+            self._kill_call.cancel()
+
+    @property
+    def running(self) -> bool:
+        self._process.look()
+        return self._process.running
+
+    def impostor(self) -> str | None:
+        if not self.running:
+            return "its process has ended"
+        return processes.stranger_listens(self._process.pid, self.upstream.port)
+
+    def last_words(self) -> str:
+        return self._process.last_words()
+
+
+class _Process(ProcessProtocol):
+    """
+    One process: when it ended and why, and the tail of its stderr.
+    """
+
+    def __init__(self) -> None:
+        self.exited: Deferred[str] = Deferred()
+        self.running = False
+        self.pid = 0
+        self._closed: Deferred[None] = Deferred()
+        self._tail = b""
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.pid = self.transport.pid
+        self.running = True
+
+    def errReceived(self, data: bytes) -> None:
+        self._tail = (self._tail + data)[-_TAIL_BYTES:]
+
+    def processExited(self, reason: Failure) -> None:
+        self.running = False
+        self.exited.callback(_describe_end(reason))
+
+    def processEnded(self, reason: Failure) -> None:
+        self._closed.callback(None)
+
+    def look(self) -> None:
+        """
+        Notice an end that no SIGCHLD has told us of yet.
+        """
+        if self.running:
+            self.transport.reapProcess()  # type: ignore[union-attr]
+
+    async def read_the_rest(self, clock: Any) -> None:
+        """
+        Wait for the end of stderr; one who fled our session may hold it open for ever.
+        """
+        try:
+            await self._closed.addTimeout(_LAST_READ_S, clock)
+        except defer.TimeoutError:
+            assert self.transport is not None
+            self.transport.loseConnection()
+
+    def last_words(self) -> str:
+        lines = self._tail.decode("utf-8", "replace").splitlines()
+        printable = ("".join(c for c in line if c.isprintable()) for line in lines)
+        return "\n".join([line for line in printable if line.strip()][-_TAIL_LINES:])
+
+
+def _describe_end(reason: Failure) -> str:
+    error = reason.value
+    if isinstance(error, ProcessTerminated) and error.signal is not None:
+        return f"was ended by {signal.Signals(error.signal).name}"
+    return f"exited with status {getattr(error, 'exitCode', 0) or 0}"

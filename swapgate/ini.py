@@ -1,0 +1,224 @@
+"""
+Which sections and options does a text hold, and on which lines?
+
+`configparser` decides what the text says; this adds where it says it, so that each
+mistake can be told in one line.
+"""
+
+import configparser
+import re
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from typing import TypeVar
+
+from attrs import field, frozen
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+# A carriage return may only end a line.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n|\Z)")
+_COMMENT = re.compile(r"\s[#;]")
+
+
+class BadValue(ValueError):
+    """
+    This value cannot be meant; the message is "what is wrong; what would be right".
+    """
+
+
+class ConfigError(Exception):
+    """
+    One line for the user: "FILE:LINE: [section] option: what is wrong; the remedy".
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        path: str,
+        line: int | None = None,
+        section: str | None = None,
+        option: str | None = None,
+    ) -> None:
+        place = path if line is None else f"{path}:{line}"
+        parts = [] if section is None else [f"[{section}]"]
+        if option is not None:
+            parts.append(f"{option}:")
+        message = f"{place}: {' '.join([*parts, problem])}"
+        # Values and names are quoted from the file: they must not break the line.
+        super().__init__(
+            "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+        )
+
+
+@frozen(kw_only=True)
+class Section:
+    """
+    One section as written, with the lines of its header and of its options.
+    """
+
+    path: str
+    name: str
+    line: int | None = None
+    options: Mapping[str, str] = field(factory=dict)
+    lines: Mapping[str, int] = field(factory=dict)
+
+    def wrong(self, problem: str, option: str | None = None) -> ConfigError:
+        """
+        The error that says `problem` of this section, or of one of its options.
+        """
+        line = self.line if option is None else self.lines.get(option)
+        return ConfigError(
+            problem, path=self.path, line=line, section=self.name, option=option
+        )
+
+    def read(self, option: str, reading: Callable[[str], T], default: D) -> T | D:
+        """
+        What `reading` makes of the option's text, or `default` where there is none.
+        """
+        return self._read(option, reading) if option in self.options else default
+
+    def need(self, option: str, reading: Callable[[str], T], right: str) -> T:
+        """
+        The same for an option that must be there; `right` says what to write.
+        """
+        if option not in self.options:
+            raise self.wrong(f"needs {option}; write {right}")
+        return self._read(option, reading)
+
+    def allow_only(self, known: set[str], elsewhere: Mapping[str, str]) -> None:
+        """
+        Refuse an option that is not here; `elsewhere` says where an option belongs.
+        """
+        for option in self.options:
+            if option in known:
+                continue
+            if option in elsewhere:
+                right = f"it belongs to {elsewhere[option]}"
+            else:
+                right = f"{nearest(option, known)}there are {', '.join(sorted(known))}"
+            raise self.wrong(f"is no option here; {right}", option)
+
+    def _read(self, option: str, reading: Callable[[str], T]) -> T:
+        text = self.options[option].strip()
+        try:
+            if not text:
+                raise BadValue("is empty; give it a value or leave it out")
+            return reading(text)
+        except BadValue as error:
+            raise self.wrong(f"{error}{_hint(text)}", option) from None
+
+
+def _hint(text: str) -> str:
+    """
+    The likeliest cause of a bad value, where its look gives one away.
+    """
+    if _COMMENT.search(text):
+        return " (a comment needs a line of its own)"
+    if "\n" in text:
+        return " (an indented line continues the option above it)"
+    return ""
+
+
+class _Parser(configparser.RawConfigParser):
+    # The stock pattern ignores whatever follows the bracket.
+    SECTCRE = re.compile(r"\[(?P<header>.+)\]$")
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
+def read_sections(text: str, path: str) -> tuple[Section, ...]:
+    """
+    All sections in their order; `path` is only for messages.
+    """
+    text = text.removeprefix("\ufeff")
+    if found := _CONTROL.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise ConfigError(
+            f"holds the control character {found[0]!r}; take it out",
+            path=path,
+            line=line,
+        )
+    # No header can be empty, so no section is the default one: [DEFAULT] is found
+    # like any other, and refused by whoever knows the sections there are.
+    parser = _Parser(delimiters=("=",), default_section="")
+    try:
+        parser.read_string(text)
+    except configparser.DuplicateSectionError as error:
+        raise ConfigError(
+            "stands here for the second time; make one section of both",
+            path=path,
+            line=error.lineno,
+            section=error.section,
+        ) from None
+    except configparser.DuplicateOptionError as error:
+        raise ConfigError(
+            "stands in this section for the second time; keep one of the two",
+            path=path,
+            line=error.lineno,
+            section=error.section,
+            option=error.option,
+        ) from None
+    except configparser.MissingSectionHeaderError as error:
+        raise ConfigError(
+            f"{error.line.strip()!r} stands before any section; "
+            "begin with [swapgate] or [model NAME]",
+            path=path,
+            line=error.lineno,
+        ) from None
+    except configparser.ParsingError as error:
+        number = error.errors[0][0]
+        bad = text.split("\n")[number - 1].strip()
+        raise ConfigError(
+            f"{bad!r} is no section, option or comment; "
+            "write [section], option = value or # comment",
+            path=path,
+            line=number,
+        ) from None
+    places = _places(text)
+    return tuple(
+        Section(
+            path=path,
+            name=name,
+            line=places.get((name, None)),
+            options=dict(parser[name]),
+            lines={o: n for (s, o), n in places.items() if s == name and o is not None},
+        )
+        for name in parser.sections()
+    )
+
+
+def _places(text: str) -> dict[tuple[str, str | None], int]:
+    """
+    The line of each section's header and of each (section, option).
+
+    configparser keeps no line numbers. This follows its one rule of layout: a line
+    indented deeper than the option above it continues that option.
+    """
+    places: dict[tuple[str, str | None], int] = {}
+    section = ""
+    option_indent: int | None = None
+    for number, line in enumerate(text.split("\n"), 1):
+        stripped = line.strip()
+        indent = len(line) - len(line.lstrip())
+        if not stripped or stripped[0] in "#;":
+            continue
+        if option_indent is not None and indent > option_indent:
+            continue
+        if header := _Parser.SECTCRE.match(stripped):
+            section, option_indent = header["header"], None
+            places[section, None] = number
+        else:
+            option_indent = indent
+            places[section, stripped.partition("=")[0].rstrip()] = number
+    return places
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """
+    "did you mean this? " where one of the known words is close to `word`, else "".
+    """
+    close = get_close_matches(word.lower(), known, n=1)
+    return f"did you mean {close[0]}? " if close else ""

@@ -1,0 +1,232 @@
+"""
+What does one [model NAME] section say?
+
+A name in; a `ModelSpec` out, or a `ConfigError`. A further kind of daemon comes in
+here: its spec, its reader, its options.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from swapgate.ini import BadValue, Section, nearest
+from swapgate.values import (
+    Upstream,
+    duration,
+    duration_or_none,
+    gigabytes,
+    interval,
+    size,
+    upstream,
+)
+from swapgate.words import Command, Surroundings
+
+# The budget, and every model's share of it, where no memory_budget is given.
+ONE_AT_A_TIME = 1
+
+
+@frozen(kw_only=True)
+class ChildSpec:
+    """
+    A daemon that is a process of ours: `env` is what `env =` adds, resolved.
+    """
+
+    command: Command
+    env: tuple[tuple[str, str], ...] = ()
+    cwd: str
+
+
+@frozen(kw_only=True)
+class LaunchdSpec:
+    """
+    A daemon that is an agent of macOS.
+    """
+
+    plist: str
+
+
+ServiceSpec = ChildSpec | LaunchdSpec
+
+
+@frozen(kw_only=True)
+class ModelSpec:
+    """
+    One model: what clients call it, what it costs, how its daemon is run.
+
+    Without an `upstream` the daemon is a child, on a free port of 127.0.0.1 that is
+    chosen at each launch. None as a timeout is no limit.
+
+    :param memory_bytes: what counts against the budget, see `Config.budget_bytes`.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    memory_bytes: int
+    service: ServiceSpec
+    upstream: Upstream | None = None
+    health_interval_s: float = 0.2
+    load_timeout_s: float = 180.0
+    stop_timeout_s: float = 10.0
+    drain_timeout_s: float | None = None
+    first_token_timeout_s: float | None = None
+    stall_timeout_s: float | None = 300.0
+
+
+def model_name(section: Section) -> str:
+    """
+    NAME, of a section that is [model NAME].
+    """
+    found = re.fullmatch(r"model(?:\s+(.*))?", section.name)
+    if found is None:
+        right = "there are [swapgate] and [model NAME]"
+        if section.name == "DEFAULT":
+            right = "what holds for all models stands in [swapgate]"
+        near = nearest(section.name.split(" ")[0], ("swapgate", "model"))
+        raise section.wrong(f"is no section here; {near}{right}")
+    try:
+        return _name(found[1] or "")
+    except BadValue as error:
+        raise section.wrong(str(error)) from None
+
+
+def _name(text: str) -> str:
+    """
+    What clients may send as `model`: compared as it is sent, so all of it must show.
+    """
+    name = text.strip()
+    if not name:
+        raise BadValue("has an empty name; write what clients send as model")
+    if not name.isprintable():
+        raise BadValue(f"{name!r} has characters that do not show; take them out")
+    return name
+
+
+def _aliases(text: str) -> tuple[str, ...]:
+    """
+    Names between commas or line ends.
+    """
+    return tuple(_name(name) for name in re.split(r"\s*[,\n]\s*", text))
+
+
+def read_model(
+    name: str,
+    section: Section,
+    budget: int | None,
+    for_all: Mapping[str, Any],
+    around: Surroundings,
+) -> ModelSpec:
+    """
+    The whole of one section, which stands alone: others are not looked at.
+
+    :param for_all: the fields that [swapgate] sets for every model.
+    """
+    kind = section.need("service", _kind, f"service = {_KINDS_SAID}")
+    section.allow_only(
+        {*MODEL_OPTIONS, *KIND_OPTIONS[kind], *TIMINGS},
+        dict.fromkeys(GENERAL_OPTIONS, "[swapgate]")
+        | {
+            option: f"service = {other}"
+            for other, options in KIND_OPTIONS.items()
+            for option in options
+        },
+    )
+    address = section.read("upstream", around.settled(upstream), None)
+    memory = section.read("memory", around.settled(size), budget or ONE_AT_A_TIME)
+    if budget is None:
+        memory = ONE_AT_A_TIME
+    elif memory > budget:
+        raise section.wrong(
+            f"{gigabytes(memory)} is more than the memory_budget of "
+            f"{gigabytes(budget)}; raise that, or choose a smaller model",
+            "memory",
+        )
+    return ModelSpec(
+        name=name,
+        aliases=section.read("aliases", _aliases, ()),
+        memory_bytes=memory,
+        service=_KINDS[kind](section, address, around),
+        upstream=address,
+        **{**for_all, **fields(section, TIMINGS, around)},
+    )
+
+
+def _kind(text: str) -> str:
+    """
+    What runs the daemon.
+    """
+    if text in _KINDS:
+        return text
+    if text in ("systemd", "command", "remote"):
+        raise BadValue(f"{text} is not there yet; write {_KINDS_SAID}")
+    raise BadValue(f"{text!r} is unknown; {nearest(text, _KINDS)}write {_KINDS_SAID}")
+
+
+def _child(
+    section: Section, address: Upstream | None, around: Surroundings
+) -> ServiceSpec:
+    if address and not (address.scheme == "http" and address.loopback):
+        raise section.wrong(
+            f"{address.url} is not where a child listens; write http://127.0.0.1:PORT",
+            "upstream",
+        )
+    command = section.need(
+        "command",
+        lambda text: around.command(text, None if address is None else address.port),
+        "command = llama-server --port ${port} ...",
+    )
+    if address is None and not command.tells_port:
+        raise section.wrong(
+            "never says ${port}; write it where the daemon takes its port, "
+            "or say with upstream which one it takes",
+            "command",
+        )
+    env = section.read("env", around.variables, ())
+    return ChildSpec(command=command, env=env, cwd=around.folder)
+
+
+def _launchd(
+    section: Section, address: Upstream | None, around: Surroundings
+) -> ServiceSpec:
+    plist = section.need("plist", around.path, "plist = PATH")
+    if address is None:
+        raise section.wrong("needs upstream; write upstream = http://127.0.0.1:PORT")
+    return LaunchdSpec(plist=plist)
+
+
+# A further kind of daemon is a reader here and its own options below.
+_KINDS: Mapping[
+    str, Callable[[Section, Upstream | None, Surroundings], ServiceSpec]
+] = {"child": _child, "launchd": _launchd}
+KIND_OPTIONS = {"child": {"command", "env"}, "launchd": {"plist"}}
+_KINDS_SAID = " or ".join(_KINDS)
+
+GENERAL_OPTIONS = {"listen", "memory_budget", "shutdown_timeout", "state_dir"}
+MODEL_OPTIONS = {"aliases", "memory", "service", "upstream"}
+
+# Option -> how it is read, once substituted, and the fields that it sets.
+Fields = Mapping[str, tuple[Callable[[str], object], tuple[str, ...]]]
+# These stand in [swapgate] for all models or in [model NAME] for one.
+TIMINGS: Fields = {
+    "health_interval": (interval, ("health_interval_s",)),
+    "load_timeout": (duration, ("load_timeout_s",)),
+    "stop_timeout": (duration, ("stop_timeout_s",)),
+    "drain_timeout": (duration_or_none, ("drain_timeout_s",)),
+    "stall_timeout": (
+        duration_or_none,
+        ("first_token_timeout_s", "stall_timeout_s"),
+    ),
+}
+
+
+def fields(section: Section, table: Fields, around: Surroundings) -> dict[str, Any]:
+    """
+    The fields that this section sets; the others keep their defaults.
+    """
+    found: dict[str, Any] = {}
+    for option, (reading, names) in table.items():
+        if option in section.options:
+            value = section.read(option, around.settled(reading), None)
+            found |= dict.fromkeys(names, value)
+    return found

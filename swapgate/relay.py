@@ -1,0 +1,269 @@
+"""
+How do upstream bytes reach the client? A LineReceiver that is also the producer.
+"""
+
+from enum import Enum
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http import NO_BODY_CODES, PotentialDataLoss
+from twisted.web.iweb import IResponse
+from twisted.web.server import Request
+from zope.interface import implementer
+
+from swapgate import sse
+from swapgate.upstream import UpstreamConnection, flush
+
+# What passes of a daemon's headers. Not its CORS headers, cookies, Server or Date.
+PASSED_HEADERS = (
+    b"Content-Type",
+    b"Content-Encoding",
+    b"Content-Disposition",
+    b"Content-Language",
+    b"Cache-Control",
+    b"Retry-After",
+    b"X-Request-Id",
+)
+# A line longer than this is no line but a daemon that has lost its mind.
+_LONGEST_LINE = 64 * 2**20
+
+
+class Ending(Enum):
+    """
+    How a relay ended.
+    """
+
+    # All of the answer was passed on.
+    WHOLE = "whole"
+    # The daemon failed before a byte of the answer was passed on.
+    UNANSWERED = "unanswered"
+    # The daemon failed later; the client has been told as far as it can be.
+    CUT = "cut"
+
+
+@implementer(IPushProducer)
+class Relay(LineReceiver):
+    """
+    Passes one response's body on: an event stream by lines, all else as it comes.
+
+    What one read brings leaves in one write, at once. Nothing is written before the
+    first byte of the body is there: until then the status is still free.
+    """
+
+    transport: Any
+    delimiter = b"\n"
+    MAX_LENGTH = _LONGEST_LINE
+
+    def __init__(
+        self,
+        request: Request,
+        response: IResponse,
+        connection: UpstreamConnection,
+        clock: IReactorTime,
+        *,
+        first_timeout_s: float | None,
+        stall_timeout_s: float | None,
+    ) -> None:
+        """
+        :param first_timeout_s: how long the first byte may take; None is for ever.
+        :param stall_timeout_s: the same between later ones.
+        """
+        self.done: Deferred[Ending] = Deferred(lambda _: self._abandon())
+        self._request = request
+        self._response = response
+        self._connection = connection
+        self._clock = clock
+        self._timeout_s = first_timeout_s
+        self._stall_timeout_s = stall_timeout_s
+        self._stall_call: IDelayedCall | None = None
+        self._out: list[bytes] = []
+        # The start of a line whose end has not come yet.
+        self._begun: list[bytes] = []
+        self._begun_length = 0
+        self._event_is_open = False
+        self._paused = False
+        self._over = False
+        self._streams = sse.is_event_stream(
+            (response.headers.getRawHeaders(b"Content-Type") or [None])[0]
+        )
+        if not self._streams:
+            self.setRawMode()
+
+    def connectionMade(self) -> None:
+        self._connection.read_ended = self._send
+        self._request.registerProducer(self, True)
+        self._expect_more()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._over:
+            return
+        self._timeout_s = self._stall_timeout_s
+        self._expect_more()
+        if self._streams and b"\n" not in data:
+            # Kept in pieces: LineReceiver would copy a long line again at every read.
+            self._begun.append(data)
+            self._begun_length += len(data)
+            if self._begun_length > self.MAX_LENGTH:
+                self.lineLengthExceeded(data)
+            return
+        if self._begun:
+            data = b"".join([*self._begun, data])
+            self._begun.clear()
+            self._begun_length = 0
+        super().dataReceived(data)
+        if self._streams and (rest := self.clearLineBuffer()):
+            self._begun.append(rest)
+            self._begun_length = len(rest)
+
+    def lineReceived(self, line: bytes) -> None:
+        self._out += (line, b"\n")
+        self._event_is_open = not sse.closes_event(line)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        self._out.append(data)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._fail("sent an endless line")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._over:
+            return
+        if reason.check(ResponseDone) or (
+            # Ended by the close alone: an event cut short would be a failure.
+            reason.check(PotentialDataLoss) and not self._begun
+        ):
+            self._out += self._begun
+            self._end(Ending.WHOLE)
+        else:
+            self._fail("ended in the middle of its answer")
+
+    def _send(self) -> None:
+        """
+        Write what has been collected, and see it off.
+        """
+        if self._over or not self._out:
+            return
+        if not self._request.startedWriting:
+            self._write_head()
+        self._request.write(b"".join(self._out))
+        self._out.clear()
+        flush(self._request.channel.transport)
+
+    def _write_head(self) -> None:
+        self._request.setResponseCode(self._response.code)
+        for name in PASSED_HEADERS:
+            values = self._response.headers.getRawHeaders(name)
+            if values is not None:
+                self._request.responseHeaders.setRawHeaders(name, values)
+        # Twisted's client takes it out of the headers it hands on.
+        length = self._response.length
+        if isinstance(length, int) and self._response.code not in NO_BODY_CODES:
+            self._request.responseHeaders.setRawHeaders(
+                b"Content-Length", [b"%d" % length]
+            )
+
+    def _expect_more(self) -> None:
+        """
+        Begin the time within which the next bytes must come.
+        """
+        self._expect_nothing()
+        if self._timeout_s is not None and not self._paused:
+            self._stall_call = self._clock.callLater(
+                self._timeout_s, self._fail, f"fell silent for {self._timeout_s:g} s"
+            )
+
+    def _expect_nothing(self) -> None:
+        if self._stall_call is not None and self._stall_call.active():
+            self._stall_call.cancel()
+
+    def _fail(self, what: str) -> None:
+        if self._over:
+            return
+        if self._request.startedWriting or self._out:
+            self._begun.clear()
+            if self._streams:
+                self._write_error(what)
+            self._end(Ending.CUT)
+        else:
+            self._end(Ending.UNANSWERED)
+        self._connection.abort_now()
+
+    def _write_error(self, what: str) -> None:
+        if self._event_is_open:
+            self._out.append(b"\n")
+        self._out.append(
+            sse.error_event(
+                {
+                    "message": f"the model's daemon {what}",
+                    "type": "server_error",
+                    "param": None,
+                    "code": "upstream_failed",
+                }
+            )
+        )
+
+    def _end(self, ending: Ending) -> None:
+        """
+        Send what is left and end the response as `ending` deserves.
+        """
+        if ending is not Ending.UNANSWERED:
+            if not self._request.startedWriting:
+                self._write_head()
+            self._request.write(b"".join(self._out))
+        transport: Any = self._request.channel.transport
+        self._close()
+        if ending is Ending.WHOLE:
+            self._request.finish()
+            flush(transport)
+        elif ending is Ending.CUT:
+            # By FIN, without the final chunk: a reset would lose what was sent before.
+            flush(transport)
+            if self._end_would_look_whole():
+                transport.abortConnection()
+            else:
+                self._request.channel.loseConnection()
+        self.done.callback(ending)
+
+    def _end_would_look_whole(self) -> bool:
+        """
+        Whether only a reset can say that this answer was cut.
+        """
+        return not (
+            self._streams
+            or self._request.chunked
+            or self._request.responseHeaders.hasHeader(b"Content-Length")
+        )
+
+    def _close(self) -> None:
+        self._over = True
+        self._connection.read_ended = None
+        self._expect_nothing()
+        self._request.unregisterProducer()
+
+    def _abandon(self) -> None:
+        """
+        The client has gone: nobody wants the rest, and the engine must stop making it.
+        """
+        if not self._over:
+            self._over = True
+            self._expect_nothing()
+            self._connection.abort_now()
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+        self._expect_nothing()
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        if not self._over:
+            self._expect_more()
+            self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self._abandon()

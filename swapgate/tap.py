@@ -1,0 +1,139 @@
+"""
+How is it all wired? What `twistd swapgate` runs; the only import of the reactor.
+"""
+
+import os
+import resource
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.application.strports import service as listen_on
+from twisted.internet.defer import Deferred
+from twisted.python import usage
+
+from swapgate.config import (
+    ChildSpec,
+    Config,
+    ConfigError,
+    ModelSpec,
+    candidates,
+    read_config,
+)
+from swapgate.daemons import Daemon
+from swapgate.daemons.child import Child
+from swapgate.daemons.unbuilt import Unbuilt
+from swapgate.fleet import Fleet
+from swapgate.upstream import UpstreamClient
+from swapgate.web.api import Gateway
+from swapgate.web.channel import GatewaySite
+
+_IDLE_KEEP_ALIVE_S = 60
+
+
+class Options(usage.Options):
+    """
+    The command line of `twistd swapgate`.
+    """
+
+    synopsis = "[options]"
+    longdesc = "One OpenAI-compatible port in front of models that do not fit together."
+    optParameters = [["config", "c", None, "The configuration file."]]
+    optFlags = [["check", None, "Only check the configuration, then exit."]]
+
+    def postOptions(self) -> None:
+        try:
+            self.parsed = _read(self["config"])
+        except ConfigError as error:
+            # A UsageError would print the whole usage around that one line.
+            raise SystemExit(str(error)) from None
+        if self["check"]:
+            print(f"{self.parsed.path}: good, {len(self.parsed.models)} models")
+            raise SystemExit(0)
+
+
+def _read(given: str | None) -> Config:
+    tried = [given] if given else candidates(os.environ, sys.platform)
+    for name in tried:
+        path = Path(name).expanduser().absolute()
+        try:
+            text = path.read_text("utf-8")
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise SystemExit(f"{path}: cannot be read: {error}") from None
+        return read_config(
+            text,
+            path=str(path),
+            environ=os.environ,
+            python=sys.executable,
+            platform=sys.platform,
+        )
+    where = ", ".join(map(str, tried))
+    raise SystemExit(
+        f"no configuration file at {where}; write one, or name it with --config"
+    )
+
+
+def makeService(options: Options) -> IService:
+    """
+    The gateway as a service, not started yet.
+    """
+    from twisted.internet import reactor as default_reactor
+
+    reactor: Any = default_reactor
+    # The reactor's clock is the wall clock: a step of it would move every timeout.
+    reactor.seconds = time.monotonic
+    _raise_descriptor_limit()
+    return Swapgate(options.parsed, reactor)
+
+
+def _raise_descriptor_limit() -> None:
+    """
+    A held request is a descriptor, and launchd's default is a few hundred.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Swapgate(MultiService):
+    """
+    The ports and the fleet: no port is open longer than there are daemons behind it.
+    """
+
+    def __init__(self, config: Config, reactor: Any) -> None:
+        super().__init__()
+        fleet = Fleet(
+            config,
+            {spec.name: _daemon(spec, reactor) for spec in config.models},
+            reactor,
+            lambda daemon: UpstreamClient(daemon.upstream, reactor),
+        )
+        gateway = Gateway(config, fleet, reactor, started=int(time.time()))
+        site = GatewaySite(gateway, timeout=_IDLE_KEEP_ALIVE_S, reactor=reactor)
+        self._fleet, self._site = fleet, site
+        for endpoint in config.listen:
+            self.addService(listen_on(endpoint, site, reactor=reactor))
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Close the ports, end what is under way, stop the daemons, hang up.
+        """
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await super().stopService()
+        await self._fleet.stop()
+        await self._site.close()
+
+
+def _daemon(spec: ModelSpec, reactor: Any) -> Daemon:
+    match spec.service:
+        case ChildSpec() as service:
+            return Child(spec, service, reactor, os.environ)
+        case _:
+            return Unbuilt()

@@ -1,0 +1,207 @@
+"""
+How is a daemon asked over HTTP? One pool of connections for one life of a daemon.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import treq
+from attrs import define, field
+from treq.client import HTTPClient
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint
+from twisted.internet.interfaces import IConsumer, IPushProducer, IStreamClientEndpoint
+
+# Agent would parse our ready target again and normalise it, and hides the connection.
+from twisted.web._newclient import HTTP11ClientProtocol, Request
+from twisted.web.client import (
+    URI,
+    Agent,
+    HTTPConnectionPool,
+    _HTTP11ClientFactory,
+)
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
+from zope.interface import implementer
+
+from swapgate.config import Upstream
+
+# Below the 5 s for which llama-server keeps an idle connection.
+_IDLE_CONNECTION_S = 3
+_IDLE_CONNECTIONS = 64
+_CONNECT_TIMEOUT_S = 10.0
+
+
+def flush(transport: object) -> None:
+    """
+    Send what was written now, not a reactor turn later.
+
+    What cannot be sent stays queued, and errors are left for the reactor to meet. Under
+    TLS nothing happens: its records are made at the reactor's next turn.
+    """
+    if (
+        isinstance(transport, FileDescriptor)
+        and transport.connected
+        and not transport.disconnecting
+    ):
+        transport.doWrite()
+
+
+class UpstreamConnection(HTTP11ClientProtocol):
+    """
+    A connection that also tells when all of one read has been delivered.
+    """
+
+    transport: Any
+    read_ended: Callable[[], None] | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        if self.read_ended is not None:
+            self.read_ended()
+
+    def abort_now(self) -> None:
+        """
+        Close at once, whatever is still to be written, so that the engine stops.
+        """
+        self.read_ended = None
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+
+class _ConnectionFactory(_HTTP11ClientFactory):
+    noisy = False
+
+    def buildProtocol(self, addr: object) -> UpstreamConnection:
+        return UpstreamConnection(self._quiescentCallback)
+
+
+class _Pool(HTTPConnectionPool):
+    _factory = _ConnectionFactory
+    maxPersistentPerHost = _IDLE_CONNECTIONS
+    cachedConnectionTimeout = _IDLE_CONNECTION_S
+    # Only we know what may be asked twice.
+    retryAutomatically = False
+
+
+@implementer(IAgentEndpointFactory)
+@define
+class _OneEndpoint:
+    _endpoint: IStreamClientEndpoint
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        return self._endpoint
+
+
+@implementer(IBodyProducer, IPushProducer)
+class BodyProducer:
+    """
+    Writes a body that is already here, as fast as the other side takes it.
+    """
+
+    def __init__(self, pieces: Sequence[bytes | bytearray]) -> None:
+        self.length = sum(map(len, pieces))
+        self._pieces = iter(pieces)
+        self._consumer: IConsumer | None = None
+        self._paused = False
+        self._done: Deferred[None] = Deferred(self._forget)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        self._consumer = consumer
+        self.resumeProducing()
+        return self._done
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        while not self._paused and self._consumer is not None:
+            piece = next(self._pieces, None)
+            if piece is None:
+                self._consumer = None
+                self._done.callback(None)
+            else:
+                self._consumer.write(bytes(piece))
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def stopProducing(self) -> None:
+        self._consumer = None
+
+    def _forget(self, _: Deferred[None]) -> None:
+        self.stopProducing()
+
+
+@define(eq=False)
+class Exchange:
+    """
+    One request under way: its connection, and the response once its headers are here.
+    """
+
+    connection: UpstreamConnection
+    response: IResponse
+
+
+@define(eq=False)
+class UpstreamClient:
+    """
+    Asks one daemon, during one of its lives. `close()` ends every idle connection.
+    """
+
+    upstream: Upstream
+    _reactor: Any
+    _pool: _Pool = field(init=False)
+    _endpoint: IStreamClientEndpoint = field(init=False)
+    _key: tuple[bytes, bytes, int] = field(init=False)
+    _treq: HTTPClient = field(init=False)
+    _host: bytes = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        host, port = self.upstream.host, self.upstream.port
+        self._host = self.upstream.netloc.encode("ascii")
+        self._key = (self.upstream.scheme.encode(), host.encode(), port)
+        # HostnameEndpoint resolves and IDNA-encodes at every connection.
+        endpoint = TCP4ClientEndpoint if host == "127.0.0.1" else HostnameEndpoint
+        self._endpoint = endpoint(self._reactor, host, port, timeout=_CONNECT_TIMEOUT_S)
+        self._pool = _Pool(self._reactor)
+        self._treq = HTTPClient(
+            Agent.usingEndpointFactory(
+                self._reactor, _OneEndpoint(self._endpoint), pool=self._pool
+            )
+        )
+
+    async def ask(
+        self, method: bytes, target: bytes, headers: Headers, body: BodyProducer
+    ) -> Exchange:
+        """
+        Send a request and wait for the headers of the response.
+
+        :param target: path and query, passed as they are.
+        :param headers: passed on but for Host, which becomes the daemon's.
+        """
+        headers.setRawHeaders(b"Host", [self._host])
+        connection = await self._pool.getConnection(self._key, self._endpoint)
+        assert isinstance(connection, UpstreamConnection)
+        asked = connection.request(
+            Request(method, target, headers, body, persistent=True)
+        )
+        flush(connection.transport)
+        return Exchange(connection, await asked)
+
+    async def get_status(self, path: str) -> int:
+        """
+        The status of a GET; the body is read and dropped.
+        """
+        response = await self._treq.get(
+            f"{self.upstream.url}{path}", allow_redirects=False, unbuffered=True
+        )
+        await treq.collect(response, lambda _: None)
+        return int(response.code)
+
+    def drop_idle(self) -> None:
+        """
+        Close the connections that nobody uses now: the daemon may have done so already.
+        """
+        self._pool.closeCachedConnections()
+
+    close = drop_idle

@@ -1,0 +1,3 @@
+"""
+What does HTTP see? One module for each surface.
+"""

@@ -1,0 +1,251 @@
+"""
+How does a request come in? Twisted's HTTP channel, with bounds and with answers.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    ITCPTransport,
+)
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import RESPONSES, HTTPChannel
+from twisted.web.http import Request as HTTPRequest
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+from zope.interface import implementer
+
+from swapgate.body import BadJSON, BodyReader, Wish
+from swapgate.routing import Refusal, error_body
+
+MAX_BODY = 64 * 2**20
+# Bodies are kept in pieces of about this size, however small they came.
+_PIECE = 64 * 1024
+# After a refusal we read on so long, lest a reset overtakes the answer.
+_LINGER_S = 2.0
+
+
+class Body:
+    """
+    A request's body: its bytes as they came, read for its wish on the way.
+    """
+
+    def __init__(self) -> None:
+        self.length = 0
+        self._pieces: list[bytearray] = []
+        self._reader = BodyReader()
+        self._fault: BadJSON | None = None
+
+    def add(self, data: bytes) -> None:
+        self.length += len(data)
+        if self._fault is not None:
+            return
+        try:
+            self._reader.feed(data)
+        except BadJSON as fault:
+            # Nobody will want these bytes.
+            self._fault = fault
+            self._pieces.clear()
+            return
+        if self._pieces and len(self._pieces[-1]) < _PIECE:
+            self._pieces[-1] += data
+        else:
+            self._pieces.append(bytearray(data))
+
+    def wish(self) -> Wish:
+        """
+        What the whole body asks for.
+
+        :raises BadJSON: for the first fault in it.
+        """
+        if self._fault is not None:
+            raise self._fault
+        return self._reader.close()
+
+    def pieces(self) -> Sequence[bytearray]:
+        return self._pieces
+
+
+class GatewayRequest(Request):
+    """
+    A request whose body stays in memory, unparsed by Twisted.
+    """
+
+    channel: "GatewayChannel"
+    # An answer without a Content-Type stays without one.
+    defaultContentType = None
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.body = Body()
+
+    def gotLength(self, length: int | None) -> None:
+        # Twisted would write a large body to a file.
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self.body.add(data)
+        if self.body.length > MAX_BODY:
+            self.channel.refuse(_too_large())
+
+    def process(self) -> None:
+        self.site = self.channel.site
+        self.setHeader(b"Server", b"swapgate")
+        self.site.resource.render(self)
+
+
+def _too_large() -> Refusal:
+    return Refusal(
+        status=413,
+        code="request_too_large",
+        message=f"the body is larger than {MAX_BODY // 2**20} MiB; send a smaller one",
+    )
+
+
+@implementer(IHalfCloseableProtocol)
+class GatewayChannel(HTTPChannel):
+    """
+    One client's connection: what it cannot read is refused in the OpenAI shape.
+    """
+
+    # Given by the factory.
+    site: "GatewaySite"
+    transport: Any
+    _refused = False
+
+    def allHeadersReceived(self) -> None:
+        if self.length is not None and self.length > MAX_BODY:
+            self.refuse(_too_large())
+            return
+        super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        if not self._refused:
+            super().allContentReceived()
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._refused:
+            super().dataReceived(data)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        if self._refused:
+            return
+        super().rawDataReceived(data)
+        if self._handlingRequest and self._is_overfull():
+            # Twisted would stop reading here, and never notice a hang-up.
+            self.transport.abortConnection()
+
+    def _is_overfull(self) -> bool:
+        return sum(map(len, self._dataBuffer)) > self._optimisticEagerReadSize
+
+    def refuse(self, refusal: Refusal) -> None:
+        """
+        Answer what cannot become a request, and close.
+        """
+        if self._refused:
+            return
+        self._refused = True
+        body = error_body(refusal)
+        self.transport.writeSequence(
+            (
+                b"HTTP/1.1 %d %s\r\n" % (refusal.status, RESPONSES[refusal.status]),
+                b"Content-Type: application/json\r\nConnection: close\r\n",
+                b"Content-Length: %d\r\n\r\n" % len(body),
+                body,
+            )
+        )
+        self.setRawMode()
+        self.setTimeout(None)
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.loseWriteConnection()
+            self._abortingCall = self.callLater(_LINGER_S, self.forceAbortClient)
+        else:
+            self.loseConnection()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.refuse(
+            Refusal(
+                status=400,
+                code="bad_request",
+                message="this is not an HTTP request that can be understood",
+            )
+        )
+
+    def hang_up(self) -> None:
+        """
+        Close, when what was written has been taken or `_LINGER_S` has passed.
+        """
+        if self._abortingCall is None:
+            self._abortingCall = self.callLater(_LINGER_S, self.forceAbortClient)
+        self.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        self.site.channels.discard(self)
+        self.site.check_closed()
+
+    def readConnectionLost(self) -> None:
+        # A client that shuts its sending side down has gone, as far as HTTP tells.
+        self.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+
+class GatewaySite(Site):
+    """
+    The factory of channels; logs a line for each answer.
+    """
+
+    protocol: Any = GatewayChannel
+    noisy = False
+    _log = Logger()
+    _closed: Deferred[None] | None = None
+
+    def __init__(self, resource: IResource, **kwargs: object) -> None:
+        super().__init__(
+            resource, GatewayRequest, parsePOSTFormSubmission=False, **kwargs
+        )
+
+        self.channels: set[Any] = set()
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        channel = super().buildProtocol(addr)
+        self.channels.add(channel)
+        return channel
+
+    def close(self) -> Deferred[None]:
+        """
+        Close every connection; fires when none is left.
+        """
+        self._closed = Deferred()
+        closed = self._closed
+        for channel in list(self.channels):
+            channel.hang_up()
+        self.check_closed()
+        return closed
+
+    def check_closed(self) -> None:
+        if self._closed is not None and not self.channels:
+            closed, self._closed = self._closed, None
+            closed.callback(None)
+
+    def startFactory(self) -> None:
+        """
+        Twisted would open its own access log and keep a clock for it.
+        """
+
+    def log(self, request: HTTPRequest) -> None:
+        self._log.info(
+            "{method} {path} {status} {size}",
+            method=request.method.decode("ascii", "backslashreplace"),
+            path=request.path.decode("ascii", "backslashreplace"),
+            status=request.code,
+            size=request.sentLength,
+        )

@@ -1,0 +1,131 @@
+"""
+Stand-ins for what is outside a module: daemons, their HTTP, the client's connection.
+"""
+
+from typing import Any, cast
+
+from attrs import define, field
+from twisted.internet.task import Clock
+
+from swapgate.config import ChildSpec, Command, Config, ModelSpec, Upstream
+from swapgate.daemons import Daemon, Gone
+from swapgate.upstream import UpstreamClient
+
+
+def model(name: str, memory: int = 10, **options: Any) -> ModelSpec:
+    """
+    A model whose daemon is never really run.
+    """
+    return ModelSpec(
+        name=name,
+        memory_bytes=memory,
+        service=ChildSpec(command=Command(words=()), cwd="/"),
+        **options,
+    )
+
+
+def config_of(*models: ModelSpec, budget: int = 10, **options: Any) -> Config:
+    """
+    A configuration of these models.
+    """
+    return Config(
+        path="/test.cfg",
+        budget_bytes=budget,
+        models=models,
+        state_dir="/nowhere",
+        **options,
+    )
+
+
+@define(eq=False)
+class FakeDaemon(Daemon):
+    """
+    A daemon that does what the test says, and remembers what it was told.
+    """
+
+    name: str
+    upstream: Upstream = Upstream(scheme="http", host="127.0.0.1", port=1)
+    running: bool = False
+    stranger: str | None = None
+    words: str = ""
+    told: list[str] = field(factory=list)
+    _gone: Gone | None = None
+
+    def launch(self, gone: Gone) -> None:
+        self.told.append("launch")
+        self.running = True
+        self._gone = gone
+
+    def halt(self) -> None:
+        self.told.append("halt")
+
+    def kill(self) -> None:
+        self.told.append("kill")
+
+    def impostor(self) -> str | None:
+        return self.stranger
+
+    def last_words(self) -> str:
+        return self.words
+
+    def end(self, why: str = "exited with status 0") -> None:
+        """
+        Let it be gone.
+        """
+        assert self._gone is not None, f"{self.name} was not launched"
+        gone, self._gone = self._gone, None
+        self.running = False
+        gone(why)
+
+
+@define(eq=False)
+class FakeClient:
+    """
+    One life's HTTP: /health answers what the test says.
+    """
+
+    health: int | Exception = 503
+    closed: bool = False
+    idle_dropped: int = 0
+
+    async def get_status(self, path: str) -> int:
+        assert path == "/health"
+        if isinstance(self.health, Exception):
+            raise self.health
+        return self.health
+
+    def drop_idle(self) -> None:
+        self.idle_dropped += 1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@define
+class Farm:
+    """
+    Fake daemons for a config, and the client of each one's present life.
+    """
+
+    config: Config
+    clock: Clock = field(factory=Clock)
+    daemons: dict[str, FakeDaemon] = field(init=False)
+    clients: dict[str, FakeClient] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.daemons = {spec.name: FakeDaemon(spec.name) for spec in self.config.models}
+
+    def make_client(self, daemon: Daemon) -> UpstreamClient:
+        assert isinstance(daemon, FakeDaemon)
+        client = self.clients[daemon.name] = FakeClient()
+        return cast(UpstreamClient, client)
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.pump([0.01] * round(seconds * 100))
+
+    def come_up(self, name: str) -> None:
+        """
+        Let a loading daemon be healthy, and be seen to be.
+        """
+        self.clients[name].health = 200
+        self.pass_time(0.3)

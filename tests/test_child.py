@@ -1,0 +1,286 @@
+"""
+Child daemons as real processes: their session, their end, their last words.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from swapgate.config import ChildSpec, ModelSpec, Upstream
+from swapgate.daemons.child import Child, child_environment
+from swapgate.daemons.processes import group_lives
+from swapgate.words import Command
+
+FAKE = Path(__file__).parent / "fake_llama.py"
+ENVIRON = {"PATH": os.environ["PATH"], "SECRET": "x", "LC_ALL": "C"}
+
+
+class ChildTests(TestCase):
+    """
+    One child after the other.
+    """
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        self.journal = Path(self.mktemp())
+
+    def child(self, *argv: str, port: int | None = None, **options: Any) -> Child:
+        """
+        A child with this command, launched; `self.gone` is the reason of its end.
+        """
+        service = ChildSpec(
+            command=Command(words=argv),
+            env=(("GIVEN", "1"),),
+            cwd=str(Path.cwd()),
+        )
+        upstream = port and Upstream(scheme="http", host="127.0.0.1", port=port)
+        spec = ModelSpec(
+            name="m",
+            memory_bytes=1,
+            service=service,
+            upstream=upstream or None,
+            **options,
+        )
+        child = Child(spec, service, reactor, ENVIRON)
+        self.gone = self.launch(child)
+        return child
+
+    def launch(self, child: Child) -> Deferred[str]:
+        """
+        Launch it, and see to it that it is gone when the test is over.
+        """
+        gone: Deferred[str] = Deferred()
+        over: Deferred[None] = Deferred()
+
+        def end(why: str) -> None:
+            gone.callback(why)
+            over.callback(None)
+
+        def clean_up() -> Deferred[None]:
+            child.kill()
+            return over
+
+        child.launch(end)
+        self.addCleanup(clean_up)
+        return gone
+
+    def fake(self, *options: str, port: int | None = None, **more: Any) -> Child:
+        argv = (sys.executable, str(FAKE), "--port", "${port}", *options)
+        return self.child(*argv, "--journal", str(self.journal), port=port, **more)
+
+    async def until(self, what: str) -> dict[str, Any]:
+        """
+        The journal's first line that tells of `what`; the test's timeout bounds it.
+        """
+        while True:
+            lines = self.journal.read_text() if self.journal.exists() else ""
+            for line in lines.splitlines():
+                if (entry := json.loads(line))["what"] == what:
+                    found: dict[str, Any] = entry
+                    return found
+            await deferLater(reactor, 0.01)
+
+    async def test_its_surroundings(self) -> None:
+        """
+        Its own session, no descriptor of ours, a small environment, the port it got.
+        """
+        child = self.fake()
+        started = await self.until("started")
+        self.assertEqual(started["sid"], started["pid"])
+        self.assertEqual(started["pgid"], started["pid"])
+        self.assertEqual(started["fds"], [0, 1, 2])
+        self.assertNotIn("SECRET", started["env"])
+        self.assertLessEqual({"PATH", "LC_ALL", "GIVEN"}, set(started["env"]))
+        self.assertEqual((await self.until("listening"))["port"], child.upstream.port)
+        self.assertTrue(child.running)
+        self.assertIsNone(child.impostor())
+
+    async def test_stopped_politely(self) -> None:
+        """
+        SIGTERM ends it; it is gone once the process is reaped.
+        """
+        child = self.fake()
+        pid = (await self.until("listening"))["pid"]
+        child.halt()
+        child.halt()
+        self.assertEqual(await self.gone, "exited with status 0")
+        self.assertFalse(group_lives(pid))
+        self.assertFalse(child.running)
+        self.assertEqual(child.impostor(), "its process has ended")
+
+    async def test_ignores_sigterm(self) -> None:
+        """
+        After stop_timeout it is killed.
+        """
+        child = self.fake("--ignore-sigterm", stop_timeout_s=0.2)
+        await self.until("listening")
+        child.halt()
+        await self.until("sigterm")
+        self.assertEqual(await self.gone, "was ended by SIGKILL")
+
+    async def test_killed_at_once(self) -> None:
+        """
+        kill() does not wait for stop_timeout.
+        """
+        child = self.fake("--ignore-sigterm", stop_timeout_s=60.0)
+        await self.until("listening")
+        child.halt()
+        child.kill()
+        self.assertEqual(await self.gone, "was ended by SIGKILL")
+
+    async def test_grandchildren(self) -> None:
+        """
+        What a dead child leaves behind in its group goes with it.
+        """
+        self.fake("--grandchild")
+        pid = (await self.until("listening"))["pid"]
+        os.kill(pid, signal.SIGKILL)
+        self.assertEqual(await self.gone, "was ended by SIGKILL")
+        self.assertFalse(group_lives(pid))
+
+    async def test_a_wrapper(self) -> None:
+        """
+        A shell around the daemon ends together with it; its listener counts as ours.
+        """
+        fake = f"{sys.executable} {FAKE} --port ${{port}} --journal {self.journal}"
+        child = self.child("sh", "-c", f"{fake}; exit 3")
+        await self.until("listening")
+        self.assertIsNone(child.impostor())
+        child.halt()
+        await self.gone
+        self.assertFalse(group_lives((await self.until("started"))["pgid"]))
+
+    async def test_last_words(self) -> None:
+        """
+        The tail of its stderr, without what a terminal would obey.
+        """
+        child = self.child(
+            "sh",
+            "-c",
+            "yes noise | head -n 5000 >&2; printf 'bad \\033[2Jend\\n' >&2; exit 7",
+        )
+        self.assertEqual(await self.gone, "exited with status 7")
+        words = child.last_words().splitlines()
+        self.assertEqual(words[-1], "bad [2Jend")
+        self.assertEqual(len(words), 6)
+
+    async def test_a_fugitive_holds_stderr(self) -> None:
+        """
+        A process that left the session and keeps stderr open does not hold up the end.
+        """
+        self.child("sh", "-c", "setsid sleep 5 & echo gone >&2; exit 1")
+        self.assertEqual(await self.gone, "exited with status 1")
+
+    async def test_no_such_command(self) -> None:
+        """
+        A command that is not there is named.
+        """
+        self.child("no-such-engine", "--port", "1")
+        self.assertEqual(
+            await self.gone, "'no-such-engine' is not an executable on PATH"
+        )
+
+    async def test_no_such_folder(self) -> None:
+        """
+        A launch that fails in the child before the command runs ends like any other.
+        """
+        child = self.child("sh", "-c", "true")
+        await self.gone
+        service = ChildSpec(command=Command(words=("true",)), cwd="/no/such/folder")
+        spec = ModelSpec(name="m", memory_bytes=1, service=service)
+        child = Child(spec, service, reactor, ENVIRON)
+        self.assertEqual(await self.launch(child), "exited with status 1")
+        self.assertIn("/no/such/folder", child.last_words())
+
+    async def test_the_port_is_taken(self) -> None:
+        """
+        Nothing is launched while somebody else answers on the port; he is not harmed.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as stranger:
+            port = stranger.getsockname()[1]
+            self.fake(port=port)
+            self.assertIn(f"port {port} is in use", await self.gone)
+            self.assertFalse(self.journal.exists())
+
+    async def test_halted_before_its_launch(self) -> None:
+        """
+        A launch that is taken back at once starts nothing.
+        """
+        self.fake().halt()
+        self.assertEqual(await self.gone, "stopped before its launch")
+        self.assertFalse(self.journal.exists())
+
+    async def test_a_stranger_beside_it(self) -> None:
+        """
+        Where another process listens on the port too, the child is not to be trusted.
+        """
+        child = self.fake("--listen-late", "60")
+        await self.until("started")
+        port = child.upstream.port
+        if sys.platform.startswith("linux"):
+            self.assertEqual(
+                child.impostor(), f"the daemon itself does not listen on port {port}"
+            )
+            with socket.create_server(("127.0.0.1", port)):
+                self.assertEqual(
+                    child.impostor(), f"another process listens on port {port}"
+                )
+
+    async def test_twice(self) -> None:
+        """
+        One daemon can live again, on another port.
+        """
+        child = self.fake()
+        await self.until("listening")
+        child.halt()
+        await self.gone
+        self.journal.unlink()
+        again = self.launch(child)
+        await self.until("listening")
+        child.halt()
+        await again
+
+
+class EnvironmentTests(TestCase):
+    """
+    What a child sees of our environment.
+    """
+
+    def test_the_little_it_needs(self) -> None:
+        """
+        Paths, home, user, language and folders pass; all else only where it is named.
+        """
+        environ = {
+            "PATH": "/bin",
+            "HOME": "/h",
+            "USER": "u",
+            "LANG": "C",
+            "LC_ALL": "C",
+            "TMPDIR": "/t",
+            "XDG_CACHE_HOME": "/c",
+            "API_KEY": "k",
+            "LD_PRELOAD": "evil",
+        }
+        self.assertEqual(
+            child_environment(environ, {"MORE": "1", "HOME": "/other"}),
+            {
+                "PATH": "/bin",
+                "HOME": "/other",
+                "USER": "u",
+                "LANG": "C",
+                "LC_ALL": "C",
+                "TMPDIR": "/t",
+                "XDG_CACHE_HOME": "/c",
+                "MORE": "1",
+            },
+        )

@@ -1,0 +1,546 @@
+"""
+Who gets which daemon, when: on fake daemons and a clock that the test moves.
+"""
+
+from typing import cast
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from swapgate.config import ModelSpec
+from swapgate.fleet import Fleet, FleetStopping
+from swapgate.phases import Event, ImpossibleEvent
+from swapgate.place import Lease, LoadFailed
+from tests.doubles import Farm, config_of, model
+
+
+class FleetCase(SynchronousTestCase):
+    """
+    A fleet of `a`, `b` and `c`, of which one fits at a time.
+    """
+
+    def setUp(self) -> None:
+        self.use(model("a"), model("b"), model("c"))
+
+    def use(self, *models: ModelSpec, budget: int = 10, shutdown_s: float = 15) -> None:
+        config = config_of(*models, budget=budget, shutdown_timeout_s=shutdown_s)
+        self.farm = Farm(config)
+        self.fleet = Fleet(
+            config, self.farm.daemons, self.farm.clock, self.farm.make_client
+        )
+        self.leases: dict[Deferred[Lease], Lease] = {}
+
+    def ask(self, name: str) -> Deferred[Lease]:
+        """
+        Ask for a model; the lease is kept for `leased`.
+        """
+        waiting = self.fleet.lease(name)
+
+        def note(lease: Lease) -> Lease:
+            self.leases[waiting] = lease
+            return lease
+
+        return waiting.addCallback(note)
+
+    def serve(self, name: str) -> Lease:
+        """
+        Ask for a model and let it come up.
+        """
+        waiting = self.ask(name)
+        if waiting not in self.leases:
+            self.farm.come_up(name)
+        return self.leases[waiting]
+
+    def told(self, name: str) -> list[str]:
+        return self.farm.daemons[name].told
+
+
+class LoadingTests(FleetCase):
+    """
+    From a request to a daemon that is up.
+    """
+
+    def test_held_until_healthy(self) -> None:
+        """
+        A request waits while /health says 503 or nothing, and no longer.
+        """
+        waiting = self.ask("a")
+        self.farm.pass_time(1)
+        self.assertNoResult(waiting)
+        self.farm.clients["a"].health = ConnectionRefusedError()
+        self.farm.pass_time(1)
+        self.assertNoResult(waiting)
+        self.farm.come_up("a")
+        self.assertIs(self.successResultOf(waiting).client, self.farm.clients["a"])
+
+    def test_one_load_for_all(self) -> None:
+        """
+        Who comes while a model loads waits for the same load.
+        """
+        waiting = [self.ask("a") for _ in range(100)]
+        self.farm.come_up("a")
+        for each in waiting:
+            self.successResultOf(each)
+        self.assertEqual(self.told("a"), ["launch"])
+
+    def test_up_already(self) -> None:
+        """
+        A model that is up serves at once.
+        """
+        self.serve("a").release()
+        self.successResultOf(self.ask("a"))
+
+    def test_nobody_is_polled_before_it_runs(self) -> None:
+        """
+        While a daemon is not launched yet, whoever answers in its place is not heard.
+        """
+        waiting = self.ask("a")
+        self.farm.daemons["a"].running = False
+        self.farm.come_up("a")
+        self.assertNoResult(waiting)
+
+    def test_an_impostor(self) -> None:
+        """
+        A stranger that answers for the daemon gets no request; the load fails.
+        """
+        waiting = self.ask("a")
+        self.farm.daemons["a"].stranger = "another process listens on port 8081"
+        self.farm.come_up("a")
+        failure = self.failureResultOf(waiting, LoadFailed)
+        self.assertIn("another process listens", str(failure.value))
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+
+
+class SwapTests(FleetCase):
+    """
+    One model makes room for another.
+    """
+
+    def test_stopped_before_the_next_starts(self) -> None:
+        """
+        The wanted one is launched when the one in the way is gone, not before.
+        """
+        self.serve("a").release()
+        waiting = self.ask("b")
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.pass_time(5)
+        self.assertEqual(self.told("b"), [])
+        self.farm.daemons["a"].end()
+        self.assertEqual(self.told("b"), ["launch"])
+        self.assertTrue(self.farm.clients["a"].closed)
+        self.farm.come_up("b")
+        self.successResultOf(waiting)
+
+    def test_an_answer_is_never_cut(self) -> None:
+        """
+        The one in the way is stopped when its last answer has been given.
+        """
+        first, second = self.serve("a"), self.serve("a")
+        self.ask("b")
+        first.release()
+        self.farm.pass_time(1000)
+        self.assertEqual(self.told("a"), ["launch"])
+        second.release()
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+
+    def test_drain_timeout(self) -> None:
+        """
+        Where the user set a bound to draining, it is kept.
+        """
+        self.use(model("a", drain_timeout_s=30.0), model("b"))
+        lease = self.serve("a")
+        self.ask("b")
+        self.farm.pass_time(29)
+        self.assertEqual(self.told("a"), ["launch"])
+        self.farm.pass_time(2)
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.daemons["a"].end()
+        lease.release()
+        self.assertEqual(self.told("b"), ["launch"])
+
+    def test_a_drain_that_was_called_off(self) -> None:
+        """
+        A model that nobody else wants any more goes on, and its bound is forgotten.
+        """
+        self.use(model("a", drain_timeout_s=30.0), model("b"))
+        self.serve("a")
+        other = self.ask("b")
+        later = self.ask("a")
+        self.assertNoResult(later)
+        other.addErrback(lambda failure: failure.trap(CancelledError))
+        other.cancel()
+        self.successResultOf(later)
+        self.farm.pass_time(60)
+        self.assertEqual(self.told("a"), ["launch"])
+
+    def test_in_turn(self) -> None:
+        """
+        Who waits behind a swap is served after it, and nobody is forgotten.
+        """
+        lease = self.serve("a")
+        b, a, c = self.ask("b"), self.ask("a"), self.ask("c")
+        lease.release()
+        for name, waiting in (("b", b), ("a", a), ("c", c)):
+            for daemon in self.farm.daemons.values():
+                if daemon.running and daemon.told[-1] == "halt":
+                    daemon.end()
+            self.farm.come_up(name)
+            self.successResultOf(waiting).release()
+
+    def test_together(self) -> None:
+        """
+        Models that fit together stay together.
+        """
+        self.use(model("a", 5), model("b", 5))
+        self.serve("a").release()
+        self.serve("b").release()
+        self.serve("a").release()
+        self.assertEqual(self.told("a") + self.told("b"), ["launch", "launch"])
+
+
+class GivingUpTests(FleetCase):
+    """
+    Clients that go while they wait.
+    """
+
+    def test_out_of_the_queue(self) -> None:
+        """
+        Whoever cancels is served no more.
+        """
+        gone, stays = self.ask("a"), self.ask("a")
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        self.farm.come_up("a")
+        self.successResultOf(stays)
+        self.assertEqual(len(self.leases), 1)
+
+    def test_a_load_nobody_wants(self) -> None:
+        """
+        It goes on while nobody else needs the memory, and is given up when one does.
+        """
+        gone = self.ask("a")
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        self.farm.pass_time(1)
+        self.assertEqual(self.told("a"), ["launch"])
+        self.ask("b")
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.daemons["a"].end()
+        self.assertEqual(self.told("b"), ["launch"])
+
+    def test_given_up_is_not_failed(self) -> None:
+        """
+        A load that was given up can be asked for again at once.
+        """
+        self.ask("a").addErrback(lambda _: None).cancel()
+        self.serve_after("a", "b")
+        self.ask("a")
+        self.farm.daemons["b"].end()
+        self.assertEqual(self.told("a"), ["launch", "halt", "launch"])
+
+    def serve_after(self, old: str, new: str) -> None:
+        waiting = self.ask(new)
+        self.farm.daemons[old].end()
+        self.farm.come_up(new)
+        self.successResultOf(waiting).release()
+
+    def test_released_twice(self) -> None:
+        """
+        Giving a lease back again changes nothing.
+        """
+        lease = self.serve("a")
+        kept = self.serve("a")
+        lease.release()
+        lease.release()
+        self.ask("b")
+        self.assertEqual(self.told("a"), ["launch"])
+        kept.release()
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+
+
+class FailedLoadTests(FleetCase):
+    """
+    Daemons that do not come up.
+    """
+
+    def failure_of(self, waiting: Deferred[Lease]) -> LoadFailed:
+        return cast(LoadFailed, self.failureResultOf(waiting, LoadFailed).value)
+
+    def test_exits_while_loading(self) -> None:
+        """
+        All who wait learn at once how it ended and what it said last.
+        """
+        waiting = [self.ask("a"), self.ask("a")]
+        self.farm.daemons["a"].words = "error: no such file"
+        self.farm.daemons["a"].end("exited with status 1")
+        for each in waiting:
+            self.assertEqual(
+                str(self.failure_of(each)),
+                "a could not be loaded: exited with status 1; "
+                "its last words: error: no such file",
+            )
+
+    def test_never_healthy(self) -> None:
+        """
+        At load_timeout the waiting are told, and the daemon is stopped.
+        """
+        waiting = self.ask("a")
+        self.farm.pass_time(179)
+        self.assertNoResult(waiting)
+        self.farm.pass_time(2)
+        self.assertIn("not healthy within 180 s", str(self.failure_of(waiting)))
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.daemons["a"].end()
+        self.assertEqual(self.farm.clock.getDelayedCalls(), [])
+
+    def test_back_off(self) -> None:
+        """
+        During the back-off the answer comes at once, with the time left, and no load.
+        """
+        self.ask("a").addErrback(lambda _: None)
+        self.farm.daemons["a"].end("exited with status 1")
+        self.farm.pass_time(0.4)
+        failure = self.failure_of(self.ask("a"))
+        self.assertAlmostEqual(failure.retry_in_s, 0.6)
+        self.assertEqual(self.told("a"), ["launch"])
+        self.farm.pass_time(0.7)
+        self.ask("a")
+        self.assertEqual(self.told("a"), ["launch", "launch"])
+
+    def back_off_s(self) -> float:
+        waiting = self.ask("a")
+        self.farm.daemons["a"].end("exited with status 1")
+        left = self.failure_of(waiting).retry_in_s
+        self.farm.clock.advance(left)
+        return left
+
+    def test_doubles_up_to_a_minute(self) -> None:
+        """
+        Each failure in a row doubles the wait, up to a minute.
+        """
+        self.assertEqual(
+            [self.back_off_s() for _ in range(9)], [1, 2, 4, 8, 16, 32, 60, 60, 60]
+        )
+
+    def test_a_success_forgets(self) -> None:
+        """
+        After one good load the back-off begins small again.
+        """
+        for _ in range(4):
+            self.back_off_s()
+        self.serve("a").release()
+        self.farm.clock.advance(100)
+        self.farm.daemons["a"].end("was ended by SIGKILL")
+        self.assertEqual(self.back_off_s(), 1)
+
+    def test_the_next_is_not_held_up(self) -> None:
+        """
+        A failed load makes room for whoever else waits.
+        """
+        self.ask("a").addErrback(lambda _: None)
+        waiting = self.ask("b")
+        self.farm.daemons["a"].end("exited with status 1")
+        self.farm.come_up("b")
+        self.successResultOf(waiting)
+
+    def test_asked_while_it_is_being_undone(self) -> None:
+        """
+        Who asks after the failure, before the daemon is gone, is told the failure too.
+        """
+        self.ask("a").addErrback(lambda _: None)
+        self.farm.pass_time(181)
+        self.assertIn("not healthy", str(self.failure_of(self.ask("a"))))
+
+    def test_asked_after_the_back_off_but_before_it_is_gone(self) -> None:
+        """
+        Then the request waits until the old life is over, and gets a new load.
+        """
+        self.ask("a").addErrback(lambda _: None)
+        self.farm.pass_time(185)
+        waiting = self.ask("a")
+        self.assertNoResult(waiting)
+        self.farm.daemons["a"].end()
+        self.farm.come_up("a")
+        self.successResultOf(waiting)
+
+
+class CrashTests(FleetCase):
+    """
+    Daemons that end while they serve.
+    """
+
+    def crash(self, after_s: float) -> None:
+        lease = self.serve("a")
+        self.farm.clock.advance(after_s)
+        self.farm.daemons["a"].end("was ended by SIGSEGV")
+        lease.release(doubt=True)
+
+    def test_loaded_again(self) -> None:
+        """
+        A crash is no failed load: the next request loads at once.
+        """
+        self.crash(after_s=5)
+        self.serve("a")
+        self.assertEqual(self.told("a"), ["launch", "launch"])
+
+    def test_three_early_crashes(self) -> None:
+        """
+        Three in a row, each within a minute of ready, count as a failed load.
+        """
+        for _ in range(3):
+            self.crash(after_s=5)
+        failure = self.failureResultOf(self.ask("a"), LoadFailed)
+        self.assertIn("crashed soon after each load", str(failure.value))
+        self.assertIn("SIGSEGV", str(failure.value))
+
+    def test_it_keeps_crashing(self) -> None:
+        """
+        The back-off grows although each load as such succeeds.
+        """
+        for _ in range(3):
+            self.crash(after_s=5)
+        waits = []
+        for _ in range(3):
+            error = self.failureResultOf(self.ask("a"), LoadFailed).value
+            waits.append(cast(LoadFailed, error).retry_in_s)
+            self.farm.clock.advance(waits[-1])
+            self.crash(after_s=5)
+        self.assertEqual([round(wait, 6) for wait in waits], [1, 2, 4])
+
+    def test_a_late_crash(self) -> None:
+        """
+        One that served for longer than a minute starts the count anew.
+        """
+        for after_s in (5, 5, 61, 5, 5):
+            self.crash(after_s)
+        self.serve("a")
+
+    def test_a_dead_life_owes_nothing(self) -> None:
+        """
+        A lease of a life that has ended does not hold up the next one.
+        """
+        old = self.serve("a")
+        self.farm.daemons["a"].end("was ended by SIGKILL")
+        self.serve("a").release()
+        self.ask("b")
+        self.assertEqual(self.told("a"), ["launch", "launch", "halt"])
+        old.release()
+
+
+class DoubtTests(FleetCase):
+    """
+    Daemons that failed to answer a request.
+    """
+
+    def test_found_alive(self) -> None:
+        """
+        It may have been the connection: a daemon that is healthy serves on.
+        """
+        self.serve("a").release(doubt=True)
+        self.assertEqual(self.farm.clients["a"].idle_dropped, 1)
+        self.successResultOf(self.ask("a"))
+
+    def test_found_sick(self) -> None:
+        """
+        A daemon that runs and does not answer is stopped, and loaded again.
+        """
+        lease = self.serve("a")
+        self.farm.clients["a"].health = ConnectionRefusedError()
+        lease.release(doubt=True)
+        waiting = self.ask("a")
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.daemons["a"].end()
+        self.farm.come_up("a")
+        self.successResultOf(waiting)
+
+    def test_found_dead(self) -> None:
+        """
+        One that has ended is left to be buried: nobody is admitted meanwhile.
+        """
+        lease = self.serve("a")
+        self.farm.daemons["a"].running = False
+        lease.release(doubt=True)
+        waiting = self.ask("a")
+        self.assertNoResult(waiting)
+        self.assertEqual(self.told("a"), ["launch"])
+        self.farm.daemons["a"].end("was ended by SIGKILL")
+        self.farm.come_up("a")
+        self.successResultOf(waiting)
+
+    def test_examined_once(self) -> None:
+        """
+        Many failed requests ask for one examination.
+        """
+        leases = [self.serve("a") for _ in range(3)]
+        self.farm.daemons["a"].running = False
+        for lease in leases:
+            lease.release(doubt=True)
+        self.assertEqual(self.farm.clients["a"].idle_dropped, 1)
+
+
+class StopTests(FleetCase):
+    """
+    The gateway is told to stop.
+    """
+
+    def test_nothing_is_up(self) -> None:
+        """
+        Then there is nothing to wait for.
+        """
+        self.successResultOf(self.fleet.stop())
+        self.assertEqual(self.farm.clock.getDelayedCalls(), [])
+
+    def test_who_waits_is_refused(self) -> None:
+        """
+        Held requests end at once, later ones too.
+        """
+        waiting = self.ask("a")
+        stopping = self.fleet.stop()
+        self.failureResultOf(waiting, FleetStopping)
+        self.failureResultOf(self.ask("a"), FleetStopping)
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.assertNoResult(stopping)
+        self.farm.daemons["a"].end()
+        self.successResultOf(stopping)
+        self.assertEqual(self.farm.clock.getDelayedCalls(), [])
+
+    def test_answers_end_first(self) -> None:
+        """
+        A daemon is stopped when its answers have ended.
+        """
+        lease = self.serve("a")
+        stopping = self.fleet.stop()
+        self.farm.pass_time(5)
+        self.assertEqual(self.told("a"), ["launch"])
+        lease.release()
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.daemons["a"].end()
+        self.successResultOf(stopping)
+
+    def test_an_endless_answer(self) -> None:
+        """
+        Within shutdown_timeout all is asked to end, then killed, then given up.
+        """
+        self.serve("a")
+        stopping = self.fleet.stop()
+        self.farm.pass_time(10.1)
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.pass_time(4)
+        self.assertEqual(self.told("a"), ["launch", "halt", "kill"])
+        self.assertNoResult(stopping)
+        self.farm.pass_time(1)
+        self.successResultOf(stopping)
+
+
+class BugTests(FleetCase):
+    """
+    What cannot happen.
+    """
+
+    def test_is_logged(self) -> None:
+        """
+        An event out of place is reported, changes nothing, and stops nobody.
+        """
+        self.fleet.tell("a", Event.HEALTHY)
+        self.assertEqual(len(self.flushLoggedErrors(ImpossibleEvent)), 1)
+        self.serve("a")

@@ -1,0 +1,229 @@
+"""
+What `swapgate.models` promises: one [model NAME] section, read or refused.
+"""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from swapgate.ini import ConfigError, read_sections
+from swapgate.models import ChildSpec, LaunchdSpec, ModelSpec, model_name, read_model
+from swapgate.words import Surroundings
+
+AROUND = Surroundings(folder="/etc", python="/bin/py", environ={"HOME": "/home/me"})
+
+CHILD = "[model a]\nservice = child\ncommand = llama-server --port ${port}\n"
+LAUNCHD = "[model a]\nservice = launchd\nplist = x\nupstream = http://127.0.0.1:81\n"
+
+
+def read(text: str) -> ModelSpec:
+    """
+    The one section of `text`, under a budget of 8 GB.
+    """
+    (section,) = read_sections(text, "/c")
+    return read_model(model_name(section), section, 8 * 10**9, {}, AROUND)
+
+
+class ModelTests(SynchronousTestCase):
+    """
+    A section that is in order.
+    """
+
+    def test_child(self) -> None:
+        """
+        A child runs in the config's folder, at its upstream's port if it has one.
+        """
+        model = read(CHILD)
+        self.assertEqual(model.name, "a")
+        self.assertEqual(model.memory_bytes, 8 * 10**9)
+        self.assertIsNone(model.upstream)
+        assert isinstance(model.service, ChildSpec)
+        self.assertEqual(model.service.cwd, "/etc")
+        self.assertEqual(model.service.command.argv(5), ("llama-server", "--port", "5"))
+        for host in ("127.0.0.1", "localhost", "[::1]"):
+            model = read(f"{CHILD}upstream = http://{host}:81\n")
+            assert isinstance(model.service, ChildSpec)
+            self.assertEqual(model.service.command.argv(5)[-1], "81")
+
+    def test_fixed_port(self) -> None:
+        """
+        With an upstream the command may leave its port unsaid.
+        """
+        model = read(
+            "[model a]\nservice = child\ncommand = serve\nupstream = http://[::1]:81\n"
+        )
+        assert isinstance(model.service, ChildSpec)
+        self.assertEqual(model.service.command.argv(81), ("serve",))
+
+    def test_launchd(self) -> None:
+        """
+        An agent has its plist, whole.
+        """
+        self.assertEqual(read(LAUNCHD).service, LaunchdSpec(plist="/etc/x"))
+
+    def test_names_as_they_are(self) -> None:
+        """
+        Names keep case, dots, slashes, spaces within; only their ends are stripped.
+        """
+        text = CHILD.replace("[model a]", "[model  Org/Qwen  2.5 (Q8) ]")
+        model = read(text + "aliases =\n  Ünï ,\n\n  b;c\n  100%\n")
+        self.assertEqual(model.name, "Org/Qwen  2.5 (Q8)")
+        self.assertEqual(model.aliases, ("Ünï", "b;c", "100%"))
+
+
+class MistakeTests(SynchronousTestCase):
+    """
+    A section that is not in order: one line each.
+    """
+
+    def refuses(self, table: dict[str, str]) -> None:
+        """
+        Each text is refused with exactly this line.
+        """
+        for text, expected in table.items():
+            with self.subTest(text):
+                error = self.assertRaises(ConfigError, read, text)
+                self.assertEqual(str(error), "/c:" + expected)
+
+    def test_service(self) -> None:
+        """
+        Which kinds there are, and which are to come.
+        """
+        self.refuses(
+            {
+                "[model a]\ncommand = x\n": (
+                    "1: [model a] needs service; write service = child or launchd"
+                ),
+                "[model a]\nservice = systemd\n": (
+                    "2: [model a] service: systemd is not there yet; "
+                    "write child or launchd"
+                ),
+                "[model a]\nservice = command\n": (
+                    "2: [model a] service: command is not there yet; "
+                    "write child or launchd"
+                ),
+                "[model a]\nservice = remote\n": (
+                    "2: [model a] service: remote is not there yet; "
+                    "write child or launchd"
+                ),
+                "[model a]\nservice = launchctl\n": (
+                    "2: [model a] service: 'launchctl' is unknown; "
+                    "did you mean launchd? write child or launchd"
+                ),
+                "[model a]\nservice = docker\n": (
+                    "2: [model a] service: 'docker' is unknown; write child or launchd"
+                ),
+            }
+        )
+
+    def test_options(self) -> None:
+        """
+        Options that are nowhere, or elsewhere.
+        """
+        self.refuses(
+            {
+                CHILD + "alias = x\n": (
+                    "4: [model a] alias: is no option here; did you mean aliases? "
+                    "there are aliases, command, drain_timeout, env, health_interval, "
+                    "load_timeout, memory, service, stall_timeout, stop_timeout, "
+                    "upstream"
+                ),
+                CHILD + "plist = x\n": (
+                    "4: [model a] plist: is no option here; "
+                    "it belongs to service = launchd"
+                ),
+                LAUNCHD + "env = X\n": (
+                    "5: [model a] env: is no option here; it belongs to service = child"
+                ),
+                CHILD + "listen = tcp:1\n": (
+                    "4: [model a] listen: is no option here; it belongs to [swapgate]"
+                ),
+                CHILD + "memory_budget = 1 GB\n": (
+                    "4: [model a] memory_budget: is no option here; "
+                    "it belongs to [swapgate]"
+                ),
+            }
+        )
+
+    def test_values(self) -> None:
+        """
+        Values that cannot be meant.
+        """
+        self.refuses(
+            {
+                CHILD + "memory = 8\n": (
+                    "4: [model a] memory: '8' has no unit; "
+                    "write GB, GiB, MB or MiB after it"
+                ),
+                CHILD + "memory = 8001 MB\n": (
+                    "4: [model a] memory: 8.001 GB is more than the memory_budget "
+                    "of 8 GB; raise that, or choose a smaller model"
+                ),
+                CHILD + "aliases = x,,y\n": (
+                    "4: [model a] aliases: has an empty name; "
+                    "write what clients send as model"
+                ),
+                CHILD + "aliases = x\ty\n": (
+                    "4: [model a] aliases: 'x\\ty' has characters that do not show; "
+                    "take them out"
+                ),
+                CHILD + "env = A B\n": (
+                    "4: [model a] env: 'A B' is no variable's name; "
+                    "write NAME or NAME=value, and quotes around a value with a comma"
+                ),
+                CHILD + "load_timeout = soon\n": (
+                    "4: [model a] load_timeout: 'soon' is not a duration; "
+                    "write a number, and ms, s, min or h, such as 90 s"
+                ),
+            }
+        )
+
+    def test_child(self) -> None:
+        """
+        A child needs a command and a port on this machine that both know of.
+        """
+        where = "is not where a child listens; write http://127.0.0.1:PORT"
+        self.refuses(
+            {
+                "[model a]\nservice = child\n": (
+                    "1: [model a] needs command; "
+                    "write command = llama-server --port ${port} ..."
+                ),
+                "[model a]\nservice = child\ncommand = x 'y\n": (
+                    "3: [model a] command: no closing quotation; "
+                    "close each quote, or escape it with \\"
+                ),
+                "[model a]\nservice = child\ncommand = x $${port}\n": (
+                    "3: [model a] command: never says ${port}; write it where the "
+                    "daemon takes its port, or say with upstream which one it takes"
+                ),
+                CHILD + "upstream = https://127.0.0.1:81\n": (
+                    f"4: [model a] upstream: https://127.0.0.1:81 {where}"
+                ),
+                CHILD + "upstream = http://192.168.1.2:81\n": (
+                    f"4: [model a] upstream: http://192.168.1.2:81 {where}"
+                ),
+                CHILD + "upstream = http://127.0.0.1:81/v1\n": (
+                    "4: [model a] upstream: 'http://127.0.0.1:81/v1' has more than "
+                    "a host and a port; write http://HOST:PORT"
+                ),
+            }
+        )
+
+    def test_launchd(self) -> None:
+        """
+        An agent needs its plist, and its address.
+        """
+        self.refuses(
+            {
+                "[model a]\nservice = launchd\nupstream = http://127.0.0.1:81\n": (
+                    "1: [model a] needs plist; write plist = PATH"
+                ),
+                "[model a]\nservice = launchd\nplist = x\n": (
+                    "1: [model a] needs upstream; "
+                    "write upstream = http://127.0.0.1:PORT"
+                ),
+                "[model a]\nservice = launchd\nplist = ~you/x\n": (
+                    "3: [model a] plist: '~you/x' is another user's home; "
+                    "write the whole path"
+                ),
+            }
+        )

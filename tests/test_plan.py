@@ -1,0 +1,341 @@
+"""
+What the planner does with a snapshot: by value, and through random histories.
+"""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from swapgate.phases import Phase
+from swapgate.plan import Admit, Evict, Move, Standing, Start, plan
+
+
+def stopped(name: str, memory: int = 10) -> Standing:
+    return Standing(name, Phase.STOPPED, memory, 0.0)
+
+
+def ready(
+    name: str, memory: int = 10, *, used: float = 0.0, in_flight: int = 0
+) -> Standing:
+    return Standing(name, Phase.READY, memory, used, in_flight)
+
+
+def at(name: str, phase: Phase, memory: int = 10, in_flight: int = 0) -> Standing:
+    return Standing(name, phase, memory, 0.0, in_flight)
+
+
+class PlanTests(SynchronousTestCase):
+    """
+    One snapshot, the moves it deserves.
+    """
+
+    def check(
+        self,
+        standings: Sequence[Standing],
+        waiting: Sequence[str],
+        moves: Sequence[Move],
+        *,
+        budget: int = 10,
+    ) -> None:
+        self.assertEqual(plan(standings, waiting, budget), list(moves))
+
+    def test_nobody_waits(self) -> None:
+        """
+        Without a wish nothing is moved, loaded or evicted.
+        """
+        self.check([stopped("a"), ready("b")], [], [])
+
+    def test_a_free_budget(self) -> None:
+        """
+        What fits is loaded at once.
+        """
+        self.check([stopped("a")], ["a"], [Start("a")])
+
+    def test_up_already(self) -> None:
+        """
+        A ready model serves whoever waits for it.
+        """
+        self.check([ready("a", in_flight=3)], ["a"], [Admit("a")])
+
+    def test_in_the_way(self) -> None:
+        """
+        The model in the way is evicted; nothing starts before it is gone.
+        """
+        self.check([ready("a"), stopped("b")], ["b"], [Evict("a")])
+        for phase in (Phase.DRAINING, Phase.STOPPING):
+            self.check([at("a", phase), stopped("b")], ["b"], [])
+
+    def test_after_a_failure(self) -> None:
+        """
+        A failed model that somebody waits for is tried again.
+        """
+        self.check([at("a", Phase.FAILED)], ["a"], [Start("a")])
+
+    def test_both_fit(self) -> None:
+        """
+        Two loads begin at once when both fit.
+        """
+        self.check(
+            [stopped("a", 5), stopped("b", 5)], ["b", "a"], [Start("b"), Start("a")]
+        )
+
+    def test_order_of_arrival(self) -> None:
+        """
+        Where only one fits, it is the one waited for the longest.
+        """
+        self.check([stopped("a"), stopped("b")], ["b", "a"], [Start("b")])
+
+    def test_the_first_is_not_overtaken(self) -> None:
+        """
+        What arrived later takes no memory that the first one needs.
+        """
+        self.check(
+            [at("a", Phase.STOPPING, 6), stopped("b", 8), stopped("c", 4)],
+            ["b", "c"],
+            [],
+        )
+
+    def test_what_fits_beside_the_first_goes_on(self) -> None:
+        """
+        What arrived later may load where it is in nobody's way.
+        """
+        self.check(
+            [at("a", Phase.STOPPING, 6), stopped("b", 6), stopped("c", 4)],
+            ["b", "c"],
+            [Start("c")],
+        )
+
+    def test_the_smallest_sufficient_set(self) -> None:
+        """
+        The fewest bytes are moved that make the room.
+        """
+        self.check(
+            [ready("a", 6), ready("b", 3), ready("c", 2), stopped("d", 3)],
+            ["d"],
+            [Evict("b")],
+            budget=11,
+        )
+
+    def test_two_small_ones(self) -> None:
+        """
+        Several are evicted where one does not suffice, and no more than suffice.
+        """
+        self.check(
+            [ready("a", 3, used=1), ready("b", 3, used=2), ready("c", 3, used=3),
+             stopped("d", 6)],
+            ["d"],
+            [Evict("a"), Evict("b")],
+            budget=9,
+        )  # fmt: skip
+
+    def test_the_least_recently_used(self) -> None:
+        """
+        Among equals the one goes that was used the longest ago.
+        """
+        self.check(
+            [ready("a", 5, used=2.0), ready("b", 5, used=1.0), stopped("c", 5)],
+            ["c"],
+            [Evict("b")],
+        )
+
+    def test_idle_before_busy(self) -> None:
+        """
+        A larger idle model goes before a smaller one that is answering.
+        """
+        self.check(
+            [ready("a", 4, in_flight=1), ready("b", 6, used=9.0), stopped("c", 4)],
+            ["c"],
+            [Evict("b")],
+        )
+
+    def test_an_unwanted_load_is_given_up(self) -> None:
+        """
+        A load that nobody waits for any more makes room.
+        """
+        self.check([at("a", Phase.STARTING), stopped("b")], ["b"], [Evict("a")])
+
+    def test_a_wanted_load_is_finished(self) -> None:
+        """
+        A load that somebody waits for is not thrown away, whoever came first.
+        """
+        self.check([at("a", Phase.STARTING), stopped("b")], ["b", "a"], [])
+        self.check([at("a", Phase.STARTING), stopped("b")], ["a", "b"], [])
+
+    def test_nothing_is_evicted_before_it_helps(self) -> None:
+        """
+        While a wanted load is in the way too, an idle model stays.
+        """
+        self.check(
+            [at("a", Phase.STARTING, 5), ready("b", 5), stopped("c", 10)],
+            ["c", "a"],
+            [],
+        )
+
+    def test_served_then_evicted(self) -> None:
+        """
+        Who came before the swap is still let in.
+        """
+        self.check([ready("a"), stopped("b")], ["a", "b"], [Admit("a"), Evict("a")])
+
+    def test_draining_admits_nobody(self) -> None:
+        """
+        While another model waits for its memory, a draining one takes no request.
+        """
+        self.check([at("a", Phase.DRAINING, in_flight=1), stopped("b")], ["b", "a"], [])
+
+    def test_draining_in_vain(self) -> None:
+        """
+        When nobody else waits any more, a draining model is kept.
+        """
+        draining = at("a", Phase.DRAINING, in_flight=1)
+        self.check([draining, stopped("b")], [], [Start("a")])
+        self.check([draining, stopped("b")], ["a"], [Start("a"), Admit("a")])
+
+    def test_another_suffices(self) -> None:
+        """
+        A model that is asked for again stays where an idle one can go instead.
+        """
+        self.check(
+            [at("a", Phase.DRAINING, 5), ready("b", 5), stopped("c", 5)],
+            ["c", "a"],
+            [Evict("b"), Start("a"), Admit("a")],
+        )
+
+    def test_doubt(self) -> None:
+        """
+        A daemon that may be dead is asked nothing, and not kept for its own sake.
+        """
+        doubtful = Standing("a", Phase.READY, 10, 0.0, doubtful=True)
+        self.check([doubtful], ["a"], [])
+        draining = Standing("a", Phase.DRAINING, 10, 0.0, doubtful=True)
+        self.check([draining], [], [])
+        self.check([draining], ["a"], [])
+
+    def test_costs_nothing(self) -> None:
+        """
+        A model without memory of its own is in nobody's way.
+        """
+        self.check([ready("a"), stopped("far", 0)], ["far"], [Start("far")])
+
+    def test_many_small_ones(self) -> None:
+        """
+        With many residents the set is still sufficient, least recently used, not idle.
+        """
+        crowd = [ready(f"m{n:02}", 2, used=n) for n in range(12)]
+        self.check(
+            [*crowd, stopped("big", 5)],
+            ["big"],
+            [Evict("m00"), Evict("m01"), Evict("m02")],
+            budget=24,
+        )
+
+    def test_many_of_several_sizes(self) -> None:
+        """
+        What the last one of the set makes needless is spared.
+        """
+        crowd = [ready(f"m{n:02}", 1, used=n) for n in range(11)]
+        self.check(
+            [*crowd, ready("mid", 6, used=3.5), stopped("big", 6)],
+            ["big"],
+            [Evict("mid")],
+            budget=17,
+        )
+
+
+PHASES = st.sampled_from([p for p in Phase if p is not Phase.FAILED])
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> tuple[list[Standing], list[str], int]:
+    """
+    Any snapshot whose residents keep the budget, as every real one does.
+    """
+    budget = draw(st.integers(1, 20))
+    left = budget
+    standings = []
+    for n in range(draw(st.integers(1, 6))):
+        memory = draw(st.integers(0, budget))
+        phase = draw(PHASES)
+        if phase.resident:
+            if memory > left:
+                phase = Phase.STOPPED
+            else:
+                left -= memory
+        serving = phase in {Phase.READY, Phase.DRAINING}
+        standings.append(
+            Standing(
+                f"m{n}",
+                phase,
+                memory,
+                draw(st.floats(0, 9)),
+                draw(st.integers(0, 2)) if serving else 0,
+                serving and draw(st.booleans()),
+            )
+        )
+    names = st.sampled_from([s.name for s in standings])
+    return standings, draw(st.lists(names, unique=True)), budget
+
+
+class PlanProperties(SynchronousTestCase):
+    """
+    What holds for every snapshot.
+    """
+
+    @given(snapshots())
+    def test_the_budget_holds(
+        self, snapshot: tuple[list[Standing], list[str], int]
+    ) -> None:
+        """
+        Nothing starts that does not fit beside all that is not yet gone.
+        """
+        standings, waiting, budget = snapshot
+        by_name = {s.name: s for s in standings}
+        moves = plan(standings, waiting, budget)
+        loads = [
+            by_name[move.name].memory
+            for move in moves
+            if isinstance(move, Start) and not by_name[move.name].phase.resident
+        ]
+        resident = sum(s.memory for s in standings if s.phase.resident)
+        self.assertLessEqual(resident + sum(loads), budget)
+
+    @given(snapshots())
+    def test_moves_fit_their_phases(
+        self, snapshot: tuple[list[Standing], list[str], int]
+    ) -> None:
+        """
+        Only the ready are asked, only the wanted loaded, no wanted load thrown away.
+        """
+        standings, waiting, budget = snapshot
+        phases = {s.name: s.phase for s in standings}
+        for move in plan(standings, waiting, budget):
+            match move:
+                case Admit(name):
+                    self.assertIn(name, waiting)
+                    self.assertIn(phases[name], {Phase.READY, Phase.DRAINING})
+                case Start(name):
+                    self.assertTrue(name in waiting or phases[name] is Phase.DRAINING)
+                case Evict(name):
+                    self.assertIn(phases[name], {Phase.READY, Phase.STARTING})
+                    if phases[name] is Phase.STARTING:
+                        self.assertNotIn(name, waiting)
+
+    @given(snapshots())
+    def test_the_first_in_line_moves(
+        self, snapshot: tuple[list[Standing], list[str], int]
+    ) -> None:
+        """
+        Who waits the longest is served, or something is under way that will serve it.
+        """
+        standings, waiting, budget = snapshot
+        if not waiting:
+            return
+        first = next(s for s in standings if s.name == waiting[0])
+        moves = plan(standings, waiting, budget)
+        under_way = any(
+            s.phase in {Phase.STARTING, Phase.STOPPING, Phase.DRAINING} or s.doubtful
+            for s in standings
+        )
+        self.assertTrue(under_way or moves, f"{first} would wait for ever")
