@@ -171,11 +171,15 @@ class Relay(LineReceiver):
         """
         Begin the time within which the next bytes must come.
         """
-        self._expect_nothing()
-        if self._timeout_s is not None and not self._paused:
-            self._stall_call = self._clock.callLater(
-                self._timeout_s, self._fail, f"fell silent for {self._timeout_s:g} s"
-            )
+        if self._timeout_s is None or self._paused:
+            self._expect_nothing()
+        elif self._stall_call is not None and self._stall_call.active():
+            self._stall_call.reset(self._timeout_s)
+        else:
+            self._stall_call = self._clock.callLater(self._timeout_s, self._stalled)
+
+    def _stalled(self) -> None:
+        self._fail(f"fell silent for {self._timeout_s:g} s")
 
     def _expect_nothing(self) -> None:
         if self._stall_call is not None and self._stall_call.active():

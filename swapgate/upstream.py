@@ -8,9 +8,13 @@ from typing import Any
 import treq
 from attrs import define, field
 from treq.client import HTTPClient
-from twisted.internet.abstract import FileDescriptor
+from twisted.internet.abstract import FileDescriptor, isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+)
 from twisted.internet.interfaces import IConsumer, IPushProducer, IStreamClientEndpoint
 
 # Agent would parse our ready target again and normalise it, and hides the connection.
@@ -46,6 +50,23 @@ def flush(transport: object) -> None:
         and not transport.disconnecting
     ):
         transport.doWrite()
+
+
+def endpoint_of(
+    upstream: Upstream, reactor: Any, timeout_s: float
+) -> IStreamClientEndpoint:
+    """
+    Where to connect to. An address goes by no resolver, and is refused at once.
+
+    HostnameEndpoint resolves and IDNA-encodes at every connection, and tells of a
+    refusal only after its delay between attempts, 0.3 s.
+    """
+    where = (reactor, upstream.host, upstream.port, timeout_s)
+    if isIPAddress(upstream.host):
+        return TCP4ClientEndpoint(*where)
+    if isIPv6Address(upstream.host):
+        return TCP6ClientEndpoint(*where)
+    return HostnameEndpoint(*where)
 
 
 class UpstreamConnection(HTTP11ClientProtocol):
@@ -157,12 +178,13 @@ class UpstreamClient:
     _host: bytes = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        host, port = self.upstream.host, self.upstream.port
         self._host = self.upstream.netloc.encode("ascii")
-        self._key = (self.upstream.scheme.encode(), host.encode(), port)
-        # HostnameEndpoint resolves and IDNA-encodes at every connection.
-        endpoint = TCP4ClientEndpoint if host == "127.0.0.1" else HostnameEndpoint
-        self._endpoint = endpoint(self._reactor, host, port, timeout=_CONNECT_TIMEOUT_S)
+        self._key = (
+            self.upstream.scheme.encode(),
+            self.upstream.host.encode(),
+            self.upstream.port,
+        )
+        self._endpoint = endpoint_of(self.upstream, self._reactor, _CONNECT_TIMEOUT_S)
         self._pool = _Pool(self._reactor)
         self._treq = HTTPClient(
             Agent.usingEndpointFactory(

@@ -219,9 +219,12 @@ class WeightsTests(SynchronousTestCase):
 
     def test_truncated(self) -> None:
         """
-        A file cut short since it was verified is replaced.
+        A file cut short since it was verified is replaced, whatever its time.
         """
-        self.ready().write_bytes(MODEL[:10])
+        target = self.ready()
+        verified = target.stat().st_mtime_ns
+        target.write_bytes(MODEL[:10])
+        os.utime(target, ns=(verified, verified))
         self.assertEqual(self.ready().read_bytes(), MODEL)
         self.assertEqual(self.joined, 2)
 
@@ -443,6 +446,19 @@ class RunTests(LaunchCase):
             ],
         )
         self.assertEqual(environ, {**self.environ, "LLAMA_ARG_FIT": "off"})
+
+    def test_sigpipe(self) -> None:
+        """
+        The engine does not inherit that Python ignores SIGPIPE.
+        """
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        run(
+            ["--persona", "general"],
+            self.environ,
+            packaged=None,
+            execute=lambda *_: None,
+        )
+        self.assertEqual(signal.getsignal(signal.SIGPIPE), signal.SIG_DFL)
 
     def test_users_variables_win(self) -> None:
         """

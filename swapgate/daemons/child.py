@@ -9,7 +9,6 @@ from typing import Any
 
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, ProcessTerminated, TimeoutError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
@@ -18,6 +17,7 @@ from twisted.python.failure import Failure
 
 from swapgate.config import ChildSpec, ModelSpec, Upstream
 from swapgate.daemons import Gone, processes
+from swapgate.upstream import endpoint_of
 
 _LOOPBACK = "127.0.0.1"
 _CONNECT_TIMEOUT_S = 1.0
@@ -106,9 +106,7 @@ class Child:
         return reason
 
     async def _is_answered(self) -> bool:
-        endpoint = HostnameEndpoint(
-            self._reactor, self.upstream.host, self.upstream.port, _CONNECT_TIMEOUT_S
-        )
+        endpoint = endpoint_of(self.upstream, self._reactor, _CONNECT_TIMEOUT_S)
         try:
             stranger: Any = await endpoint.connect(_QUIET)
         except ConnectError:
