@@ -11,13 +11,13 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
-from twisted.web.http import NO_BODY_CODES, PotentialDataLoss
+from twisted.web.http import NO_BODY_CODES, PotentialDataLoss, toChunk
 from twisted.web.iweb import IResponse
 from twisted.web.server import Request
 from zope.interface import implementer
 
 from swapgate import sse
-from swapgate.upstream import UpstreamConnection, flush
+from swapgate.upstream import UpstreamConnection, flush, send_now
 
 # What passes of a daemon's headers. Not its CORS headers, cookies, Server or Date.
 PASSED_HEADERS = (
@@ -29,6 +29,7 @@ PASSED_HEADERS = (
     b"Retry-After",
     b"X-Request-Id",
 )
+_WHOLE_EVENTS = (b"\n\n", b"\n\r\n")
 # A line longer than this is no line but a daemon that has lost its mind.
 _LONGEST_LINE = 64 * 2**20
 
@@ -86,7 +87,8 @@ class Relay(LineReceiver):
         self._begun: list[bytes] = []
         self._begun_length = 0
         self._event_is_open = False
-        self._paused = False
+        self._heard = False
+        self._heard_s = 0.0
         self._over = False
         self._streams = sse.is_event_stream(
             (response.headers.getRawHeaders(b"Content-Type") or [None])[0]
@@ -95,15 +97,22 @@ class Relay(LineReceiver):
             self.setRawMode()
 
     def connectionMade(self) -> None:
-        self._connection.read_ended = self._send
+        self._connection.reader = self
         self._request.registerProducer(self, True)
-        self._expect_more()
+        self._expect(self._timeout_s)
 
     def dataReceived(self, data: bytes) -> None:
         if self._over:
             return
-        self._timeout_s = self._stall_timeout_s
-        self._expect_more()
+        self._heard_s = self._clock.seconds()
+        if not self._heard:
+            self._heard = True
+            self._expect(self._stall_timeout_s)
+        if self._streams and not self._begun and data.endswith(_WHOLE_EVENTS):
+            # What mostly comes; nothing would be learnt from its lines.
+            self._out.append(data)
+            self._event_is_open = False
+            return
         if self._streams and b"\n" not in data:
             # Kept in pieces: LineReceiver would copy a long line again at every read.
             self._begun.append(data)
@@ -142,17 +151,22 @@ class Relay(LineReceiver):
         else:
             self._fail("ended in the middle of its answer")
 
-    def _send(self) -> None:
+    def read_ended(self) -> None:
         """
-        Write what has been collected, and see it off.
+        Write what this read has brought, and see it off.
         """
         if self._over or not self._out:
             return
-        if not self._request.startedWriting:
-            self._write_head()
-        self._request.write(b"".join(self._out))
+        data = b"".join(self._out)
         self._out.clear()
-        flush(self._request.channel.transport)
+        transport = self._request.channel.transport
+        if self._request.startedWriting:
+            framed = b"".join(toChunk(data)) if self._request.chunked else data
+            send_now(transport, framed)
+        else:
+            self._write_head()
+            self._request.write(data)
+            flush(transport)
 
     def _write_head(self) -> None:
         self._request.setResponseCode(self._response.code)
@@ -167,19 +181,26 @@ class Relay(LineReceiver):
                 b"Content-Length", [b"%d" % length]
             )
 
-    def _expect_more(self) -> None:
+    def _expect(self, timeout_s: float | None) -> None:
         """
-        Begin the time within which the next bytes must come.
+        From now on a silence may last so long; None is for ever.
         """
-        if self._timeout_s is None or self._paused:
-            self._expect_nothing()
-        elif self._stall_call is not None and self._stall_call.active():
-            self._stall_call.reset(self._timeout_s)
-        else:
-            self._stall_call = self._clock.callLater(self._timeout_s, self._stalled)
+        self._expect_nothing()
+        self._timeout_s = timeout_s
+        self._heard_s = self._clock.seconds()
+        if timeout_s is not None:
+            self._stall_call = self._clock.callLater(timeout_s, self._listen)
 
-    def _stalled(self) -> None:
-        self._fail(f"fell silent for {self._timeout_s:g} s")
+    def _listen(self) -> None:
+        """
+        The time is over: was it silent? Moving a timer at each read would cost more.
+        """
+        assert self._timeout_s is not None
+        left_s = self._heard_s + self._timeout_s - self._clock.seconds()
+        if left_s > 0:
+            self._stall_call = self._clock.callLater(left_s, self._listen)
+        else:
+            self._fail(f"fell silent for {self._timeout_s:g} s")
 
     def _expect_nothing(self) -> None:
         if self._stall_call is not None and self._stall_call.active():
@@ -245,7 +266,7 @@ class Relay(LineReceiver):
 
     def _close(self) -> None:
         self._over = True
-        self._connection.read_ended = None
+        self._connection.reader = None
         self._expect_nothing()
         self._request.unregisterProducer()
 
@@ -259,14 +280,12 @@ class Relay(LineReceiver):
             self._connection.abort_now()
 
     def pauseProducing(self) -> None:
-        self._paused = True
         self._expect_nothing()
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        self._paused = False
         if not self._over:
-            self._expect_more()
+            self._expect(self._timeout_s)
             self.transport.resumeProducing()
 
     def stopProducing(self) -> None:

@@ -534,7 +534,7 @@ class ReuseTests(RelayCase):
         """
         self.open_stream()
         self.line.say(b"0\r\n\r\n")
-        self.assertIsNone(self.line.connection.read_ended)
+        self.assertIsNone(self.line.connection.reader)
         self.assertFalse(self.line.daemon.aborted)
 
     def test_headers_are_listed(self) -> None:

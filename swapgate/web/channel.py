@@ -141,6 +141,12 @@ class GatewayChannel(HTTPChannel):
             # Twisted would stop reading here, and never notice a hang-up.
             self.transport.abortConnection()
 
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        super().registerProducer(producer, streaming)
+        if self._waitingForTransport:
+            # The answer before it fills the buffer still; Twisted would not tell.
+            producer.pauseProducing()
+
     def _is_overfull(self) -> bool:
         return sum(map(len, self._dataBuffer)) > self._optimisticEagerReadSize
 
