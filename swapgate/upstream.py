@@ -126,18 +126,18 @@ class UpstreamConnection(HTTP11ClientProtocol):
     reader: BodyReader | None = None
 
     def dataReceived(self, data: bytes) -> None:
-        reader = self.reader
-        if reader is None:
-            super().dataReceived(data)
-            return
-        body = whole_chunks(data) if self._is_between_chunks() else None
-        if body is None:
+        body = None
+        if self.reader is not None and self._is_between_chunks():
+            body = whole_chunks(data)
+        if self.reader is None or body is None:
             super().dataReceived(data)
         else:
             # A token is nearly always one whole chunk, and Twisted's way from here to
             # the reader took half of the time that we have it.
-            reader.dataReceived(body)
-        reader.read_ended()
+            self.reader.dataReceived(body)
+        # It may have come with this read, or gone.
+        if self.reader is not None:
+            self.reader.read_ended()
 
     def _is_between_chunks(self) -> bool:
         decoder = self._parser and self._parser.bodyDecoder

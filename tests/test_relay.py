@@ -184,6 +184,13 @@ class StreamTests(RelayCase):
         self.open_stream()
         self.assertEqual(self.line.client.heard(), b"")
 
+    def test_the_first_token_comes_with_the_head(self) -> None:
+        """
+        What the daemon sends in one piece with its head is passed on at once too.
+        """
+        self.line.open(head(STREAM, CHUNKED) + b"9\r\ndata: a\n\n\r\n")
+        self.assertEqual(body_of(self.line.client.heard()), b"data: a\n\n")
+
     def test_one_read_is_one_write(self) -> None:
         """
         What comes together, however it is chunked, leaves together.

@@ -147,12 +147,13 @@ class Gateway(Resource):
         """
         for _ in range(2):
             lease = await self._fleet.lease(ask.model)
-            answered = False
+            ending = Ending.UNANSWERED
             try:
-                answered = await self._try(request, lease, target)
+                ending = await self._try(request, lease, target)
             finally:
-                lease.release(doubt=not answered and not request._disconnected)
-            if answered:
+                failed = ending is not Ending.WHOLE and not request._disconnected
+                lease.release(doubt=failed)
+            if ending is not Ending.UNANSWERED:
                 return
         raise Refusal(
             status=502,
@@ -160,9 +161,11 @@ class Gateway(Resource):
             message=f"the daemon of {ask.model} failed twice without an answer",
         )
 
-    async def _try(self, request: GatewayRequest, lease: Lease, target: bytes) -> bool:
+    async def _try(
+        self, request: GatewayRequest, lease: Lease, target: bytes
+    ) -> Ending:
         """
-        Ask once. False if the daemon failed before a byte of an answer was passed on.
+        Ask once, and pass the answer on.
         """
         first_timeout_s = lease.spec.first_token_timeout_s
         asked = Deferred.fromCoroutine(
@@ -183,7 +186,7 @@ class Gateway(Resource):
                 model=lease.spec.name,
                 error=type(error).__name__,
             )
-            return False
+            return Ending.UNANSWERED
         relay = Relay(
             request,
             exchange.response,
@@ -193,7 +196,7 @@ class Gateway(Resource):
             stall_timeout_s=lease.spec.stall_timeout_s,
         )
         exchange.response.deliverBody(relay)
-        return await relay.done is not Ending.UNANSWERED
+        return await relay.done
 
     def _answer_failure(self, failure: Failure, request: GatewayRequest) -> None:
         if request._disconnected or failure.check(CancelledError):

@@ -9,17 +9,15 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
-    IHalfCloseableProtocol,
     ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import RESPONSES, HTTPChannel
+from twisted.web.http import RESPONSES, HTTPChannel, datetimeToString
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
-from zope.interface import implementer
 
 from swapgate.body import BadJSON, BodyReader, Wish
 from swapgate.routing import Refusal, error_body
@@ -97,6 +95,7 @@ class GatewayRequest(Request):
     def process(self) -> None:
         self.site = self.channel.site
         self.setHeader(b"Server", b"swapgate")
+        self.setHeader(b"Date", datetimeToString())
         self.site.resource.render(self)
 
 
@@ -108,7 +107,6 @@ def _too_large() -> Refusal:
     )
 
 
-@implementer(IHalfCloseableProtocol)
 class GatewayChannel(HTTPChannel):
     """
     One client's connection: what it cannot read is refused in the OpenAI shape.
@@ -195,13 +193,6 @@ class GatewayChannel(HTTPChannel):
         super().connectionLost(reason)
         self.site.channels.discard(self)
         self.site.check_closed()
-
-    def readConnectionLost(self) -> None:
-        # A client that shuts its sending side down has gone, as far as HTTP tells.
-        self.loseConnection()
-
-    def writeConnectionLost(self) -> None:
-        pass
 
 
 class GatewaySite(Site):
