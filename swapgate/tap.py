@@ -13,9 +13,11 @@ from typing import Any
 from twisted.application.service import IService, MultiService
 from twisted.application.strports import service as listen_on
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 from swapgate.config import (
+    DEFAULT_LISTEN,
     ChildSpec,
     Config,
     ConfigError,
@@ -47,11 +49,13 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         try:
             self.parsed = _read(self["config"])
+            _check_endpoints(self.parsed)
         except ConfigError as error:
             # A UsageError would print the whole usage around that one line.
             raise SystemExit(str(error)) from None
         if self["check"]:
-            print(f"{self.parsed.path}: good, {len(self.parsed.models)} models")
+            count = len(self.parsed.models)
+            print(f"{self.parsed.path}: good, {count} model{'' if count == 1 else 's'}")
             raise SystemExit(0)
 
 
@@ -63,8 +67,11 @@ def _read(given: str | None) -> Config:
             text = path.read_text("utf-8")
         except FileNotFoundError:
             continue
-        except (OSError, UnicodeDecodeError) as error:
-            raise SystemExit(f"{path}: cannot be read: {error}") from None
+        except UnicodeDecodeError:
+            raise ConfigError("is not UTF-8; save it as that", path=str(path)) from None
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror}); name a file that can"
+            raise ConfigError(problem, path=str(path)) from None
         return read_config(
             text,
             path=str(path),
@@ -76,6 +83,26 @@ def _read(given: str | None) -> Config:
     raise SystemExit(
         f"no configuration file at {where}; write one, or name it with --config"
     )
+
+
+def _check_endpoints(config: Config) -> None:
+    """
+    Let Twisted read the endpoint strings: a mistake in one is a line like any other.
+    """
+    from twisted.internet import reactor
+
+    for endpoint in config.listen:
+        try:
+            serverFromString(reactor, endpoint)
+        # Each kind of endpoint stumbles in its own way: over a number, a file, a name.
+        except Exception as error:
+            raise ConfigError(
+                f"{endpoint!r} is no endpoint ({error}); "
+                f"write one like {DEFAULT_LISTEN}",
+                path=config.path,
+                section="swapgate",
+                option="listen",
+            ) from None
 
 
 def makeService(options: Options) -> IService:

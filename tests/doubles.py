@@ -5,6 +5,7 @@ Stand-ins for what is outside a module: daemons, their HTTP, the client's connec
 from typing import Any, cast
 
 from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from swapgate.config import ChildSpec, Command, Config, ModelSpec, Upstream
@@ -46,6 +47,8 @@ class FakeDaemon(Daemon):
     name: str
     upstream: Upstream = Upstream(scheme="http", host="127.0.0.1", port=1)
     running: bool = False
+    lasting: bool = False
+    up_already: bool = False
     stranger: str | None = None
     words: str = ""
     told: list[str] = field(factory=list)
@@ -55,6 +58,12 @@ class FakeDaemon(Daemon):
         self.told.append("launch")
         self.running = True
         self._gone = gone
+
+    def adopt(self, gone: Gone) -> Deferred[bool]:
+        self.running = self.up_already
+        if self.running:
+            self._gone = gone
+        return succeed(self.running)
 
     def halt(self) -> None:
         self.told.append("halt")

@@ -5,6 +5,8 @@ How is one daemon started, stopped and found? One module for each kind.
 from collections.abc import Callable
 from typing import Protocol
 
+from twisted.internet.defer import Deferred
+
 from swapgate.config import Upstream
 
 # Called once for each launch, when the daemon is known to be gone: why, in words.
@@ -25,6 +27,17 @@ class Daemon(Protocol):
     def launch(self, gone: Gone) -> None:
         """
         Start it. Whatever becomes of it, `gone` is called once.
+        """
+
+    def adopt(self, gone: Gone) -> Deferred[bool]:
+        """
+        Take over what is up already: whether it is. If so, `gone` is called at its end.
+        """
+
+    @property
+    def lasting(self) -> bool:
+        """
+        Whether it stays up when the gateway stops.
         """
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet import defer
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectError, ProcessTerminated, TimeoutError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
@@ -52,6 +52,8 @@ class Child:
     Launches a command in a session of its own, and stops the whole session.
     """
 
+    lasting = False
+
     def __init__(
         self,
         spec: ModelSpec,
@@ -82,6 +84,10 @@ class Child:
         life = Deferred.fromCoroutine(self._live(self._process))
         life.addErrback(lambda failure: f"cannot be run: {failure.getErrorMessage()}")
         life.addCallback(gone)
+
+    def adopt(self, gone: Gone) -> Deferred[bool]:
+        # What an earlier gateway left behind is ended, see `orphans`.
+        return succeed(False)
 
     async def _live(self, process: "_Process") -> str:
         """

@@ -2,6 +2,8 @@
 A daemon of a kind that swapgate cannot run yet: starting it says so.
 """
 
+from twisted.internet.defer import Deferred, succeed
+
 from swapgate.config import Upstream
 from swapgate.daemons import Gone
 
@@ -13,9 +15,13 @@ class Unbuilt:
 
     upstream = Upstream(scheme="http", host="127.0.0.1", port=9)
     running = False
+    lasting = False
 
     def launch(self, gone: Gone) -> None:
         gone("daemons of launchd are not supported yet; use service = child")
+
+    def adopt(self, gone: Gone) -> Deferred[bool]:
+        return succeed(False)
 
     def halt(self) -> None:
         """
