@@ -6,7 +6,7 @@ reads one model, `ini` knows what a file is, `values` and `words` what is in it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
@@ -28,7 +28,7 @@ from swapgate.models import (
     model_name,
     read_model,
 )
-from swapgate.values import Upstream, duration, size
+from swapgate.values import Upstream, duration, gigabytes, size
 from swapgate.words import Command, Surroundings
 
 __all__ = [
@@ -71,6 +71,27 @@ class Config:
         names = {model.name: model.name for model in self.models}
         aliases = {alias: m.name for m in self.models for alias in m.aliases}
         return MappingProxyType(names | aliases)
+
+
+    def never_fits(self, name: str) -> str | None:
+        """
+        The sum that shows why a model can never be up; None where it can.
+
+        What is pinned stays, so that what is not must fit beside all of it.
+        """
+        [model] = [each for each in self.models if each.name == name]
+        pinned = [each for each in self.models if each.pin and each is not model]
+        kept = sum(each.memory_bytes for each in pinned)
+        if model.memory_bytes + kept <= self.budget_bytes:
+            return None
+        names = ", ".join(each.name for each in pinned)
+        if self.budget_bytes == ONE_AT_A_TIME:
+            return f"one model is up at a time, and {names} is pinned"
+        return (
+            f"{name} needs {gigabytes(model.memory_bytes)}, and {names}, which is "
+            f"pinned, keeps {gigabytes(kept)} of the memory_budget of "
+            f"{gigabytes(self.budget_bytes)}"
+        )
 
 
 def candidates(environ: Mapping[str, str], platform: str) -> tuple[str, ...]:
@@ -126,6 +147,7 @@ def read_config(
     ]
     _check_names(models)
     _check_ports(models)
+    _check_pins(general, [model for model, _ in models], budget)
     usual_state = _own_folder(environ, platform, "XDG_STATE_HOME", ".local/state")
     state_dir = general.read("state_dir", around.path, usual_state)
     if state_dir is None:
@@ -137,6 +159,22 @@ def read_config(
         state_dir=state_dir,
         **fields(general, _GENERAL, around),
     )
+
+
+def _check_pins(
+    general: Section, models: Sequence[ModelSpec], budget: int | None
+) -> None:
+    """
+    What is never evicted must fit together.
+    """
+    pinned = [model for model in models if model.pin]
+    kept = sum(model.memory_bytes for model in pinned)
+    if kept > (ONE_AT_A_TIME if budget is None else budget):
+        names = ", ".join(model.name for model in pinned)
+        raise general.wrong(
+            f"cannot hold all that is pinned: {names}; "
+            "raise memory_budget, or pin fewer"
+        )
 
 
 def _own_folder(

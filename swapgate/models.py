@@ -19,6 +19,7 @@ from swapgate.values import (
     gigabytes,
     interval,
     size,
+    switch,
     upstream,
 )
 from swapgate.words import Command, Surroundings
@@ -58,7 +59,12 @@ class ModelSpec:
     Without an `upstream` the daemon is a child, on a free port of 127.0.0.1 that is
     chosen at each launch. None as a timeout is no limit.
 
+    :param health: what is asked until it answers 200; None: an open port will do.
     :param memory_bytes: what counts against the budget, see `Config.budget_bytes`.
+    :param idle_unload_s: a model unused for so long is unloaded; None is never. Those
+        that are pinned or preloaded stay.
+    :param pin: it is never evicted.
+    :param preload: it is loaded without being asked for, whenever there is room.
     """
 
     name: str
@@ -66,12 +72,16 @@ class ModelSpec:
     memory_bytes: int
     service: ServiceSpec
     upstream: Upstream | None = None
+    health: str | None = "/health"
     health_interval_s: float = 0.2
     load_timeout_s: float = 180.0
     stop_timeout_s: float = 10.0
     drain_timeout_s: float | None = None
     first_token_timeout_s: float | None = None
     stall_timeout_s: float | None = 300.0
+    idle_unload_s: float | None = None
+    pin: bool = False
+    preload: bool = False
 
 
 def model_name(section: Section) -> str:
@@ -148,6 +158,8 @@ def read_model(
         memory_bytes=memory,
         service=_KINDS[kind](section, address, around),
         upstream=address,
+        pin=section.read("pin", around.settled(switch), False),
+        preload=section.read("preload", around.settled(switch), False),
         **{**for_all, **fields(section, TIMINGS, around)},
     )
 
@@ -203,7 +215,7 @@ KIND_OPTIONS = {"child": {"command", "env"}, "launchd": {"plist"}}
 _KINDS_SAID = " or ".join(_KINDS)
 
 GENERAL_OPTIONS = {"listen", "memory_budget", "shutdown_timeout", "state_dir"}
-MODEL_OPTIONS = {"aliases", "memory", "service", "upstream"}
+MODEL_OPTIONS = {"aliases", "memory", "pin", "preload", "service", "upstream"}
 
 # Option -> how it is read, once substituted, and the fields that it sets.
 Fields = Mapping[str, tuple[Callable[[str], object], tuple[str, ...]]]
@@ -213,6 +225,7 @@ TIMINGS: Fields = {
     "load_timeout": (duration, ("load_timeout_s",)),
     "stop_timeout": (duration, ("stop_timeout_s",)),
     "drain_timeout": (duration_or_none, ("drain_timeout_s",)),
+    "idle_unload": (duration_or_none, ("idle_unload_s",)),
     "stall_timeout": (
         duration_or_none,
         ("first_token_timeout_s", "stall_timeout_s"),

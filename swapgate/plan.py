@@ -3,14 +3,15 @@ What must change so that the waiting are served fairly within the budget?
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations
+from itertools import combinations, product
+from operator import le
 
 from attrs import define, field, frozen
 
 from swapgate.phases import Phase
 
 # Up to this many candidates the smallest set is found by trying all of them.
-_EXHAUSTIVE = 10
+_EXHAUSTIVE = 8
 
 
 @frozen
@@ -19,7 +20,8 @@ class Standing:
     How one model stands at this moment.
 
     `memory` and the budget share a unit; `last_used` is any clock's seconds. A
-    doubtful daemon may be dead: it is asked nothing until that is known.
+    doubtful daemon may be dead: it is asked nothing until that is known. A pinned one
+    is never evicted; one to be preloaded is loaded whenever there is room.
     """
 
     name: str
@@ -28,6 +30,8 @@ class Standing:
     last_used: float
     in_flight: int = 0
     doubtful: bool = False
+    pinned: bool = False
+    preload: bool = False
 
 
 @frozen
@@ -69,9 +73,12 @@ def plan(
     :param waiting: the models that somebody waits for, the longest wait first.
     """
     board = _Board({s.name: s for s in standings}, frozenset(waiting), budget)
+    board.keep_the_budget()
     for name in waiting:
         board.serve(name)
     board.keep_what_nobody_needs()
+    if not waiting:
+        board.preload()
     return board.moves
 
 
@@ -101,6 +108,12 @@ class _Board:
             self.standings[name].memory for name in self.staying
         )
 
+    def keep_the_budget(self) -> None:
+        """
+        Evict what is too much, if daemons are up that we did not start.
+        """
+        self._evict(self._victims(-self.promised))
+
     def serve(self, name: str) -> None:
         standing = self.standings[name]
         if name in self.staying:
@@ -116,7 +129,12 @@ class _Board:
         self.moves.append(Admit(standing.name))
 
     def _make_room(self, standing: Standing) -> None:
-        victims = self._victims(standing.memory - self.promised)
+        self._evict(self._victims(standing.memory - self.promised))
+        self._start_if_it_fits(standing)
+        self.promised -= standing.memory
+
+    def _evict(self, victims: Iterable[Standing]) -> None:
+        victims = list(victims)
         # Nothing is evicted before it helps: not while a load among them is wanted.
         now = not any(map(self._loading_for_somebody, victims))
         for victim in victims:
@@ -124,11 +142,14 @@ class _Board:
             self.promised += victim.memory
             if now and victim.phase is not Phase.DRAINING:
                 self.moves.append(Evict(victim.name))
-        startable = standing.phase in {Phase.STOPPED, Phase.FAILED}
-        if startable and standing.memory <= min(self.free, self.promised):
+
+    def _start_if_it_fits(self, standing: Standing) -> bool:
+        fits = standing.memory <= min(self.free, self.promised)
+        if fits and standing.phase in {Phase.STOPPED, Phase.FAILED}:
             self.moves.append(Start(standing.name))
             self.free -= standing.memory
-        self.promised -= standing.memory
+            return True
+        return False
 
     def _loading_for_somebody(self, standing: Standing) -> bool:
         return standing.phase is Phase.STARTING and standing.name in self.wanted
@@ -136,49 +157,31 @@ class _Board:
     def _victims(self, need: int) -> Sequence[Standing]:
         """
         The best set of residents whose leaving frees `need`, or none if none can.
-        """
-        candidates = sorted(
-            map(self.standings.__getitem__, self.staying), key=self._reluctance
-        )
-        if need <= 0 or sum(s.memory for s in candidates) < need:
-            return ()
-        if len(candidates) > _EXHAUSTIVE:
-            return _first_sufficient(candidates, need)
-        return min(
-            (
-                chosen
-                for size in range(1, len(candidates) + 1)
-                for chosen in combinations(candidates, size)
-                if sum(s.memory for s in chosen) >= need
-            ),
-            key=self._cost,
-        )
 
-    def _reluctance(self, standing: Standing) -> tuple[bool, bool, bool, bool, float]:
+        No load and no answer to wait for, and none loaded in vain, if that suffices;
+        then the fewest bytes moved; then the least recent use.
         """
-        Sorts first what is best evicted first.
+        if need <= 0:
+            return ()
+        candidates = [
+            standing
+            for name in self.staying
+            if (standing := self.standings[name]).memory and not standing.pinned
+        ]
+        for most in product((False, True), repeat=3):
+            good = [s for s in candidates if all(map(le, self._harm(s), most))]
+            if sum(s.memory for s in good) >= need:
+                return _cheapest(sorted(good, key=_first_to_go), need)
+        return ()
+
+    def _harm(self, standing: Standing) -> tuple[bool, bool, bool]:
+        """
+        What evicting it would do, the worst first.
         """
         return (
             self._loading_for_somebody(standing),
             standing.in_flight > 0,
             standing.name in self.wanted,
-            standing.phase is not Phase.DRAINING,
-            standing.last_used,
-        )
-
-    def _cost(
-        self, chosen: Sequence[Standing]
-    ) -> tuple[bool, bool, bool, int, list[float]]:
-        """
-        No load or answer to wait for, none loaded in vain, then the fewest bytes moved,
-        then the least recent use.
-        """
-        return (
-            any(map(self._loading_for_somebody, chosen)),
-            any(s.in_flight for s in chosen),
-            any(s.name in self.wanted for s in chosen),
-            sum(s.memory for s in chosen if s.phase is not Phase.DRAINING),
-            sorted((s.last_used for s in chosen), reverse=True),
         )
 
     def keep_what_nobody_needs(self) -> None:
@@ -190,17 +193,60 @@ class _Board:
             if standing.phase is Phase.DRAINING and not standing.doubtful:
                 self.moves.append(Start(name))
 
+    def preload(self) -> None:
+        """
+        Load what is to be up whenever there is room for it.
+        """
+        for standing in self.standings.values():
+            if standing.preload and self._start_if_it_fits(standing):
+                self.promised -= standing.memory
+
+
+def _first_to_go(standing: Standing) -> tuple[bool, float, str]:
+    return (
+        standing.phase is not Phase.DRAINING,
+        standing.last_used,
+        standing.name,
+    )
+
+
+def _cheapest(candidates: Sequence[Standing], need: int) -> Sequence[Standing]:
+    """
+    Of candidates that suffice, in the order in which they should go, the best set.
+    """
+    if len(candidates) > _EXHAUSTIVE:
+        return _first_sufficient(candidates, need)
+    return min(
+        (
+            chosen
+            for size in range(1, len(candidates) + 1)
+            for chosen in combinations(candidates, size)
+            if sum(s.memory for s in chosen) >= need
+        ),
+        key=_bytes_and_recency,
+    )
+
+
+def _bytes_and_recency(chosen: Sequence[Standing]) -> tuple[int, list[float]]:
+    return (
+        sum(s.memory for s in chosen if s.phase is not Phase.DRAINING),
+        sorted((s.last_used for s in chosen), reverse=True),
+    )
+
 
 def _first_sufficient(candidates: Sequence[Standing], need: int) -> list[Standing]:
     """
-    The best candidates until they suffice, less those that the last ones made needless.
+    The first ones until they suffice, less those that the last ones made needless.
     """
     chosen: list[Standing] = []
+    freed = 0
     for candidate in candidates:
-        if sum(s.memory for s in chosen) >= need:
+        if freed >= need:
             break
         chosen.append(candidate)
+        freed += candidate.memory
     for candidate in list(chosen):
-        if sum(s.memory for s in chosen) - candidate.memory >= need:
+        if freed - candidate.memory >= need:
             chosen.remove(candidate)
+            freed -= candidate.memory
     return chosen

@@ -74,6 +74,15 @@ def duration_or_none(text: str) -> float | None:
         raise BadValue(f"{error}, or none for no limit") from None
 
 
+def switch(text: str) -> bool:
+    """
+    Yes or no.
+    """
+    if text not in ("yes", "no"):
+        raise BadValue(f"{text!r} is neither yes nor no; write one of them")
+    return text == "yes"
+
+
 def interval(text: str) -> float:
     """
     Seconds between two polls: neither a busy loop nor as good as never.

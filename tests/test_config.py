@@ -200,6 +200,41 @@ class ConfigTests(SynchronousTestCase):
         self.assertEqual(config.budget_bytes, 1)
         self.assertEqual([model.memory_bytes for model in config.models], [1, 1])
 
+    def test_pinned_and_preloaded(self) -> None:
+        """
+        What is pinned keeps its memory; what cannot be up beside it is told why.
+        """
+        text = "[swapgate]\nmemory_budget = 20 GB\nidle_unload = 15 min\n"
+        for name, memory, more in (
+            ("a", 8, "pin = yes\npreload = yes"),
+            ("b", 12, "pin = no\nidle_unload = none"),
+            ("c", 13, ""),
+        ):
+            text += f"[model {name}]\nmemory = {memory} GB\n{more}\n"
+            text += "service = child\ncommand = x ${port}\n"
+        config = read(text)
+        a, b, c = config.models
+        self.assertEqual(
+            [(m.pin, m.preload, m.idle_unload_s) for m in (a, b, c)],
+            [(True, True, 900), (False, False, None), (False, False, 900)],
+        )
+        self.assertIsNone(config.never_fits("a"))
+        self.assertIsNone(config.never_fits("b"))
+        self.assertEqual(
+            config.never_fits("c"),
+            "c needs 13 GB, and a, which is pinned, keeps 8 GB of the memory_budget "
+            "of 20 GB",
+        )
+
+    def test_pinned_one_at_a_time(self) -> None:
+        """
+        Without a budget, what is pinned leaves room for nothing else.
+        """
+        config = read(f"{MODEL}pin = yes\n{MODEL.replace('model a', 'model b')}")
+        self.assertEqual(
+            config.never_fits("b"), "one model is up at a time, and a is pinned"
+        )
+
     def test_just_fits(self) -> None:
         """
         A model may be as large as the budget.

@@ -73,11 +73,11 @@ class MistakeTests(SynchronousTestCase):
         [swapgate] has its own options, each with values of its kind.
         """
         there_are = (
-            "there are drain_timeout, health_interval, listen, load_timeout, "
+            "there are drain_timeout, health_interval, idle_unload, listen, load_timeout, "
             "memory_budget, shutdown_timeout, stall_timeout, state_dir, stop_timeout"
         )
         table = {
-            "pin = 1": f"pin: is no option here; {there_are}",
+            "colour = 1": f"colour: is no option here; {there_are}",
             "lisen = tcp:1": (
                 f"lisen: is no option here; did you mean listen? {there_are}"
             ),
@@ -210,6 +210,23 @@ class MistakeTests(SynchronousTestCase):
                 )
             }
         )
+
+    def test_too_much_is_pinned(self) -> None:
+        """
+        What is never evicted must fit together.
+        """
+        one = MODEL + "pin = yes\n"
+        two = one + one.replace("model a", "model b")
+        remedy = (
+            "cannot hold all that is pinned: a, b; raise memory_budget, or pin fewer"
+        )
+        self.refuses(
+            {
+                two: f": [swapgate] {remedy}",
+                "[swapgate]\nmemory_budget = 9 GB\n" + two: f":1: [swapgate] {remedy}",
+            }
+        )
+        read(one)
 
 
 class AnythingTests(SynchronousTestCase):

@@ -123,8 +123,8 @@ class MistakeTests(SynchronousTestCase):
                 CHILD + "alias = x\n": (
                     "4: [model a] alias: is no option here; did you mean aliases? "
                     "there are aliases, command, drain_timeout, env, health_interval, "
-                    "load_timeout, memory, service, stall_timeout, stop_timeout, "
-                    "upstream"
+                    "idle_unload, load_timeout, memory, pin, preload, service, "
+                    "stall_timeout, stop_timeout, upstream"
                 ),
                 CHILD + "plist = x\n": (
                     "4: [model a] plist: is no option here; "

@@ -231,6 +231,14 @@ class PlanTests(SynchronousTestCase):
             budget=24,
         )
 
+    def test_all_of_many(self) -> None:
+        """
+        Where all must go, all go.
+        """
+        crowd = [ready(f"m{n:02}", 2, used=n) for n in range(12)]
+        everybody = [Evict(each.name) for each in crowd]
+        self.check([*crowd, stopped("big", 24)], ["big"], everybody, budget=24)
+
     def test_many_of_several_sizes(self) -> None:
         """
         What the last one of the set makes needless is spared.
@@ -242,6 +250,43 @@ class PlanTests(SynchronousTestCase):
             [Evict("mid")],
             budget=17,
         )
+
+    def test_pinned(self) -> None:
+        """
+        A pinned model is never evicted, whoever waits.
+        """
+        pinned = Standing("a", Phase.READY, 6, 0.0, pinned=True)
+        self.check([pinned, stopped("b", 6)], ["b"], [])
+        self.check(
+            [pinned, ready("b", 4, used=9.0), stopped("c", 4)], ["c"], [Evict("b")]
+        )
+
+    def test_preload(self) -> None:
+        """
+        What is to be up is loaded when there is room and nothing waits; nothing is
+        evicted for it.
+        """
+        a = Standing("a", Phase.STOPPED, 6, 0.0, preload=True)
+        b = Standing("b", Phase.STOPPED, 6, 0.0, preload=True)
+        self.check([a, b], [], [Start("a")])
+        self.check([a, ready("c", 6)], [], [])
+        self.check([a, stopped("c", 10)], ["c"], [Start("c")])
+        self.check([a, at("c", Phase.STARTING, 4)], ["c"], [])
+
+    def test_more_than_the_budget_is_up(self) -> None:
+        """
+        Daemons that somebody else started are evicted until the budget holds again.
+        """
+        both = [ready("a", 8, used=2), ready("b", 8, used=1)]
+        self.check(both, [], [Evict("b")])
+        self.check(both, ["b"], [Evict("a"), Admit("b")])
+        self.check([both[0], at("b", Phase.STOPPING, 8)], [], [])
+
+    def test_no_memory_is_no_help(self) -> None:
+        """
+        Evicting what takes no memory would free none.
+        """
+        self.check([ready("far", 0), ready("a"), stopped("b")], ["b"], [Evict("a")])
 
 
 PHASES = st.sampled_from([p for p in Phase if p is not Phase.FAILED])
@@ -272,6 +317,7 @@ def snapshots(draw: st.DrawFn) -> tuple[list[Standing], list[str], int]:
                 draw(st.floats(0, 9)),
                 draw(st.integers(0, 2)) if serving else 0,
                 serving and draw(st.booleans()),
+                preload=draw(st.booleans()),
             )
         )
     names = st.sampled_from([s.name for s in standings])
@@ -310,13 +356,16 @@ class PlanProperties(SynchronousTestCase):
         """
         standings, waiting, budget = snapshot
         phases = {s.name: s.phase for s in standings}
+        preloaded = {s.name for s in standings if s.preload}
         for move in plan(standings, waiting, budget):
             match move:
                 case Admit(name):
                     self.assertIn(name, waiting)
                     self.assertIn(phases[name], {Phase.READY, Phase.DRAINING})
                 case Start(name):
-                    self.assertTrue(name in waiting or phases[name] is Phase.DRAINING)
+                    unasked = name in preloaded and not waiting
+                    kept = phases[name] is Phase.DRAINING
+                    self.assertTrue(name in waiting or unasked or kept)
                 case Evict(name):
                     self.assertIn(phases[name], {Phase.READY, Phase.STARTING})
                     if phases[name] is Phase.STARTING:

@@ -16,6 +16,7 @@ from swapgate.values import (
     gigabytes,
     interval,
     size,
+    switch,
     upstream,
 )
 
@@ -98,6 +99,31 @@ class SizeTests(Mistaken):
         self.assertEqual(gigabytes(size("21.8 GB")), "21.8 GB")
         self.assertEqual(gigabytes(size("900 MB")), "0.9 GB")
         self.assertEqual(gigabytes(size("16 GiB")), "17.179869184 GB")
+
+
+class SwitchTests(Mistaken):
+    """
+    Yes or no, and nothing that may be meant so.
+    """
+
+    def test_both(self) -> None:
+        """
+        Two words.
+        """
+        self.assertIs(switch("yes"), True)
+        self.assertIs(switch("no"), False)
+
+    def test_mistakes(self) -> None:
+        """
+        Anything else is refused.
+        """
+        self.refuses(
+            switch,
+            {
+                text: f"{text!r} is neither yes nor no; write one of them"
+                for text in ("true", "1", "Yes", "")
+            },
+        )
 
 
 class DurationTests(Mistaken):
