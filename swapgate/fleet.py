@@ -3,21 +3,25 @@ Who may use which daemon, when? The only place with effects on daemons.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from swapgate.config import Config
+from swapgate.config import Config, ModelSpec
 from swapgate.daemons import Daemon
-from swapgate.health import HealthPoll, probe
-from swapgate.phases import Action, Event, ImpossibleEvent, Phase, step
-from swapgate.place import Lease, Place, Ticket
+from swapgate.phases import Event, ImpossibleEvent, Phase, step
+from swapgate.place import Lease, Place, Ticket, TooLarge, UnknownModel
 from swapgate.plan import Admit, Evict, Move, Start, plan
+from swapgate.tending import Tending
 from swapgate.upstream import UpstreamClient
 
+# How often we look after what happens unasked: idle models, daemons that others start.
+_UPKEEP_S = 1.0
 # Of shutdown_timeout, what may be spent on letting answers end.
 _DRAIN_SHARE = 2 / 3
 # And for how long before its end what still runs is killed.
@@ -40,66 +44,99 @@ class Fleet:
     def __init__(
         self,
         config: Config,
-        daemons: Mapping[str, Daemon],
+        make_daemon: Callable[[ModelSpec], Daemon],
         clock: IReactorTime,
         make_client: Callable[[Daemon], UpstreamClient],
     ) -> None:
         """
-        :param daemons: by model name.
         :param make_client: a client of the daemon's present life.
         """
         self._config = config
+        self._make_daemon = make_daemon
         self._clock = clock
-        self._make_client = make_client
-        self._places = {
-            spec.name: Place(spec, daemons[spec.name]) for spec in config.models
-        }
+        self._tending = Tending(clock, make_client, self._post, self._carry_on)
+        self._places = {spec.name: self._place(spec) for spec in config.models}
         self._tickets = 0
         self._inbox: deque[tuple[Place, Event, str]] = deque()
         self._carrying = False
+        # Nothing is planned before what is up already is known.
+        self._looking = False
+        self._upkeep = LoopingCall(self._look_after)
+        self._upkeep.clock = clock
         self._stopped: Deferred[None] | None = None
+
+    def _place(self, spec: ModelSpec) -> Place:
+        return Place(spec, self._make_daemon(spec))
+
+    def start(self) -> None:
+        """
+        Take over the daemons that are up, then load what is to be up from the start.
+        """
+        self._looking = True
+        self._upkeep.start(_UPKEEP_S).addErrback(
+            lambda failure: self._log.failure("the upkeep broke", failure)
+        )
+
+    async def _find_daemons(self) -> None:
+        for place in list(self._places.values()):
+            await self._tending.find(place)
+        self._looking = False
+        self._carry_on()
+
+    def _look_after(self) -> Deferred[None]:
+        now_s = self._clock.seconds()
+        for place in self._places.values():
+            if place.is_idle(now_s):
+                self._post(place, Event.EVICTED)
+        return Deferred.fromCoroutine(self._find_daemons())
 
     def lease(self, name: str) -> Deferred[Lease]:
         """
         Wait until the model `name` may be used, then hold it until `release()`.
 
-        Cancelling gives up the place in the queue. Fails with `LoadFailed` or
-        `FleetStopping`.
+        Cancelling gives up the place in the queue. Fails with `LoadFailed`, `TooLarge`
+        or `FleetStopping`.
         """
         place = self._places[name]
-        waiting: Deferred[Lease] = Deferred(lambda _: self._give_up(place, ticket))
+        waiting: Deferred[Lease] = Deferred(lambda _: self._give_up(ticket))
         ticket = Ticket(self._tickets, waiting)
         self._tickets += 1
         place.tickets[ticket] = None
         if self._stopped is not None:
             place.refuse(FleetStopping)
+        elif (sum_said := self._config.never_fits(name)) is not None:
+            place.refuse(lambda: TooLarge(sum_said))
         elif (now_s := self._clock.seconds()) < place.retry_at_s:
             place.refuse(lambda: place.failure(now_s))
         else:
             self._carry_on()
         return waiting
 
-    def _give_up(self, place: Place, ticket: Ticket) -> None:
-        place.tickets.pop(ticket, None)
+    def _give_up(self, ticket: Ticket) -> None:
+        for place in self._places.values():
+            place.tickets.pop(ticket, None)
         self._carry_on()
 
-    def _release(self, lease: Lease, doubt: bool) -> None:
-        place = self._places[lease.spec.name]
+    def _release(self, place: Place, lease: Lease, doubt: bool) -> None:
         if lease not in place.leases:
             # Given back already, or of a life that has ended.
             return
         place.leases.remove(lease)
         place.last_used_s = self._clock.seconds()
         if doubt:
-            self._examine(place)
+            self._tending.examine(place)
         if not place.leases:
-            self.tell(place.spec.name, Event.IDLE)
+            self._post(place, Event.IDLE)
+        self._check_stopped()
 
     def tell(self, name: str, event: Event, reason: str = "") -> None:
         """
         The inbox: what happens to daemons is told here, from wherever it is noticed.
         """
-        self._inbox.append((self._places[name], event, reason))
+        self._post(self._places[name], event, reason)
+
+    def _post(self, place: Place, event: Event, reason: str = "") -> None:
+        self._inbox.append((place, event, reason))
         self._carry_on()
 
     def _carry_on(self) -> None:
@@ -122,15 +159,16 @@ class Fleet:
             self._carrying = False
 
     def _plan(self) -> list[Move]:
-        if self._stopped is not None:
+        if self._stopped is not None or self._looking:
             return []
+        now_s = self._clock.seconds()
         waiting = sorted(
             (next(iter(place.tickets)).number, name)
             for name, place in self._places.items()
             if place.tickets
         )
         return plan(
-            [place.standing() for place in self._places.values()],
+            [place.standing(now_s) for place in self._places.values()],
             [name for _, name in waiting],
             self._config.budget_bytes,
         )
@@ -149,7 +187,7 @@ class Fleet:
         assert place.client is not None
         tickets, place.tickets = place.tickets, {}
         for ticket in tickets:
-            lease = Lease(place.spec, place.client, self._release)
+            lease = Lease(place.spec, place.client, partial(self._release, place))
             place.leases.add(lease)
             ticket.lease.callback(lease)
 
@@ -170,9 +208,11 @@ class Fleet:
         )
         self._settle(place, before.phase, reason)
         for action in actions:
-            self._act(place, action)
+            self._tending.act(place, action)
         if place.life.phase is Phase.DRAINING and not place.leases:
             self._step(place, Event.IDLE)
+        if place.retired and not place.life.phase.resident:
+            self._succeed(place)
         self._check_stopped()
 
     def _settle(self, place: Place, before: Phase, reason: str) -> None:
@@ -181,13 +221,13 @@ class Fleet:
         """
         now_s = self._clock.seconds()
         match place.life.phase:
-            case Phase.READY if before is Phase.STARTING:
-                place.began_to_serve(now_s)
-            case Phase.READY:
+            case Phase.READY if before is Phase.DRAINING:
                 place.stop_timer()
+            case Phase.READY:
+                place.began_to_serve(now_s)
             case Phase.DRAINING if place.spec.drain_timeout_s is not None:
                 place.timer = self._clock.callLater(
-                    place.spec.drain_timeout_s, self.tell, place.spec.name, Event.IDLE
+                    place.spec.drain_timeout_s, self._post, place, Event.IDLE
                 )
         failed = place.life.failing or place.life.phase is Phase.FAILED
         if before is Phase.STARTING and failed:
@@ -199,73 +239,50 @@ class Fleet:
         if not place.life.phase.resident:
             place.bury()
 
-    def _act(self, place: Place, action: Action) -> None:
+    def reconfigure(self, config: Config) -> None:
+        """
+        Live by another configuration. What it leaves as it was goes on untouched; what
+        it changes or leaves out is drained first, and those who wait for it wait on.
+        """
+        self._config = config
+        specs = {spec.name: spec for spec in config.models}
+        for name, place in list(self._places.items()):
+            spec = specs.pop(name, None)
+            if spec == place.spec and not place.retired:
+                continue
+            place.retired = True
+            place.successor = None if spec is None else self._place(spec)
+            if not place.life.phase.resident:
+                self._succeed(place)
+            elif place.life.phase in {Phase.STARTING, Phase.READY}:
+                self._post(place, Event.EVICTED)
+        for name, spec in specs.items():
+            self._places[name] = self._place(spec)
+        self._carry_on()
+
+    def _succeed(self, place: Place) -> None:
+        """
+        Put in a retired model's place what the configuration has there now.
+        """
+        tickets, place.tickets = place.tickets, {}
         name = place.spec.name
-        match action:
-            case Action.LAUNCH:
-                place.daemon.launch(lambda why: self.tell(name, Event.EXITED, why))
-                place.client = self._make_client(place.daemon)
-            case Action.POLL:
-                timeout_s = place.spec.load_timeout_s
-                place.timer = self._clock.callLater(
-                    timeout_s,
-                    self.tell,
-                    name,
-                    Event.TIMED_OUT,
-                    f"it was not healthy within {timeout_s:g} s",
-                )
-                place.poll = HealthPoll(
-                    lambda: self._is_healthy(place),
-                    place.spec.health_interval_s,
-                    self._clock,
-                    lambda: self._healthy(place),
-                )
-                place.poll.start()
-            case Action.UNPOLL:
-                assert place.poll is not None
-                place.stop_timer()
-                place.poll.stop()
-            case Action.HALT:
-                place.stop_timer()
-                place.daemon.halt()
-
-    @staticmethod
-    async def _is_healthy(place: Place) -> bool:
-        if not place.daemon.running or place.client is None:
-            return False
-        return await place.client.get_status("/health") == 200
-
-    def _healthy(self, place: Place) -> None:
-        impostor = place.daemon.impostor()
-        if impostor is None:
-            self.tell(place.spec.name, Event.HEALTHY)
+        if place.successor is None:
+            del self._places[name]
+            for ticket in tickets:
+                ticket.lease.errback(UnknownModel(name))
         else:
-            self.tell(place.spec.name, Event.TIMED_OUT, impostor)
-
-    def _examine(self, place: Place) -> None:
-        """
-        A daemon that failed a request is asked nothing more until it shows its health.
-        """
-        if place.doubtful or place.client is None:
-            return
-        place.doubtful = True
-        place.client.drop_idle()
-        place.examination = Deferred.fromCoroutine(self._look_at(place))
-        place.examination.addErrback(lambda failure: failure.trap(CancelledError))
-
-    async def _look_at(self, place: Place) -> None:
-        if await probe(lambda: self._is_healthy(place), self._clock):
-            place.doubtful = False
-            self._carry_on()
-        elif place.daemon.running:
-            self.tell(place.spec.name, Event.EVICTED)
-        # Else its end is on the way to us.
+            self._places[name] = place.successor
+            place.successor.tickets = tickets
 
     def stop(self) -> Deferred[None]:
         """
-        Refuse whoever waits, let answers end, stop the daemons; all in good time.
+        Refuse whoever waits, let answers end, stop our children; all in good time.
+
+        Daemons that are not ours stay as they are.
         """
         self._stopped = Deferred()
+        if self._upkeep.running:
+            self._upkeep.stop()
         end_s = self._config.shutdown_timeout_s
         calls = [
             self._clock.callLater(end_s * _DRAIN_SHARE, self._halt_all),
@@ -274,34 +291,43 @@ class Fleet:
         ]
         for place in self._places.values():
             place.refuse(FleetStopping)
+        for place in self._children():
             if place.life.phase in {Phase.STARTING, Phase.READY}:
-                self.tell(place.spec.name, Event.EVICTED)
-        stopped = self._stopped
+                self._post(place, Event.EVICTED)
+        stopped = self._stopped.addBoth(lambda _: _cancel(calls))
         self._check_stopped()
-        return stopped.addBoth(lambda _: _cancel(calls))
+        return stopped
+
+    def _children(self) -> list[Place]:
+        """
+        The daemons that are up and end with us.
+        """
+        return [
+            place
+            for place in self._places.values()
+            if place.life.phase.resident and not place.daemon.lasting
+        ]
 
     def _halt_all(self) -> None:
-        for name, place in self._places.items():
+        for place in self._children():
             if place.life.phase is Phase.DRAINING:
-                self.tell(name, Event.IDLE)
+                self._post(place, Event.IDLE)
 
     def _kill_all(self) -> None:
-        for place in self._places.values():
-            if place.life.phase.resident:
-                place.daemon.kill()
+        for place in self._children():
+            place.daemon.kill()
 
     def _stop_waiting(self) -> None:
         assert self._stopped is not None
-        self._log.error("some daemons are still there after shutdown_timeout")
+        self._log.error("something is still under way after shutdown_timeout")
         self._stopped.callback(None)
 
     def _check_stopped(self) -> None:
-        if (
-            self._stopped is not None
-            and not self._stopped.called
-            and not any(p.life.phase.resident for p in self._places.values())
-        ):
-            self._stopped.callback(None)
+        if self._stopped is None or self._stopped.called:
+            return
+        if self._children() or any(place.leases for place in self._places.values()):
+            return
+        self._stopped.callback(None)
 
 
 def _cancel(calls: list[Any]) -> None:

@@ -11,13 +11,25 @@ from twisted.internet.interfaces import IDelayedCall
 from swapgate.config import ModelSpec
 from swapgate.daemons import Daemon
 from swapgate.health import HealthPoll
-from swapgate.phases import Life
+from swapgate.phases import Life, Phase
 from swapgate.plan import Standing
 from swapgate.upstream import UpstreamClient
 
 _BACK_OFF_S, _BACK_OFF_AT_MOST_S = 1.0, 60.0
 # So many crashes in a row, each so soon after becoming ready, count as a failed load.
 _CRASHES, _CRASHED_EARLY_S = 3, 60.0
+
+
+class TooLarge(Exception):
+    """
+    A model can never be up, for the reason that the sum shows.
+    """
+
+
+class UnknownModel(Exception):
+    """
+    A model went from the configuration while somebody waited for it.
+    """
 
 
 class LoadFailed(Exception):
@@ -75,6 +87,11 @@ class Place:
     poll: HealthPoll | None = None
     timer: IDelayedCall | None = None
     doubtful: bool = False
+    # Being looked at: is it up without our doing?
+    looked_at: bool = False
+    # No longer in the configuration, or not as it was; what comes in its place.
+    retired: bool = False
+    successor: "Place | None" = None
     examination: Deferred[None] | None = None
     last_used_s: float = 0.0
     ready_since_s: float = 0.0
@@ -83,19 +100,55 @@ class Place:
     reason: str = ""
     retry_at_s: float = 0.0
 
-    def standing(self) -> Standing:
+    def standing(self, now_s: float) -> Standing:
+        """
+        What the planner is to know.
+        """
         return Standing(
             self.spec.name,
             self.life.phase,
             self.spec.memory_bytes,
             self.last_used_s,
             len(self.leases),
-            self.doubtful,
+            doubtful=self.doubtful or self.looked_at or self.retired,
+            pinned=self.spec.pin and not self.retired,
+            preload=self.spec.preload and now_s >= self.retry_at_s,
+        )
+
+    def is_idle(self, now_s: float) -> bool:
+        """
+        Whether it has been up unused for as long as the user allows.
+        """
+        allowed_s = self.spec.idle_unload_s
+        return (
+            allowed_s is not None
+            and self.life.phase is Phase.READY
+            and not (self.leases or self.tickets)
+            and not (self.spec.pin or self.spec.preload)
+            and now_s - self.last_used_s >= allowed_s
         )
 
     def stop_timer(self) -> None:
         if self.timer is not None and self.timer.active():
             self.timer.cancel()
+
+    def stop_polling(self) -> None:
+        self.stop_timer()
+        if self.poll is not None:
+            self.poll.stop()
+
+    @property
+    def may_be_found(self) -> bool:
+        """
+        Whether somebody else may have started it: what takes none of our memory need
+        not be found, and what is ours alone cannot.
+        """
+        return (
+            self.daemon.lasting
+            and self.spec.memory_bytes > 0
+            and not self.life.phase.resident
+            and not self.looked_at
+        )
 
     def began_to_serve(self, now_s: float) -> None:
         """
@@ -145,7 +198,7 @@ class Place:
         """
         Forget what belonged to the life that has ended.
         """
-        self.stop_timer()
+        self.stop_polling()
         self.leases.clear()
         self.doubtful = False
         if self.examination is not None:

@@ -145,7 +145,8 @@ class _Board:
 
     def _start_if_it_fits(self, standing: Standing) -> bool:
         fits = standing.memory <= min(self.free, self.promised)
-        if fits and standing.phase in {Phase.STOPPED, Phase.FAILED}:
+        stopped = standing.phase in {Phase.STOPPED, Phase.FAILED}
+        if fits and stopped and not standing.doubtful:
             self.moves.append(Start(standing.name))
             self.free -= standing.memory
             return True

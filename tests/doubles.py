@@ -51,6 +51,7 @@ class FakeDaemon(Daemon):
     up_already: bool = False
     stranger: str | None = None
     words: str = ""
+    adopting: Deferred[bool] | None = None
     told: list[str] = field(factory=list)
     _gone: Gone | None = None
 
@@ -63,7 +64,8 @@ class FakeDaemon(Daemon):
         self.running = self.up_already
         if self.running:
             self._gone = gone
-        return succeed(self.running)
+        adopting, self.adopting = self.adopting, None
+        return adopting or succeed(self.running)
 
     def halt(self) -> None:
         self.told.append("halt")
@@ -118,15 +120,21 @@ class Farm:
 
     config: Config
     clock: Clock = field(factory=Clock)
-    daemons: dict[str, FakeDaemon] = field(init=False)
+    daemons: dict[str, FakeDaemon] = field(factory=dict)
     clients: dict[str, FakeClient] = field(factory=dict)
+    first_health: dict[str, int] = field(factory=dict)
 
-    def __attrs_post_init__(self) -> None:
-        self.daemons = {spec.name: FakeDaemon(spec.name) for spec in self.config.models}
+    def make_daemon(self, spec: ModelSpec) -> FakeDaemon:
+        daemon = self.daemons[spec.name] = FakeDaemon(spec.name)
+        return daemon
 
     def make_client(self, daemon: Daemon) -> UpstreamClient:
         assert isinstance(daemon, FakeDaemon)
-        client = self.clients[daemon.name] = FakeClient()
+        # Who looks whether a daemon is up finds nobody, unless the test put it up.
+        up = daemon.running or daemon.up_already
+        health = self.first_health.get(daemon.name, 503)
+        client = FakeClient(health if up else ConnectionRefusedError())
+        self.clients[daemon.name] = client
         return cast(UpstreamClient, client)
 
     def pass_time(self, seconds: float) -> None:
@@ -137,4 +145,5 @@ class Farm:
         Let a loading daemon be healthy, and be seen to be.
         """
         self.clients[name].health = 200
+        self.first_health[name] = 503
         self.pass_time(0.3)

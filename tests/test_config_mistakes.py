@@ -73,7 +73,8 @@ class MistakeTests(SynchronousTestCase):
         [swapgate] has its own options, each with values of its kind.
         """
         there_are = (
-            "there are drain_timeout, health_interval, idle_unload, listen, load_timeout, "
+            "there are drain_timeout, health_interval, idle_unload, listen, "
+            "load_timeout, "
             "memory_budget, shutdown_timeout, stall_timeout, state_dir, stop_timeout"
         )
         table = {

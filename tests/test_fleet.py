@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from swapgate.config import ModelSpec
 from swapgate.fleet import Fleet, FleetStopping
 from swapgate.phases import Event, ImpossibleEvent
-from swapgate.place import Lease, LoadFailed
+from swapgate.place import Lease, LoadFailed, TooLarge, UnknownModel
 from tests.doubles import Farm, config_of, model
 
 
@@ -26,7 +26,7 @@ class FleetCase(SynchronousTestCase):
         config = config_of(*models, budget=budget, shutdown_timeout_s=shutdown_s)
         self.farm = Farm(config)
         self.fleet = Fleet(
-            config, self.farm.daemons, self.farm.clock, self.farm.make_client
+            config, self.farm.make_daemon, self.farm.clock, self.farm.make_client
         )
         self.leases: dict[Deferred[Lease], Lease] = {}
 
@@ -544,3 +544,288 @@ class BugTests(FleetCase):
         self.fleet.tell("a", Event.HEALTHY)
         self.assertEqual(len(self.flushLoggedErrors(ImpossibleEvent)), 1)
         self.serve("a")
+
+
+class BudgetTests(FleetCase):
+    """
+    Models that stay, come by themselves, or go by themselves.
+    """
+
+    def begin(self) -> None:
+        self.fleet.start()
+        self.addCleanup(self.fleet.stop)
+
+    def test_never_fits(self) -> None:
+        """
+        What cannot be up beside the pinned ones is refused with the sum, at once.
+        """
+        self.use(model("a", 6, pin=True), model("b", 5))
+        failure = self.failureResultOf(self.ask("b"), TooLarge)
+        self.assertIn("a, which is pinned", str(failure.value))
+        self.assertEqual(self.told("b"), [])
+
+    def test_preload(self) -> None:
+        """
+        It is loaded at start-up, and again when there is room and nobody waits.
+        """
+        self.use(model("a", preload=True), model("b"))
+        self.begin()
+        self.assertEqual(self.told("a"), ["launch"])
+        self.farm.come_up("a")
+        waiting = self.ask("b")
+        self.farm.daemons["a"].end()
+        self.farm.come_up("b")
+        self.successResultOf(waiting).release()
+        self.farm.pass_time(5)
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.daemons["b"].end("was ended by SIGKILL")
+        self.assertEqual(self.told("a"), ["launch", "halt", "launch"])
+
+    def test_preload_that_fails(self) -> None:
+        """
+        It is tried again when its back-off is over, not before.
+        """
+        self.use(model("a", preload=True))
+        self.begin()
+        self.farm.daemons["a"].end("exited with status 1")
+        self.farm.pass_time(0.5)
+        self.assertEqual(self.told("a"), ["launch"])
+        self.farm.pass_time(2)
+        self.assertEqual(self.told("a"), ["launch", "launch"])
+
+    def test_idle_unload(self) -> None:
+        """
+        A model that nobody used for so long is unloaded; one in use is not.
+        """
+        self.use(model("a", idle_unload_s=60.0))
+        self.begin()
+        lease = self.serve("a")
+        self.farm.pass_time(120)
+        self.assertEqual(self.told("a"), ["launch"])
+        lease.release()
+        self.farm.pass_time(50)
+        self.serve("a").release()
+        self.farm.pass_time(58)
+        self.assertEqual(self.told("a"), ["launch"])
+        self.farm.pass_time(5)
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+
+    def test_who_is_to_stay_stays(self) -> None:
+        """
+        What is pinned or preloaded is not unloaded for being idle.
+        """
+        self.use(
+            model("a", 5, idle_unload_s=60.0, pin=True),
+            model("b", 5, idle_unload_s=60.0, preload=True),
+        )
+        self.begin()
+        self.serve("a").release()
+        self.serve("b").release()
+        self.farm.pass_time(120)
+        self.assertEqual(self.told("a") + self.told("b"), ["launch", "launch"])
+
+
+class FoundTests(FleetCase):
+    """
+    Daemons that are not ours, and are up without our doing.
+    """
+
+    def use(self, *models: ModelSpec, budget: int = 10, shutdown_s: float = 15) -> None:
+        super().use(*models, budget=budget, shutdown_s=shutdown_s)
+        for daemon in self.farm.daemons.values():
+            daemon.lasting = True
+
+    def put_up(self, *names: str, health: int = 200) -> None:
+        for name in names:
+            self.farm.daemons[name].up_already = True
+            self.farm.first_health[name] = health
+
+    def begin(self) -> None:
+        self.fleet.start()
+        self.addCleanup(self.fleet.stop)
+
+    def test_adopted(self) -> None:
+        """
+        It serves without being launched, and stays when the gateway stops.
+        """
+        self.put_up("a")
+        self.begin()
+        self.successResultOf(self.ask("a")).release()
+        self.assertEqual(self.told("a"), [])
+        self.successResultOf(self.fleet.stop())
+        self.assertEqual(self.told("a"), [])
+
+    def test_too_many_are_up(self) -> None:
+        """
+        Those over the budget are evicted before anything new starts.
+        """
+        self.put_up("a", "b")
+        self.begin()
+        waiting = self.ask("c")
+        self.assertEqual((self.told("a"), self.told("b")), (["halt"], ["halt"]))
+        self.farm.daemons["a"].end()
+        self.assertEqual(self.told("c"), [])
+        self.farm.daemons["b"].end()
+        self.assertEqual(self.told("c"), ["launch"])
+        self.farm.come_up("c")
+        self.successResultOf(waiting)
+
+    def test_nothing_starts_before_the_look(self) -> None:
+        """
+        Requests that come while daemons are still being looked for are held.
+        """
+        self.put_up("b")
+        looking: Deferred[bool] = Deferred()
+        self.farm.daemons["b"].adopting = looking
+        self.begin()
+        self.ask("a").addErrback(lambda failure: failure.trap(FleetStopping))
+        self.assertEqual(self.told("a"), [])
+        looking.callback(True)
+        self.assertEqual((self.told("a"), self.told("b")), ([], ["halt"]))
+
+    def test_up_but_still_loading(self) -> None:
+        """
+        Its memory counts, and nobody is sent to it before it is healthy.
+        """
+        self.put_up("a", health=503)
+        self.begin()
+        waiting = self.ask("a")
+        self.farm.pass_time(3)
+        self.assertNoResult(waiting)
+        self.farm.come_up("a")
+        self.successResultOf(waiting)
+        self.assertEqual(self.told("a"), [])
+
+    def test_up_and_never_healthy(self) -> None:
+        """
+        After load_timeout it is stopped, and started by us for those who wait.
+        """
+        self.put_up("a", health=503)
+        self.begin()
+        waiting = self.ask("a")
+        self.farm.pass_time(181)
+        self.assertEqual(self.told("a"), ["halt"])
+        self.farm.daemons["a"].up_already = False
+        self.farm.daemons["a"].end()
+        self.assertEqual(self.told("a"), ["halt", "launch"])
+        self.farm.come_up("a")
+        self.successResultOf(waiting)
+
+    def test_started_behind_our_back(self) -> None:
+        """
+        It is found before long, and what is too much is evicted.
+        """
+        self.begin()
+        self.serve("a").release()
+        self.put_up("b")
+        self.farm.pass_time(3)
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.daemons["a"].end()
+        self.successResultOf(self.ask("b"))
+
+    def test_stopped_behind_our_back(self) -> None:
+        """
+        It is started again for the next request.
+        """
+        self.begin()
+        self.serve("a").release()
+        self.farm.daemons["a"].end("was stopped")
+        self.serve("a")
+        self.assertEqual(self.told("a"), ["launch", "launch"])
+
+
+class ReconfigureTests(FleetCase):
+    """
+    Another configuration while the gateway runs.
+    """
+
+    def live_by(self, *models: ModelSpec, budget: int = 10) -> None:
+        self.fleet.reconfigure(config_of(*models, budget=budget))
+
+    def test_unchanged(self) -> None:
+        """
+        What is as it was goes on untouched, streams and all.
+        """
+        lease = self.serve("a")
+        self.live_by(model("a"), model("new"))
+        self.assertEqual(self.told("a"), ["launch"])
+        lease.release()
+        self.successResultOf(self.ask("a"))
+
+    def test_added(self) -> None:
+        """
+        A new model can be asked for.
+        """
+        self.live_by(model("a"), model("new"))
+        self.serve("new")
+
+    def test_removed(self) -> None:
+        """
+        It is drained and stopped; who waits for it is told that it is gone.
+        """
+        lease = self.serve("a")
+        daemon = self.farm.daemons["a"]
+        self.live_by(model("b"))
+        self.assertEqual(daemon.told, ["launch"])
+        lease.release()
+        self.assertEqual(daemon.told, ["launch", "halt"])
+        daemon.end()
+        self.serve("b")
+
+    def test_removed_while_somebody_waits(self) -> None:
+        """
+        The waiting learn that the model is unknown now.
+        """
+        self.serve("a")
+        waiting = self.ask("b")
+        self.live_by(model("a"))
+        self.failureResultOf(waiting, UnknownModel)
+
+    def test_changed(self) -> None:
+        """
+        The old daemon is drained, the new one started for those who wait.
+        """
+        lease, old = self.serve("a"), self.farm.daemons["a"]
+        self.live_by(model("a", 7))
+        waiting = self.ask("a")
+        self.assertNoResult(waiting)
+        lease.release()
+        self.assertEqual(old.told, ["launch", "halt"])
+        old.end()
+        self.assertEqual(self.told("a"), ["launch"])
+        self.farm.come_up("a")
+        self.successResultOf(waiting)
+
+    def test_a_ticket_outlives_the_change(self) -> None:
+        """
+        Who waited before the change and hangs up after it is forgotten.
+        """
+        waiting, old = self.ask("a"), self.farm.daemons["a"]
+        self.live_by(model("a", 7))
+        old.end()
+        waiting.addErrback(lambda failure: failure.trap(CancelledError))
+        waiting.cancel()
+        self.farm.come_up("a")
+        self.assertEqual(self.leases, {})
+
+    def test_changed_twice(self) -> None:
+        """
+        The last configuration counts.
+        """
+        self.serve("a").release()
+        old = self.farm.daemons["a"]
+        self.live_by(model("a", 7))
+        self.live_by(model("a", 8))
+        old.end()
+        self.serve("a")
+        self.assertEqual(self.told("a"), ["launch"])
+
+    def test_a_smaller_budget(self) -> None:
+        """
+        What is too much for the new budget goes.
+        """
+        self.use(model("a", 5), model("b", 5))
+        self.serve("a").release()
+        self.serve("b").release()
+        self.live_by(model("a", 5), model("b", 5), budget=9)
+        self.assertEqual(self.told("a"), ["launch", "halt"])

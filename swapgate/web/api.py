@@ -21,7 +21,7 @@ from twisted.web.server import NOT_DONE_YET
 from swapgate.body import BadJSON
 from swapgate.config import Config
 from swapgate.fleet import Fleet, FleetStopping
-from swapgate.place import Lease, LoadFailed
+from swapgate.place import Lease, LoadFailed, TooLarge, UnknownModel
 from swapgate.relay import Ending, Relay
 from swapgate.routing import (
     Ask,
@@ -87,10 +87,17 @@ class Gateway(Resource):
         :param started: when the gateway did, in seconds of the epoch.
         """
         super().__init__()
-        self._config = config
         self._fleet = fleet
         self._clock = clock
-        listing = json.dumps(models_listing(config.names, started)).encode()
+        self._started = started
+        self.reconfigure(config)
+
+    def reconfigure(self, config: Config) -> None:
+        """
+        Know the names of another configuration from now on.
+        """
+        self._names = config.names
+        listing = json.dumps(models_listing(config.names, self._started)).encode()
         self._own = {
             "/health": b'{"status": "ok"}',
             "/models": listing,
@@ -139,7 +146,7 @@ class Gateway(Resource):
             wish = request.body.wish()
         except BadJSON as error:
             raise Refusal(status=400, code="bad_json", message=str(error)) from None
-        return read_ask(wish, self._config.names)
+        return read_ask(wish, self._names)
 
     async def _relay(self, request: GatewayRequest, ask: Ask, target: bytes) -> None:
         """
@@ -199,25 +206,18 @@ class Gateway(Resource):
         return await relay.done
 
     def _answer_failure(self, failure: Failure, request: GatewayRequest) -> None:
-        if request._disconnected or failure.check(CancelledError):
+        if failure.check(CancelledError):
             return
-        error = failure.value
-        if isinstance(error, LoadFailed):
-            error = _load_failed(error)
-        elif isinstance(error, FleetStopping):
-            error = Refusal(
-                status=503,
-                code="stopping",
-                message="the gateway is stopping; try again when it is back",
-                retry_after_s=_STOPPING_RETRY_AFTER_S,
-            )
-        elif not isinstance(error, Refusal):
+        error = _refusal(failure.value)
+        if error is None:
             self._log.failure("a bug in swapgate", failure)
             error = Refusal(
                 status=500,
                 code="internal_error",
                 message="a bug in swapgate; see its log",
             )
+        if request._disconnected or request.finished:
+            return
         if request.startedWriting:
             # Too late for a status: only an end without an end can tell.
             request.channel.loseConnection()
@@ -229,15 +229,44 @@ class Gateway(Resource):
         _answer(request, error.status, error_body(error))
 
 
-def _load_failed(error: LoadFailed) -> Refusal:
-    wait_s = max(error.retry_in_s, 0)
-    return Refusal(
-        status=409,
-        code="model_load_failed",
-        message=f"{error}; it can be tried again in {wait_s:.0f} s",
-        param="model",
-        should_retry=False,
-    )
+def _refusal(error: BaseException | None) -> Refusal | None:
+    """
+    What an error is called to the client; None for what should not have happened.
+    """
+    match error:
+        case Refusal():
+            return error
+        case LoadFailed(retry_in_s=wait_s):
+            return Refusal(
+                status=409,
+                code="model_load_failed",
+                message=f"{error}; it can be tried again in {max(wait_s, 0):.0f} s",
+                param="model",
+                should_retry=False,
+            )
+        case TooLarge():
+            return Refusal(
+                status=409,
+                code="model_too_large",
+                message=f"this model can never be up: {error}",
+                param="model",
+                should_retry=False,
+            )
+        case UnknownModel():
+            return Refusal(
+                status=404,
+                code="model_not_found",
+                message=f"the model {error} is not in the configuration any more",
+                param="model",
+            )
+        case FleetStopping():
+            return Refusal(
+                status=503,
+                code="stopping",
+                message="the gateway is stopping; try again when it is back",
+                retry_after_s=_STOPPING_RETRY_AFTER_S,
+            )
+    return None
 
 
 def _passed_on(headers: Headers) -> Headers:
