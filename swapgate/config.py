@@ -72,7 +72,6 @@ class Config:
         aliases = {alias: m.name for m in self.models for alias in m.aliases}
         return MappingProxyType(names | aliases)
 
-
     def never_fits(self, name: str) -> str | None:
         """
         The sum that shows why a model can never be up; None where it can.

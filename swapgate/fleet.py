@@ -3,7 +3,7 @@ Who may use which daemon, when? The only place with effects on daemons.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -68,14 +68,24 @@ class Fleet:
     def _place(self, spec: ModelSpec) -> Place:
         return Place(spec, self._make_daemon(spec))
 
-    def start(self) -> None:
+    def start(self, cleared: Coroutine[Deferred[Any], Any, None]) -> None:
         """
         Take over the daemons that are up, then load what is to be up from the start.
+
+        :param cleared: is awaited first; nothing is loaded before it is over.
         """
         self._looking = True
-        self._upkeep.start(_UPKEEP_S).addErrback(
-            lambda failure: self._log.failure("the upkeep broke", failure)
+        begun = Deferred.fromCoroutine(cleared)
+        begun.addErrback(
+            lambda failure: self._log.failure("clearing up failed", failure)
         )
+        begun.addCallback(self._begin_upkeep)
+
+    def _begin_upkeep(self, _: None) -> None:
+        if self._stopped is None:
+            self._upkeep.start(_UPKEEP_S).addErrback(
+                lambda failure: self._log.failure("the upkeep broke", failure)
+            )
 
     async def _find_daemons(self) -> None:
         for place in list(self._places.values()):

@@ -6,8 +6,8 @@ here: its spec, its reader, its options.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
 
 from attrs import frozen
 
@@ -43,12 +43,42 @@ class ChildSpec:
 class LaunchdSpec:
     """
     A daemon that is an agent of macOS.
+
+    :param label: None: the plist's own.
+    :param verbs: bootstrap and bootout, or the legacy load and unload.
     """
 
     plist: str
+    label: str | None = None
+    verbs: Literal["bootstrap", "load"] = "bootstrap"
 
 
-ServiceSpec = ChildSpec | LaunchdSpec
+@frozen(kw_only=True)
+class SystemdSpec:
+    """
+    A daemon that is a unit of systemd, of this user's or the system's own.
+    """
+
+    unit: str
+    scope: Literal["user", "system"] = "user"
+
+
+@frozen(kw_only=True)
+class CommandSpec:
+    """
+    A daemon that commands start and stop: a container, a deployment, anything.
+
+    :param status: tells whether it is up; None: its port does.
+    """
+
+    start: Command
+    stop: Command
+    status: Command | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    cwd: str
+
+
+ServiceSpec = ChildSpec | LaunchdSpec | SystemdSpec | CommandSpec
 
 
 @frozen(kw_only=True)
@@ -137,8 +167,9 @@ def read_model(
         {*MODEL_OPTIONS, *KIND_OPTIONS[kind], *TIMINGS},
         dict.fromkeys(GENERAL_OPTIONS, "[swapgate]")
         | {
-            option: f"service = {other}"
-            for other, options in KIND_OPTIONS.items()
+            option: "service = "
+            + _said(k for k, known in KIND_OPTIONS.items() if option in known)
+            for options in KIND_OPTIONS.values()
             for option in options
         },
     )
@@ -158,6 +189,7 @@ def read_model(
         memory_bytes=memory,
         service=_KINDS[kind](section, address, around),
         upstream=address,
+        health=section.read("health", around.settled(_health), "/health"),
         pin=section.read("pin", around.settled(switch), False),
         preload=section.read("preload", around.settled(switch), False),
         **{**for_all, **fields(section, TIMINGS, around)},
@@ -170,7 +202,7 @@ def _kind(text: str) -> str:
     """
     if text in _KINDS:
         return text
-    if text in ("systemd", "command", "remote"):
+    if text == "remote":
         raise BadValue(f"{text} is not there yet; write {_KINDS_SAID}")
     raise BadValue(f"{text!r} is unknown; {nearest(text, _KINDS)}write {_KINDS_SAID}")
 
@@ -202,17 +234,99 @@ def _launchd(
     section: Section, address: Upstream | None, around: Surroundings
 ) -> ServiceSpec:
     plist = section.need("plist", around.path, "plist = PATH")
+    _need_upstream(section, address)
+    label = section.read("label", around.settled(_service_name), None)
+    verbs: Any = section.read("verbs", _one_of("bootstrap", "load"), "bootstrap")
+    return LaunchdSpec(plist=plist, label=label, verbs=verbs)
+
+
+def _systemd(
+    section: Section, address: Upstream | None, around: Surroundings
+) -> ServiceSpec:
+    unit = section.need("unit", around.settled(_service_name), "unit = NAME.service")
+    _need_upstream(section, address)
+    scope: Any = section.read("scope", _one_of("user", "system"), "user")
+    return SystemdSpec(unit=unit, scope=scope)
+
+
+def _command(
+    section: Section, address: Upstream | None, around: Surroundings
+) -> ServiceSpec:
+    port = _need_upstream(section, address).port
+
+    def words(text: str) -> Command:
+        return around.command(text, port)
+
+    return CommandSpec(
+        start=section.need("start", words, "start = docker start NAME"),
+        stop=section.need("stop", words, "stop = docker stop NAME"),
+        status=section.read("status", words, None),
+        env=section.read("env", around.variables, ()),
+        cwd=around.folder,
+    )
+
+
+def _need_upstream(section: Section, address: Upstream | None) -> Upstream:
     if address is None:
         raise section.wrong("needs upstream; write upstream = http://127.0.0.1:PORT")
-    return LaunchdSpec(plist=plist)
+    return address
+
+
+def _service_name(text: str) -> str:
+    """
+    What a service manager calls it: one word, and never an option of its tool.
+    """
+    if text.startswith("-") or not re.fullmatch(r"[!-~]+", text):
+        raise BadValue(f"{text!r} is no service's name; write one word")
+    return text
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def reading(text: str) -> str:
+        if text not in words:
+            raise BadValue(f"{text!r} is unknown; write {' or '.join(words)}")
+        return text
+
+    return reading
+
+
+def _health(text: str) -> str | None:
+    """
+    The path that is asked, or None for the word "none".
+    """
+    if text == "none":
+        return None
+    if not re.fullmatch(r"/[!-~]*", text) or "#" in text:
+        raise BadValue(f"{text!r} is no path; write one like /health, or none")
+    return text
 
 
 # A further kind of daemon is a reader here and its own options below.
 _KINDS: Mapping[
     str, Callable[[Section, Upstream | None, Surroundings], ServiceSpec]
-] = {"child": _child, "launchd": _launchd}
-KIND_OPTIONS = {"child": {"command", "env"}, "launchd": {"plist"}}
-_KINDS_SAID = " or ".join(_KINDS)
+] = {
+    "child": _child,
+    "launchd": _launchd,
+    "systemd": _systemd,
+    "command": _command,
+}
+KIND_OPTIONS = {
+    "child": {"command", "env"},
+    "launchd": {"plist", "label", "verbs", "health"},
+    "systemd": {"unit", "scope", "health"},
+    "command": {"start", "stop", "status", "env", "health"},
+}
+
+
+def _said(kinds: Iterable[str]) -> str:
+    """
+    As a message lists them: a, b or c.
+    """
+    *others, last = kinds
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+_KINDS_SAID = _said(_KINDS)
 
 GENERAL_OPTIONS = {"listen", "memory_budget", "shutdown_timeout", "state_dir"}
 MODEL_OPTIONS = {"aliases", "memory", "pin", "preload", "service", "upstream"}

@@ -4,6 +4,7 @@ How is it all wired? What `twistd swapgate` runs; the only import of the reactor
 
 import os
 import resource
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -14,6 +15,8 @@ from twisted.application.service import IService, MultiService
 from twisted.application.strports import service as listen_on
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
 from twisted.python import usage
 
 from swapgate.config import (
@@ -29,6 +32,7 @@ from swapgate.daemons import Daemon
 from swapgate.daemons.child import Child
 from swapgate.daemons.unbuilt import Unbuilt
 from swapgate.fleet import Fleet
+from swapgate.state import FolderTaken, StateFolder
 from swapgate.upstream import UpstreamClient
 from swapgate.web.api import Gateway
 from swapgate.web.channel import GatewaySite
@@ -132,19 +136,65 @@ class Swapgate(MultiService):
     The ports and the fleet: no port is open longer than there are daemons behind it.
     """
 
+    _log = Logger()
+
     def __init__(self, config: Config, reactor: Any) -> None:
         super().__init__()
-        fleet = Fleet(
+        self._config, self._reactor = config, reactor
+        self._state = StateFolder(config.state_dir, reactor)
+        self._fleet = Fleet(
             config,
-            {spec.name: _daemon(spec, reactor) for spec in config.models},
+            lambda spec: _daemon(spec, reactor, self._state),
             reactor,
             lambda daemon: UpstreamClient(daemon.upstream, reactor),
         )
-        gateway = Gateway(config, fleet, reactor, started=int(time.time()))
-        site = GatewaySite(gateway, timeout=_IDLE_KEEP_ALIVE_S, reactor=reactor)
-        self._fleet, self._site = fleet, site
+        self._gateway = Gateway(config, self._fleet, reactor, int(time.time()))
+        self._site = GatewaySite(
+            self._gateway, timeout=_IDLE_KEEP_ALIVE_S, reactor=reactor
+        )
         for endpoint in config.listen:
-            self.addService(listen_on(endpoint, site, reactor=reactor))
+            self.addService(listen_on(endpoint, self._site, reactor=reactor))
+
+    def privilegedStartService(self) -> None:
+        try:
+            self._state.take()
+        except FolderTaken as error:
+            raise SystemExit(
+                f"another gateway runs with the state folder {error}; "
+                "stop it, or give this one another state_dir"
+            ) from None
+        except OSError as error:
+            raise SystemExit(f"the state folder cannot be used: {error}") from None
+        try:
+            super().privilegedStartService()
+        except CannotListenError as error:
+            raise SystemExit(f"cannot listen: {error}") from None
+
+    def startService(self) -> None:
+        super().startService()
+        with suppress(ValueError):  # Not the main thread: a test of somebody's.
+            signal.signal(
+                signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload)
+            )
+        self._fleet.start(self._state.end_orphans())
+
+    def reload(self) -> None:
+        """
+        Read the configuration again. A wrong one is reported, and changes nothing.
+        """
+        old = self._config
+        try:
+            new = _read(old.path)
+            _check_endpoints(new)
+        except (ConfigError, SystemExit) as error:
+            self._log.error("the configuration stays as it was: {error}", error=error)
+            return
+        if (new.listen, new.state_dir) != (old.listen, old.state_dir):
+            self._log.warn("listen and state_dir take effect at the next start only")
+        self._config = new
+        self._gateway.reconfigure(new)
+        self._fleet.reconfigure(new)
+        self._log.info("{path} is in effect", path=new.path)
 
     def stopService(self) -> Deferred[None]:
         """
@@ -156,11 +206,12 @@ class Swapgate(MultiService):
         await super().stopService()
         await self._fleet.stop()
         await self._site.close()
+        self._state.leave()
 
 
-def _daemon(spec: ModelSpec, reactor: Any) -> Daemon:
+def _daemon(spec: ModelSpec, reactor: Any, state: StateFolder) -> Daemon:
     match spec.service:
         case ChildSpec() as service:
-            return Child(spec, service, reactor, os.environ)
+            return Child(spec, service, reactor, os.environ, state)
         case _:
             return Unbuilt()

@@ -9,7 +9,7 @@ from fractions import Fraction
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from attrs import frozen
+from attrs import field, frozen
 
 from swapgate.ini import BadValue
 
@@ -103,12 +103,13 @@ def gigabytes(amount: int) -> str:
 @frozen(kw_only=True)
 class Upstream:
     """
-    Where a daemon listens: `http://127.0.0.1:8081`, and nothing beyond that.
+    Where a daemon listens: `http://127.0.0.1:8081`, and the key that it asks for.
     """
 
     scheme: str
     host: str
     port: int
+    api_key: str | None = field(default=None, repr=False)
 
     @property
     def netloc(self) -> str:

@@ -190,6 +190,7 @@ class RigCase(TestCase):
     def setUp(self) -> None:
         self.journal = Path(self.mktemp()).absolute()
         self.state = Path(self.mktemp()).absolute()
+        self.folder = Path(self.mktemp()).absolute()
         self.service: Swapgate | None = None
 
     async def start(self, **models: str) -> None:
@@ -197,6 +198,7 @@ class RigCase(TestCase):
         Start the gateway; `models` are names and options of their daemons.
         """
         text = "[swapgate]\nlisten = tcp:0:interface=127.0.0.1\n"
+        text += f"state_dir = {self.folder}\n"
         text += f"memory_budget = 10 GB\n{self.general}\n"
         for name, options in (models or self.models).items():
             text += MODEL.format(

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from attrs import define, field
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -24,6 +25,24 @@ FAKE = Path(__file__).parent / "fake_llama.py"
 ENVIRON = {"PATH": os.environ["PATH"], "SECRET": "x", "LC_ALL": "C"}
 
 
+@define
+class Register:
+    """
+    What was noted of children, in order.
+    """
+
+    notes: list[tuple[str, int]] = field(factory=list)
+
+    async def note_start(self, pid: int) -> None:
+        self.notes.append(("start", pid))
+
+    async def note_argv(self, pid: int) -> None:
+        self.notes.append(("argv", pid))
+
+    def note_end(self, pid: int) -> None:
+        self.notes.append(("end", pid))
+
+
 class ChildTests(TestCase):
     """
     One child after the other.
@@ -33,6 +52,7 @@ class ChildTests(TestCase):
 
     def setUp(self) -> None:
         self.journal = Path(self.mktemp())
+        self.register = Register()
 
     def child(self, *argv: str, port: int | None = None, **options: Any) -> Child:
         """
@@ -51,7 +71,7 @@ class ChildTests(TestCase):
             upstream=upstream or None,
             **options,
         )
-        child = Child(spec, service, reactor, ENVIRON)
+        child = Child(spec, service, reactor, ENVIRON, self.register)
         self.gone = self.launch(child)
         return child
 
@@ -117,6 +137,7 @@ class ChildTests(TestCase):
         self.assertFalse(group_lives(pid))
         self.assertFalse(child.running)
         self.assertEqual(child.impostor(), "its process has ended")
+        self.assertEqual(self.register.notes, [("start", pid), ("end", pid)])
 
     async def test_ignores_sigterm(self) -> None:
         """
@@ -198,7 +219,7 @@ class ChildTests(TestCase):
         await self.gone
         service = ChildSpec(command=Command(words=("true",)), cwd="/no/such/folder")
         spec = ModelSpec(name="m", memory_bytes=1, service=service)
-        child = Child(spec, service, reactor, ENVIRON)
+        child = Child(spec, service, reactor, ENVIRON, self.register)
         self.assertEqual(await self.launch(child), "exited with status 1")
         self.assertIn("/no/such/folder", child.last_words())
 

@@ -14,6 +14,12 @@ from swapgate.place import Lease, LoadFailed, TooLarge, UnknownModel
 from tests.doubles import Farm, config_of, model
 
 
+async def nothing_to_clear() -> None:
+    """
+    No earlier gateway left anything.
+    """
+
+
 class FleetCase(SynchronousTestCase):
     """
     A fleet of `a`, `b` and `c`, of which one fits at a time.
@@ -552,7 +558,7 @@ class BudgetTests(FleetCase):
     """
 
     def begin(self) -> None:
-        self.fleet.start()
+        self.fleet.start(nothing_to_clear())
         self.addCleanup(self.fleet.stop)
 
     def test_never_fits(self) -> None:
@@ -641,7 +647,7 @@ class FoundTests(FleetCase):
             self.farm.first_health[name] = health
 
     def begin(self) -> None:
-        self.fleet.start()
+        self.fleet.start(nothing_to_clear())
         self.addCleanup(self.fleet.stop)
 
     def test_adopted(self) -> None:

@@ -5,14 +5,15 @@ A daemon that is a child of the gateway and ends with it.
 import shutil
 import signal
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from twisted.internet import defer
+from twisted.internet import defer, protocol
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectError, ProcessTerminated, TimeoutError
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
+from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from swapgate.config import ChildSpec, ModelSpec, Upstream
@@ -27,7 +28,7 @@ _LAST_READ_S = 0.2
 _LOOK_S, _LOOK_AT_MOST_S = 0.01, 1.0
 _TAIL_BYTES = 4096
 _TAIL_LINES = 6
-_QUIET = Factory.forProtocol(Protocol)
+_QUIET = Factory.forProtocol(protocol.Protocol)
 _QUIET.noisy = False
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TMPDIR")
 _PASSED_ON_PREFIXES = ("LC_", "XDG_")
@@ -47,12 +48,25 @@ def child_environment(
     return passed_on | dict(extra)
 
 
+class Register(Protocol):
+    """
+    Where children are noted, so that a gateway after a crash knows them again.
+    """
+
+    async def note_start(self, pid: int) -> None: ...
+
+    async def note_argv(self, pid: int) -> None: ...
+
+    def note_end(self, pid: int) -> None: ...
+
+
 class Child:
     """
     Launches a command in a session of its own, and stops the whole session.
     """
 
     lasting = False
+    _log = Logger()
 
     def __init__(
         self,
@@ -60,11 +74,13 @@ class Child:
         service: ChildSpec,
         reactor: Any,
         environ: Mapping[str, str],
+        register: "Register",
     ) -> None:
         self._spec = spec
         self._service = service
         self._reactor = reactor
         self._env = child_environment(environ, dict(service.env))
+        self._register = register
         self._upstream = spec.upstream
         self._process = _Process()
         self._halted = False
@@ -86,7 +102,7 @@ class Child:
         life.addCallback(gone)
 
     def adopt(self, gone: Gone) -> Deferred[bool]:
-        # What an earlier gateway left behind is ended, see `orphans`.
+        # What an earlier gateway left behind is ended, see `state`.
         return succeed(False)
 
     async def _live(self, process: "_Process") -> str:
@@ -105,9 +121,11 @@ class Child:
         if self._halted:
             return "stopped before its launch"
         processes.spawn(self._reactor, process, argv, self._env, self._service.cwd)
+        await self._register.note_start(process.pid)
         reason = await process.exited
         self._cancel_kill()
         await self._outlive_group(process.pid)
+        self._register.note_end(process.pid)
         await process.read_the_rest(self._reactor)
         return reason
 
@@ -162,7 +180,11 @@ class Child:
     def impostor(self) -> str | None:
         if not self.running:
             return "its process has ended"
-        return processes.stranger_listens(self._process.pid, self.upstream.port)
+        stranger = processes.stranger_listens(self._process.pid, self.upstream.port)
+        if stranger is None:
+            noted = Deferred.fromCoroutine(self._register.note_argv(self._process.pid))
+            noted.addErrback(lambda failure: self._log.failure("no argv", failure))
+        return stranger
 
     def last_words(self) -> str:
         return self._process.last_words()

@@ -1,0 +1,196 @@
+"""
+What outlives a crash of the gateway? Its lock, and a record of its children.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict, frozen
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from swapgate.daemons import lives, processes
+from swapgate.daemons.commands import ToolFailed, run
+
+_LOCK, _CHILDREN = "lock", "children.json"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+# An orphan has so long to end by itself, and again when it is killed.
+_PATIENCE_S = 0.9
+_LOOK_S = 0.02
+
+
+class FolderTaken(Exception):
+    """
+    Another gateway lives by this state folder.
+    """
+
+
+@frozen
+class ChildRecord:
+    """
+    A process that we started: what it takes to know it again.
+
+    :param born: its start, as the system writes it.
+    :param argv: as the system shows it once it is up; before that it may still change.
+    """
+
+    pid: int
+    born: str
+    boot: str
+    argv: tuple[str, ...]
+
+
+class StateFolder:
+    """
+    One gateway's folder: nobody else's eyes, nobody else's gateway.
+    """
+
+    _log = Logger()
+
+    def __init__(self, path: str, reactor: Any) -> None:
+        self._path = Path(path)
+        self._reactor = reactor
+        self._lock: int | None = None
+        self._children: dict[int, ChildRecord] = {}
+
+    def take(self) -> None:
+        """
+        Make it ours until we end, however we do.
+
+        :raises FolderTaken: while another gateway has it.
+        :raises OSError: if it cannot be made or opened.
+        """
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path.chmod(0o700)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        lock = os.open(self._path / _LOCK, flags, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise FolderTaken(str(self._path)) from None
+            raise
+        self._lock = lock
+
+    def leave(self) -> None:
+        """
+        Let the next gateway have it.
+        """
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def note_start(self, pid: int) -> None:
+        """
+        This child runs now.
+        """
+        process = await lives.find(self._reactor, pid)
+        if process is not None:
+            self._children[pid] = ChildRecord(pid, process.born, _boot(), ())
+            self._save()
+
+    async def note_argv(self, pid: int) -> None:
+        """
+        This child is up: it will not become another program any more.
+        """
+        record = self._children.get(pid)
+        if record is not None and not record.argv:
+            argv = await _argv(self._reactor, pid)
+            if pid in self._children:
+                self._children[pid] = ChildRecord(pid, record.born, record.boot, argv)
+                self._save()
+
+    def note_end(self, pid: int) -> None:
+        """
+        Nothing of this child is left.
+        """
+        if self._children.pop(pid, None) is not None:
+            self._save()
+
+    def _save(self) -> None:
+        records = [asdict(record) for record in self._children.values()]
+        new = self._path / f"{_CHILDREN}.new"
+        try:
+            with open(new, "w", opener=_private) as file:
+                json.dump(records, file)
+            new.replace(self._path / _CHILDREN)
+        except OSError as error:
+            # A full disk, say. Only a crash before the next success would notice.
+            self._log.warn("cannot write {path}: {error}", path=str(new), error=error)
+
+    async def end_orphans(self) -> None:
+        """
+        End what an earlier gateway left; whoever is not known for sure is spared.
+        """
+        for record in self._recorded():
+            if await self._is_ours(record):
+                self._log.warn("ending {pid}, left by a gateway", pid=record.pid)
+                await self._end(record.pid)
+        self._save()
+
+    def _recorded(self) -> Sequence[ChildRecord]:
+        try:
+            found = json.loads((self._path / _CHILDREN).read_text("utf-8"))
+            return [
+                ChildRecord(**{**each, "argv": tuple(each["argv"])}) for each in found
+            ]
+        except FileNotFoundError:
+            return ()
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            self._log.warn("the record of children is broken: {error}", error=error)
+            return ()
+
+    async def _is_ours(self, record: ChildRecord) -> bool:
+        process = lives.Process(record.pid, record.born)
+        if record.boot != _boot() or not await lives.runs(self._reactor, process):
+            return False
+        argv = await _argv(self._reactor, record.pid)
+        return not record.argv or record.argv == argv
+
+    async def _end(self, group: int) -> None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            processes.signal_group(group, number)
+            end_s = self._reactor.seconds() + _PATIENCE_S
+            while processes.group_lives(group) and self._reactor.seconds() < end_s:
+                await deferLater(self._reactor, _LOOK_S)
+        if processes.group_lives(group):
+            self._log.error("{pid} cannot be ended; its memory is lost", pid=group)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _boot() -> str:
+    """
+    Which run of the machine this is, where it can be told: pids begin anew with it.
+    """
+    with suppress(OSError):
+        return _BOOT_ID.read_text("ascii").strip()
+    return ""
+
+
+async def _argv(reactor: Any, pid: int) -> tuple[str, ...]:
+    """
+    The command line of a process, as the system shows it; () where it cannot.
+    """
+    if sys.platform.startswith("linux"):
+        with suppress(OSError):
+            raw = Path(f"/proc/{pid}/cmdline").read_bytes()
+            return tuple(word.decode("utf-8", "replace") for word in raw.split(b"\0"))
+        return ()
+    env = {"PATH": os.defpath, "LC_ALL": "C"}
+    try:
+        answer = await run(reactor, ("ps", "-o", "args=", "-p", str(pid)), env)
+    except ToolFailed:
+        return ()
+    return (answer.output.strip(),)
