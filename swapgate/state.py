@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import asdict, frozen
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -131,11 +132,15 @@ class StateFolder:
         """
         End what an earlier gateway left; whoever is not known for sure is spared.
         """
-        for record in self._recorded():
-            if await self._is_ours(record):
-                self._log.warn("ending {pid}, left by a gateway", pid=record.pid)
-                await self._end(record.pid)
+        await gatherResults(
+            [Deferred.fromCoroutine(self._end_if_ours(r)) for r in self._recorded()]
+        )
         self._save()
+
+    async def _end_if_ours(self, record: ChildRecord) -> None:
+        if await self._is_ours(record):
+            self._log.warn("ending {pid}, left by a gateway", pid=record.pid)
+            await self._end(record.pid)
 
     def _recorded(self) -> Sequence[ChildRecord]:
         try:

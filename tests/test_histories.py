@@ -1,0 +1,229 @@
+"""
+Thousands of random histories: the budget holds at every instant, all are served.
+"""
+
+from typing import Any, cast
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, LogLevel, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from swapgate.config import Config, ModelSpec
+from swapgate.fleet import Fleet
+from swapgate.place import Lease, LoadFailed, TooLarge, UnknownModel
+from tests.doubles import FakeDaemon, Farm, config_of, model
+
+NAMES = ("a", "b", "c", "d", "e")
+ENDS = ("exited with status 1", "was ended by SIGKILL")
+
+
+async def nothing_to_clear() -> None:
+    """
+    No earlier gateway left anything.
+    """
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> Config:
+    """
+    Some models of some sizes; a few are pinned, preloaded, or go when they are idle.
+    """
+    budget = draw(st.integers(1, 12))
+    models: list[ModelSpec] = []
+    left_to_pin = budget
+    for name in draw(st.lists(st.sampled_from(NAMES), min_size=1, unique=True)):
+        memory = draw(st.integers(1, budget))
+        pin = memory <= left_to_pin and draw(st.integers(0, 4)) == 0
+        left_to_pin -= memory if pin else 0
+        models.append(
+            model(
+                name,
+                memory,
+                pin=pin,
+                preload=draw(st.integers(0, 3)) == 0,
+                idle_unload_s=draw(st.sampled_from([None, None, 5.0])),
+                drain_timeout_s=draw(st.sampled_from([None, None, 3.0])),
+            )
+        )
+    return config_of(*models, budget=budget)
+
+
+class Histories(RuleBasedStateMachine):
+    """
+    A fleet, clients that come and go, daemons that come up, crash, hang and end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bugs: list[LogEvent] = []
+        globalLogPublisher.addObserver(cast(Any, self._note_bug))
+        self.farm: Farm
+        # Every daemon ever made, with the memory that it takes while it is up.
+        self.made: list[tuple[FakeDaemon, int]] = []
+        self.waiting: list[Deferred[Any]] = []
+        self.leases: list[Lease] = []
+        self.served = 0
+
+    def _note_bug(self, event: LogEvent) -> None:
+        if event["log_level"] is LogLevel.critical:
+            self.bugs.append(event)
+
+    def teardown(self) -> None:
+        globalLogPublisher.removeObserver(cast(Any, self._note_bug))
+
+    @initialize(config=configs())
+    def begin(self, config: Config) -> None:
+        self.config = config
+        self.farm = Farm(config, Clock())
+        self.fleet = Fleet(
+            config, self.make_daemon, self.farm.clock, self.farm.make_client
+        )
+        self.fleet.start(nothing_to_clear())
+
+    def make_daemon(self, spec: ModelSpec) -> FakeDaemon:
+        daemon = self.farm.make_daemon(spec)
+        self.made.append((daemon, spec.memory_bytes))
+        return daemon
+
+    def up(self) -> list[FakeDaemon]:
+        return [daemon for daemon, _ in self.made if daemon.running]
+
+    def names(self) -> list[str]:
+        return [spec.name for spec in self.config.models]
+
+    # What clients do.
+
+    def ask(self, name: str) -> None:
+        waiting = self.fleet.lease(name)
+        self.waiting.append(waiting)
+
+        def served(lease: Lease) -> None:
+            self.waiting.remove(waiting)
+            self.leases.append(lease)
+            self.served += 1
+
+        def refused(failure: Any) -> None:
+            failure.trap(LoadFailed, TooLarge, UnknownModel, CancelledError)
+            self.waiting.remove(waiting)
+
+        waiting.addCallbacks(served, refused)
+
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def somebody_asks(self, data: st.DataObject, count: int) -> None:
+        name = data.draw(st.sampled_from(self.names()))
+        for _ in range(count):
+            self.ask(name)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), doubt=st.booleans())
+    def an_answer_ends(self, data: st.DataObject, doubt: bool) -> None:
+        n = data.draw(st.integers(0, len(self.leases) - 1))
+        self.leases.pop(n).release(doubt=doubt)
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def somebody_hangs_up(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from(self.waiting)).cancel()
+
+    # What daemons do.
+
+    @precondition(lambda self: self.up())
+    @rule(data=st.data())
+    def a_daemon_comes_up(self, data: st.DataObject) -> None:
+        self.farm.come_up(data.draw(st.sampled_from(self.up())).name)
+
+    @precondition(lambda self: self.up())
+    @rule(data=st.data(), why=st.sampled_from(ENDS))
+    def a_daemon_ends(self, data: st.DataObject, why: str) -> None:
+        data.draw(st.sampled_from(self.up())).end(why)
+
+    @precondition(lambda self: self.up())
+    @rule(data=st.data())
+    def a_daemon_falls_ill(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(self.up())).name
+        self.farm.clients[name].health = ConnectionRefusedError()
+
+    # What else happens.
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 10.0, 70.0, 200.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.farm.clock.pump([seconds / 20] * 20)
+
+    @rule(config=configs())
+    def the_configuration_changes(self, config: Config) -> None:
+        # A smaller budget cannot hold at once for what is up already.
+        if config.budget_bytes >= self.config.budget_bytes:
+            self.config = config
+            self.fleet.reconfigure(config)
+
+    # What always holds.
+
+    @invariant()
+    def the_budget_holds(self) -> None:
+        taken = sum(memory for daemon, memory in self.made if daemon.running)
+        assert taken <= self.config.budget_bytes, "more is up than may be"
+
+    @invariant()
+    def no_event_is_without_an_answer(self) -> None:
+        assert self.bugs == [], self.bugs
+
+    def let_all_go_well(self) -> None:
+        """
+        Answers end, daemons come up and go when they are told: nobody may be left.
+        """
+        for _ in range(40):
+            while self.leases:
+                self.leases.pop().release()
+            for daemon in self.up():
+                if "halt" in daemon.told[-1:]:
+                    daemon.end("exited with status 0")
+                else:
+                    self.farm.clients[daemon.name].health = 200
+            self.farm.clock.pump([0.05] * 80)
+            if not self.waiting:
+                return
+        raise AssertionError(f"{len(self.waiting)} wait for ever")
+
+
+class Ending(Histories):
+    """
+    The same, and every history ends well.
+    """
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "fleet"):
+            self.let_all_go_well()
+            self.the_budget_holds()
+            self.no_event_is_without_an_answer()
+
+
+class HistoryTests(SynchronousTestCase):
+    """
+    Histories that nobody would think of.
+    """
+
+    def test_histories(self) -> None:
+        """
+        The budget holds, all are served in the end, no event is without an answer.
+        """
+        run_state_machine_as_test(
+            Ending,
+            settings=settings(
+                max_examples=400,
+                stateful_step_count=40,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )

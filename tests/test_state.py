@@ -1,0 +1,214 @@
+"""
+The state folder, and what an earlier gateway left behind, with real processes.
+"""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from swapgate.state import FolderTaken, StateFolder
+
+IGNORING = (
+    "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    "print(flush=True); time.sleep(600)"
+)
+
+
+class StateCase(TestCase):
+    """
+    A folder, and gateways that use it one after the other.
+    """
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp())
+        self.folder = self.open()
+
+    def open(self) -> StateFolder:
+        """
+        The folder as the next gateway sees it.
+        """
+        folder = StateFolder(str(self.path), reactor)
+        self.addCleanup(folder.leave)
+        return folder
+
+    def next_gateway(self) -> StateFolder:
+        self.folder.leave()
+        folder = self.open()
+        folder.take()
+        return folder
+
+    def orphan(self, *argv: str) -> "subprocess.Popen[bytes]":
+        """
+        A process in a session of its own, as a crash would leave it.
+        """
+        process = subprocess.Popen(
+            argv or ("sleep", "600"), start_new_session=True, stdout=subprocess.PIPE
+        )
+
+        def clean_up() -> None:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+        self.addCleanup(clean_up)
+        return process
+
+    def records(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(
+            (self.path / "children.json").read_text()
+        )
+        return found
+
+
+class FolderTests(StateCase):
+    """
+    The folder itself.
+    """
+
+    def test_only_ours_to_see(self) -> None:
+        """
+        The folder is 0700, whatever it was; its files are 0600.
+        """
+        self.path.mkdir(mode=0o755)
+        self.folder.take()
+        self.folder._save()
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o700)
+        for file in self.path.iterdir():
+            self.assertEqual(stat.S_IMODE(file.stat().st_mode), 0o600, file)
+
+    def test_one_gateway_at_a_time(self) -> None:
+        """
+        The second one is refused until the first has left.
+        """
+        self.folder.take()
+        other = self.open()
+        self.assertRaises(FolderTaken, other.take)
+        self.folder.leave()
+        other.take()
+
+    def test_leaving_twice(self) -> None:
+        """
+        A folder that was left can be left.
+        """
+        self.folder.leave()
+        self.folder.take()
+        self.folder.leave()
+        self.folder.leave()
+
+    async def test_cannot_be_written(self) -> None:
+        """
+        A disk that takes nothing is a line in the log, and no more.
+        """
+        self.folder.take()
+        (self.path / "children.json.new").mkdir()
+        await self.folder.note_start(self.orphan().pid)
+        self.assertFalse((self.path / "children.json").exists())
+
+
+class OrphanTests(StateCase):
+    """
+    Children of a gateway that is no more.
+    """
+
+    async def test_ended(self) -> None:
+        """
+        A child that is known again is ended, and forgotten.
+        """
+        self.folder.take()
+        orphan = self.orphan()
+        await self.folder.note_start(orphan.pid)
+        await self.folder.note_argv(orphan.pid)
+        await self.next_gateway().end_orphans()
+        self.assertEqual(await deferToThread(orphan.wait), -signal.SIGTERM)
+        self.assertEqual(self.records(), [])
+
+    async def test_killed(self) -> None:
+        """
+        One that ignores SIGTERM is killed.
+        """
+        self.folder.take()
+        orphan = self.orphan(sys.executable, "-c", IGNORING)
+        assert orphan.stdout is not None
+        await deferToThread(orphan.stdout.readline)
+        await self.folder.note_start(orphan.pid)
+        await self.next_gateway().end_orphans()
+        self.assertEqual(await deferToThread(orphan.wait), -signal.SIGKILL)
+
+    async def test_strangers_are_spared(self) -> None:
+        """
+        The same pid with another birth, boot or command line is somebody else.
+        """
+        self.folder.take()
+        orphan = self.orphan()
+        await self.folder.note_start(orphan.pid)
+        await self.folder.note_argv(orphan.pid)
+        [record] = self.records()
+        folder = self.next_gateway()
+        for change in (
+            {"born": "1"},
+            {"boot": "another"},
+            {"argv": ["another", "command"]},
+        ):
+            with self.subTest(change=change):
+                changed = json.dumps([record | change])
+                (self.path / "children.json").write_text(changed)
+                await folder.end_orphans()
+                self.assertIsNone(orphan.poll())
+
+    async def test_ended_children_are_forgotten(self) -> None:
+        """
+        What ended in order leaves no record.
+        """
+        self.folder.take()
+        orphan = self.orphan()
+        await self.folder.note_start(orphan.pid)
+        self.assertEqual([record["pid"] for record in self.records()], [orphan.pid])
+        self.folder.note_end(orphan.pid)
+        self.folder.note_end(orphan.pid)
+        self.assertEqual(self.records(), [])
+
+    async def test_gone_already(self) -> None:
+        """
+        A record of what ended meanwhile harms nobody.
+        """
+        self.folder.take()
+        orphan = self.orphan("true")
+        await deferToThread(orphan.wait)
+        (self.path / "children.json").write_text(
+            json.dumps([{"pid": orphan.pid, "born": "1", "boot": "", "argv": []}])
+        )
+        await self.next_gateway().end_orphans()
+        await self.folder.note_start(orphan.pid)
+        await self.folder.note_argv(orphan.pid)
+
+    async def test_broken_record(self) -> None:
+        """
+        A record that cannot be read is reported, and nothing is ended for it.
+        """
+        self.folder.take()
+        orphan = self.orphan()
+        for broken in ("", "{", '[{"pid": 1}]', "[1]", '"x"'):
+            with self.subTest(broken=broken):
+                (self.path / "children.json").write_text(broken)
+                await self.folder.end_orphans()
+        self.assertIsNone(orphan.poll())
+
+    async def test_first_start(self) -> None:
+        """
+        Without a record there is nothing to do.
+        """
+        self.folder.take()
+        clearing = Deferred.fromCoroutine(self.folder.end_orphans())
+        await clearing
