@@ -38,6 +38,7 @@ from swapgate.web.api import Gateway
 from swapgate.web.channel import GatewaySite
 
 _IDLE_KEEP_ALIVE_S = 60
+_MOST_CONNECTIONS, _RESERVED_DESCRIPTORS = 8192, 48
 
 
 class Options(usage.Options):
@@ -131,6 +132,15 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _most_connections() -> int:
+    """
+    How many clients there are descriptors for: each may need another one upstream, and
+    polls, pipes and files need theirs.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(_MOST_CONNECTIONS, (soft - _RESERVED_DESCRIPTORS) // 2))
+
+
 class Swapgate(MultiService):
     """
     The ports and the fleet: no port is open longer than there are daemons behind it.
@@ -150,7 +160,10 @@ class Swapgate(MultiService):
         )
         self._gateway = Gateway(config, self._fleet, reactor, int(time.time()))
         self._site = GatewaySite(
-            self._gateway, timeout=_IDLE_KEEP_ALIVE_S, reactor=reactor
+            self._gateway,
+            most_channels=_most_connections(),
+            timeout=_IDLE_KEEP_ALIVE_S,
+            reactor=reactor,
         )
         for endpoint in config.listen:
             self.addService(listen_on(endpoint, self._site, reactor=reactor))

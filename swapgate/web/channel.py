@@ -27,6 +27,7 @@ MAX_BODY = 64 * 2**20
 _PIECE = 64 * 1024
 # After a refusal we read on so long, lest a reset overtakes the answer.
 _LINGER_S = 2.0
+_FULL_RETRY_AFTER_S = 5
 
 
 class Body:
@@ -117,6 +118,19 @@ class GatewayChannel(HTTPChannel):
     transport: Any
     _refused = False
 
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        if len(self.site.channels) > self.site.most_channels:
+            self.refuse(
+                Refusal(
+                    status=503,
+                    code="too_many_connections",
+                    message=f"{self.site.most_channels} connections are open, which is "
+                    "all that there are descriptors for; close some, or try again",
+                    retry_after_s=_FULL_RETRY_AFTER_S,
+                )
+            )
+
     def allHeadersReceived(self) -> None:
         if self.length is not None and self.length > MAX_BODY:
             self.refuse(_too_large())
@@ -156,14 +170,15 @@ class GatewayChannel(HTTPChannel):
             return
         self._refused = True
         body = error_body(refusal)
-        self.transport.writeSequence(
-            (
-                b"HTTP/1.1 %d %s\r\n" % (refusal.status, RESPONSES[refusal.status]),
-                b"Content-Type: application/json\r\nConnection: close\r\n",
-                b"Content-Length: %d\r\n\r\n" % len(body),
-                body,
-            )
-        )
+        head = [
+            b"HTTP/1.1 %d %s" % (refusal.status, RESPONSES[refusal.status]),
+            b"Content-Type: application/json",
+            b"Content-Length: %d" % len(body),
+            b"Connection: close",
+        ]
+        if refusal.retry_after_s is not None:
+            head.append(b"Retry-After: %d" % refusal.retry_after_s)
+        self.transport.write(b"\r\n".join([*head, b"", body]))
         self.setRawMode()
         self.setTimeout(None)
         if ITCPTransport.providedBy(self.transport):
@@ -205,11 +220,16 @@ class GatewaySite(Site):
     _log = Logger()
     _closed: Deferred[None] | None = None
 
-    def __init__(self, resource: IResource, **kwargs: object) -> None:
+    def __init__(
+        self, resource: IResource, *, most_channels: int, **kwargs: object
+    ) -> None:
+        """
+        :param most_channels: so many connections at a time; the next ones get 503.
+        """
         super().__init__(
             resource, GatewayRequest, parsePOSTFormSubmission=False, **kwargs
         )
-
+        self.most_channels = most_channels
         self.channels: set[Any] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:

@@ -1,0 +1,351 @@
+"""
+What the API makes of a fleet that lends, fails, stops or is wrong.
+"""
+
+import json
+from typing import Any, cast
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost, ConnectionRefusedError
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web._newclient import Request, ResponseNeverReceived
+from twisted.web.http_headers import Headers
+
+from swapgate.fleet import Fleet, FleetStopping
+from swapgate.place import Lease, LoadFailed
+from swapgate.upstream import (
+    BodyProducer,
+    Exchange,
+    UpstreamClient,
+    UpstreamConnection,
+)
+from swapgate.web.api import Gateway
+from swapgate.web.channel import GatewaySite
+from tests.doubles import config_of, model
+
+BODY = b'{"model": "a", "x": [1,\t2]}'
+# What a daemon answers.
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+
+class Client(StringTransport):
+    """
+    The client's side of the gateway.
+    """
+
+    aborted = False
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+    def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """
+        Status, headers and body of what was heard.
+        """
+        head, _, body = self.value().partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in lines)
+        return int(first.split()[1]), headers, body
+
+    def error(self) -> tuple[int, Any]:
+        status, _, body = self.answer()
+        return status, json.loads(body)["error"]
+
+
+@define(eq=False)
+class Daemon:
+    """
+    One life of a daemon: what it is asked, on a connection of its own each.
+    """
+
+    # Why it cannot be asked, where it cannot.
+    failure: Exception | None = None
+    asked: list[tuple[bytes, bytes, dict[bytes, Any]]] = field(factory=list)
+    wire: StringTransport = field(factory=StringTransport)
+    connection: UpstreamConnection = field(factory=UpstreamConnection)
+
+    async def ask(
+        self, method: bytes, target: bytes, headers: Headers, body: BodyProducer
+    ) -> Exchange:
+        self.asked.append((method, target, dict(headers.getAllRawHeaders())))
+        headers.setRawHeaders(b"Host", [b"daemon"])
+        self.connection.makeConnection(self.wire)
+        response = self.connection.request(
+            Request(method, target, headers, body, persistent=True)
+        )
+        if self.failure is not None:
+            response.addErrback(lambda _: None)
+            raise self.failure
+        return Exchange(self.connection, await response)
+
+    def say(self, data: bytes) -> None:
+        self.connection.dataReceived(data)
+
+
+@define(eq=False)
+class Lender:
+    """
+    A fleet that answers what the test says.
+    """
+
+    # For each lease: a daemon, or why there is none; an empty list lets all wait.
+    daemons: list[Daemon | Exception]
+    options: dict[str, Any] = field(factory=dict)
+    released: list[bool] = field(factory=list)
+    given_up: int = 0
+    bug: Exception | None = None
+
+    def lease(self, name: str) -> Deferred[Lease]:
+        waiting: Deferred[Lease] = Deferred(self._give_up)
+        if self.daemons:
+            match self.daemons.pop(0):
+                case Daemon() as daemon:
+                    waiting.callback(
+                        Lease(
+                            model(name, **self.options),
+                            cast(UpstreamClient, daemon),
+                            lambda _, doubt: self._release(doubt),
+                        )
+                    )
+                case error:
+                    waiting.errback(error)
+        return waiting
+
+    def _release(self, doubt: bool) -> None:
+        self.released.append(doubt)
+        if self.bug is not None:
+            raise self.bug
+
+    def _give_up(self, _: Deferred[Lease]) -> None:
+        self.given_up += 1
+
+
+class Case(SynchronousTestCase):
+    """
+    One client before a gateway.
+    """
+
+    def gateway(self, *daemons: Daemon | Exception, **options: Any) -> None:
+        self.clock = Clock()
+        self.fleet = Lender(list(daemons), options)
+        fleet = cast(Fleet, self.fleet)
+        gateway = Gateway(config_of(model("a")), fleet, self.clock, started=1)
+        self.client = Client()
+        site = GatewaySite(gateway, reactor=self.clock, most_channels=9)
+        self.channel = site.buildProtocol(None)
+        self.channel.makeConnection(self.client)
+
+    def ask(self, body: bytes = BODY, *headers: bytes, path: bytes = b"/x?y") -> None:
+        lines = [b"POST %s HTTP/1.1" % path, b"Host: x", *headers]
+        lines += [b"Content-Type: application/json", b"Content-Length: %d" % len(body)]
+        self.channel.dataReceived(b"\r\n".join([*lines, b"", body]))
+
+    def hang_up(self) -> None:
+        self.channel.connectionLost(Failure(ConnectionLost()))
+
+
+class LeaseTests(Case):
+    """
+    Before there is a daemon to ask.
+    """
+
+    def test_load_failed(self) -> None:
+        """
+        409, what happened, when to come back, and not before.
+        """
+        self.gateway(LoadFailed("a", "no such file", 3.6))
+        self.ask()
+        status, error = self.client.error()
+        self.assertEqual((status, error["code"]), (409, "model_load_failed"))
+        self.assertEqual(self.client.answer()[1]["x-should-retry"], "false")
+        self.assertIn("no such file", error["message"])
+        self.assertIn("in 4 s", error["message"])
+        self.assertEqual(error["param"], "model")
+
+    def test_back_off_is_over(self) -> None:
+        """
+        No time is negative, also where the failure took longer than the back-off.
+        """
+        self.gateway(LoadFailed("a", "no such file", -1.0))
+        self.ask()
+        self.assertIn("in 0 s", self.client.error()[1]["message"])
+
+    def test_stopping(self) -> None:
+        """
+        503, with the time after which the gateway may be back.
+        """
+        self.gateway(FleetStopping())
+        self.ask()
+        self.assertEqual(self.client.error()[0], 503)
+        self.assertEqual(self.client.answer()[1]["retry-after"], "5")
+
+    def test_hang_up_while_held(self) -> None:
+        """
+        The place in the queue is given up, and nothing is written.
+        """
+        self.gateway()
+        self.ask()
+        self.assertEqual(self.fleet.given_up, 0)
+        self.hang_up()
+        self.assertEqual(self.fleet.given_up, 1)
+        self.assertEqual(self.client.value(), b"")
+
+    def test_a_bug(self) -> None:
+        """
+        500 tells nothing but that it is ours; the log has the rest.
+        """
+        self.gateway(RuntimeError("secret"))
+        self.ask()
+        status, error = self.client.error()
+        self.assertEqual((status, error["code"]), (500, "internal_error"))
+        self.assertNotIn(b"secret", self.client.value())
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_a_refusal_needs_no_lease(self) -> None:
+        """
+        A request that is wrong asks the fleet for nothing.
+        """
+        for body, status in ((b"{", 400), (b'{"model": "b"}', 404)):
+            # Would be 500 if a lease were asked for.
+            self.gateway(RuntimeError())
+            self.ask(body)
+            self.assertEqual(self.client.error()[0], status)
+            self.assertEqual(len(self.fleet.daemons), 1)
+
+
+class AskTests(Case):
+    """
+    When the daemon has been asked.
+    """
+
+    def test_answer(self) -> None:
+        """
+        What it is asked is what the client sent; the lease is given back.
+        """
+        daemon = Daemon()
+        self.gateway(daemon)
+        self.ask(BODY, b"X-A: 1", b"X-A: 2", b"Connection: X-Hop", b"x-hop: 1")
+        self.assertEqual(self.fleet.released, [])
+        daemon.say(ANSWER)
+        status, _, body = self.client.answer()
+        self.assertEqual((status, body), (200, b"hi"))
+        [(method, target, headers)] = daemon.asked
+        self.assertEqual((method, target), (b"POST", b"/x?y"))
+        self.assertEqual(headers.pop(b"X-A"), [b"1", b"2"])
+        self.assertEqual(headers, {b"Content-Type": [b"application/json"]})
+        self.assertTrue(daemon.wire.value().endswith(b"\r\n\r\n" + BODY))
+        self.assertEqual(self.fleet.released, [False])
+
+    def test_once_more(self) -> None:
+        """
+        A daemon that fails without an answer is doubted; the next is asked the same.
+        """
+        for error in (ConnectionRefusedError(), ResponseNeverReceived([])):
+            first, second = Daemon(error), Daemon()
+            self.gateway(first, second)
+            self.ask()
+            second.say(ANSWER)
+            self.assertEqual(self.client.answer()[0], 200)
+            self.assertEqual(self.fleet.released, [True, False])
+            self.assertEqual(first.asked, second.asked)
+            self.assertEqual(first.wire.value(), second.wire.value())
+
+    def test_but_not_for_ever(self) -> None:
+        """
+        The second failure is told, and both daemons are doubted.
+        """
+        self.gateway(Daemon(ConnectionLost()), Daemon(ConnectionLost()))
+        self.ask()
+        status, error = self.client.error()
+        self.assertEqual((status, error["code"]), (502, "upstream_failed"))
+        self.assertEqual(self.fleet.released, [True, True])
+
+    def test_a_cut_answer_is_not_asked_again(self) -> None:
+        """
+        What has begun to arrive cannot be begun once more.
+        """
+        daemon = Daemon()
+        self.gateway(daemon, Daemon())
+        self.ask()
+        daemon.say(ANSWER[:-1])
+        self.assertEqual(self.fleet.released, [])
+        daemon.connection.connectionLost(Failure(ConnectionLost()))
+        self.assertTrue(self.client.value().endswith(b"\r\n\r\nh"))
+        self.assertTrue(self.client.disconnecting)
+        self.assertEqual(self.fleet.released, [True])
+        self.assertEqual(len(self.fleet.daemons), 1)
+
+    def test_no_answer_in_time(self) -> None:
+        """
+        Where the first token has its time, silence for so long counts as dead.
+        """
+        self.gateway(Daemon(), Daemon(), first_token_timeout_s=3.0)
+        self.ask()
+        self.clock.advance(2.9)
+        self.assertEqual(self.fleet.released, [])
+        self.clock.advance(0.2)
+        self.assertEqual(self.fleet.released, [True])
+        self.clock.advance(3.1)
+        self.assertEqual(self.client.error()[0], 502)
+
+    def test_hang_up_before_the_answer(self) -> None:
+        """
+        The daemon's connection is closed; it is not to blame.
+        """
+        daemon = Daemon()
+        self.gateway(daemon)
+        self.ask()
+        self.assertFalse(daemon.wire.disconnected)
+        self.hang_up()
+        self.assertTrue(daemon.wire.disconnected)
+        self.assertEqual(self.fleet.released, [False])
+
+    def test_a_bug_after_the_first_byte(self) -> None:
+        """
+        Too late for a status: the connection closes, and the answer stays unfinished.
+        """
+        daemon = Daemon()
+        self.gateway(daemon)
+        self.ask()
+        daemon.say(ANSWER[:-1])
+        heard = self.client.value()
+        self.fleet.bug = RuntimeError()
+        daemon.connection.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(self.client.value(), heard)
+        self.assertTrue(self.client.disconnecting)
+
+    def test_a_bug_after_the_last_byte(self) -> None:
+        """
+        The client has its answer; the log has the bug.
+        """
+        daemon = Daemon()
+        self.gateway(daemon)
+        self.fleet.bug = RuntimeError()
+        self.ask()
+        daemon.say(ANSWER)
+        self.assertEqual(self.client.answer()[2], b"hi")
+        self.assertFalse(self.client.disconnecting)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_a_bug_after_a_hang_up(self) -> None:
+        """
+        The log has the bug, though nobody is left to tell.
+        """
+        self.gateway(Daemon())
+        self.ask()
+        self.fleet.bug = RuntimeError()
+        self.hang_up()
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_cancelled(self) -> None:
+        """
+        Being cancelled is no bug, whoever did it.
+        """
+        self.gateway(CancelledError())
+        self.ask()
+        self.assertEqual(self.client.value(), b"")

@@ -1,0 +1,77 @@
+"""
+How `twistd swapgate` stops, listens, and reads the real setup.
+"""
+
+from tests.rig import events_of
+from tests.rig_twistd import TwistdCase
+from tests.test_tap import ROOT
+
+
+class ProcessTests(TwistdCase):
+    """
+    `twistd swapgate` with daemons of its own, seen from another process.
+    """
+
+    async def test_sigterm_with_a_daemon(self) -> None:
+        """
+        The daemon is stopped politely and reaped before the gateway ends.
+        """
+        await self.start()
+        self.assertEqual((await self.chat("a")).status, 200)
+        self.assertEqual(len(self.told("started")), 1)
+        await self.terminate()
+        self.assertEqual([e["status"] for e in self.told("exited")], [0])
+        self.assert_no_daemon()
+
+    async def test_sigterm_while_it_loads(self) -> None:
+        """
+        The held are refused, and what was loading goes.
+        """
+        await self.start(a="--never-healthy")
+        client = await self.begin_stream("a")
+        await self.until_told("listening")
+        await self.terminate()
+        self.assertEqual((await client.answer()).status, 503)
+        self.assert_no_daemon()
+
+    async def test_sigterm_in_a_stream(self) -> None:
+        """
+        The stream ends as it should; the gateway after it.
+        """
+        await self.start()
+        client = await self.begin_stream("a", tokens=20, interval_s=0.05)
+        await client.until(b"x_sent_ns")
+        self.gateway.signal("TERM")
+        answer = await client.answer()
+        self.assertEqual(events_of(answer.body)[-1], "[DONE]")
+        self.assertEqual(answer.body.count(b"x_sent_ns"), 20)
+        await self.assert_ended_in_order()
+        self.assert_no_daemon()
+
+    async def test_two_ports(self) -> None:
+        """
+        Both lead to the same fleet.
+        """
+        self.listen = ("tcp:0:interface=127.0.0.1", "tcp:0:interface=localhost")
+        await self.start()
+        self.assertEqual(len(set(self.ports)), 2)
+        for port in self.ports:
+            self.port = int(port)
+            self.assertEqual((await self.chat("a")).status, 200)
+        self.assertEqual(len(self.told("started")), 1)
+        await self.terminate()
+
+    async def test_the_real_setup(self) -> None:
+        """
+        Its models are listed; asked for, they say that launchd is not there yet.
+        """
+        text = (ROOT / "etc" / "swapgate.cfg").read_text("utf-8")
+        await self.run_gateway(text.replace("tcp:11430", "tcp:0"))
+        listed = (await self.ask("/v1/models")).json["data"]
+        self.assertIn("Qwen 2.5", [entry["id"] for entry in listed])
+        answer = await self.chat("Qwen 2.5")
+        self.assertEqual(answer.status, 409)
+        self.assertIn(
+            "daemons of launchd are not supported yet", answer.error["message"]
+        )
+        await self.terminate()

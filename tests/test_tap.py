@@ -1,0 +1,260 @@
+"""
+The command line and the wiring, here and in processes that end by themselves.
+"""
+
+import os
+import re
+import resource
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.trial.unittest import SynchronousTestCase
+
+from swapgate.tap import Options, Swapgate, makeService
+
+ROOT = Path(__file__).resolve().parent.parent
+TWISTD = [str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile="]
+GOOD = """
+[swapgate]
+listen = tcp:0:interface=127.0.0.1
+[model a]
+service = child
+command = true ${port}
+"""
+MODEL_A = GOOD[GOOD.index("[model a]") :]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """
+    As in a user's shell, but with the checkout importable and no configuration.
+    """
+    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "TMPDIR")}
+    return kept | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"} | more
+
+
+class Case(SynchronousTestCase):
+    """
+    Configurations in a folder of the test's own.
+    """
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+
+    def written(self, text: str, name: str = "test.cfg") -> str:
+        path = self.folder / name
+        path.write_text(text, "utf-8")
+        return str(path)
+
+
+class OptionsTests(Case):
+    """
+    The command line, in this process.
+    """
+
+    def refusal(self, *argv: str) -> str:
+        """
+        The one line with which the process would end, with status 1.
+        """
+        with self.assertRaises(SystemExit) as raised:
+            Options().parseOptions(list(argv))
+        line = raised.exception.code
+        self.assertIsInstance(line, str)
+        self.assertNotIn("\n", line)
+        return str(line)
+
+    def test_read(self) -> None:
+        """
+        The configuration is there when the options are parsed.
+        """
+        options = Options()
+        options.parseOptions(["--config", self.written(GOOD)])
+        self.assertEqual([model.name for model in options.parsed.models], ["a"])
+
+    def test_a_mistake(self) -> None:
+        """
+        File, line, section, option and remedy.
+        """
+        path = self.written("[swapgate]\nlisten_on = 1\n")
+        line = self.refusal("--config", path)
+        self.assertIn("has no model", line)
+        path = self.written(GOOD.replace("listen", "lissten"))
+        line = self.refusal("--config", path)
+        self.assertTrue(line.startswith(f"{path}:3: [swapgate] lissten: "), line)
+        self.assertIn("did you mean listen?", line)
+
+    def test_no_endpoint_of_twisteds(self) -> None:
+        """
+        What Twisted cannot make a port of is a mistake like any other.
+        """
+        for endpoint in (
+            "tcp:foo",
+            "bogus:1",
+            "tcp:1:colour=red",
+            "ssl:1:privateKey=/nowhere/key.pem",
+        ):
+            with self.subTest(endpoint=endpoint):
+                path = self.written(GOOD.replace("tcp:0:interface=127.0.0.1", endpoint))
+                line = self.refusal("--check", "--config", path)
+                self.assertTrue(line.startswith(f"{path}: [swapgate] listen: "), line)
+                self.assertIn(endpoint, line)
+                self.assertIn("tcp:11430", line)
+
+    def test_no_such_file(self) -> None:
+        """
+        A file that is named must be there.
+        """
+        path = str(self.folder / "none.cfg")
+        self.assertIn(f"no configuration file at {path}", self.refusal("-c", path))
+
+    def test_unreadable(self) -> None:
+        """
+        A folder, or bytes that are not UTF-8.
+        """
+        path = self.folder / "latin1.cfg"
+        path.write_bytes(b"# \xe4\n")
+        self.assertIn("UTF-8", self.refusal("-c", str(path)))
+        self.assertIn("is a directory", self.refusal("-c", str(self.folder)).lower())
+
+    def test_a_relative_path(self) -> None:
+        """
+        It is seen from where the command is given, and known by its whole name.
+        """
+        options = Options()
+        options.parseOptions(["-c", os.path.relpath(self.written(GOOD))])
+        self.assertEqual(options.parsed.path, str(self.folder / "test.cfg"))
+
+
+class MakeServiceTests(Case):
+    """
+    The wiring, in this process.
+    """
+
+    def make(self, text: str) -> Swapgate:
+        the_reactor: Any = reactor
+        self.patch(the_reactor, "seconds", the_reactor.seconds)
+        options = Options()
+        options.parseOptions(["--config", self.written(text)])
+        service = makeService(options)
+        assert isinstance(service, Swapgate)
+        return service
+
+    def test_nothing_is_started(self) -> None:
+        """
+        A service for each port, none of them running.
+        """
+        two = "listen = tcp:0:interface=127.0.0.1\n  tcp:0:interface=localhost"
+        service = self.make(re.sub("listen = .*", two, GOOD))
+        self.assertEqual([bool(port.running) for port in service], [False, False])
+
+    def test_monotonic_clock(self) -> None:
+        """
+        A step of the wall clock moves no timeout.
+        """
+        self.make(GOOD)
+        the_reactor: Any = reactor
+        self.assertIs(the_reactor.seconds, time.monotonic)
+
+    def test_descriptors(self) -> None:
+        """
+        As many as the system allows.
+        """
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+        self.make(GOOD)
+        self.assertEqual(resource.getrlimit(resource.RLIMIT_NOFILE), (hard, hard))
+
+    def test_launchd(self) -> None:
+        """
+        The real setup can be wired, though its daemons cannot be started yet.
+        """
+        self.make((ROOT / "etc" / "swapgate.cfg").read_text("utf-8"))
+
+
+class CommandTests(Case):
+    """
+    Commands that end by themselves.
+    """
+
+    def run_twistd(self, *argv: str, **env: str) -> tuple[int, str, str]:
+        """
+        Status, output and errors of `twistd swapgate`.
+        """
+        ended = subprocess.run(
+            [*TWISTD, "swapgate", *argv],
+            cwd=self.folder,
+            env=environment(**{"HOME": str(self.folder), **env}),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        return ended.returncode, ended.stdout, ended.stderr
+
+    def test_mistakes(self) -> None:
+        """
+        Status 1 and one line on stderr, before anything is started.
+        """
+        for text in (
+            "[swapgate]\n",
+            GOOD.replace("listen", "listne"),
+            GOOD.replace("tcp:0", "tcp:none"),
+            GOOD.replace("child", "chidl"),
+            GOOD + "memory = 3 XB\n",
+            GOOD + MODEL_A,
+            "[swapgate]\nmemory_budget = 1 GB\n" + MODEL_A + "memory = 2 GB\n",
+            GOOD.replace("${port}", "${NOT_SET}"),
+        ):
+            with self.subTest(text=text):
+                path = self.written(text)
+                status, out, err = self.run_twistd("--config", path)
+                self.assertEqual((status, out), (1, ""))
+                self.assertRegex(err, rf"\A{re.escape(path)}.*;.*\n\Z")
+
+    def test_none_found(self) -> None:
+        """
+        Without a file it says where it looked, in one line.
+        """
+        home = str(self.folder)
+        named = f"{home}/named.cfg"
+        status, out, err = self.run_twistd(HOME=home, SWAPGATE_CONFIG=named)
+        self.assertEqual((status, out, err.count("\n")), (1, "", 1))
+        for path in (named, home, "/etc/swapgate.cfg"):
+            self.assertIn(path, err)
+
+    def test_found_by_the_environment(self) -> None:
+        """
+        $SWAPGATE_CONFIG names the file where no option does.
+        """
+        path = self.written(GOOD, "named.cfg")
+        status, out, err = self.run_twistd("--check", SWAPGATE_CONFIG=path)
+        self.assertEqual((status, out, err), (0, f"{path}: good, 1 model\n", ""))
+
+    def test_check(self) -> None:
+        """
+        It says that the real setup is good, and starts nothing: its port is taken.
+        """
+        path = str(ROOT / "etc" / "swapgate.cfg")
+        status, out, err = self.run_twistd("--check", "--config", path)
+        self.assertEqual((status, out, err), (0, f"{path}: good, 3 models\n", ""))
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            path = self.written(GOOD.replace("tcp:0", f"tcp:{port}"))
+            self.assertEqual(self.run_twistd("--check", "-c", path)[0], 0)
+
+    def test_port_taken(self) -> None:
+        """
+        It ends at once, with status 1, and says which port it is.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            path = self.written(GOOD.replace("tcp:0", f"tcp:{port}"))
+            status, out, err = self.run_twistd("--config", path)
+        self.assertEqual(status, 1)
+        self.assertIn(f"127.0.0.1:{port}", out + err)
