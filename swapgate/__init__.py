@@ -7,7 +7,8 @@ the user write; `models`, `words`, `values` and `ini` below it), `body` (what is
 life), `plan` (who is loaded, evicted, served), `sse` (what stream bytes mean).
 
 What is done about it: `daemons` (start, stop), `upstream` (ask), `health` (is it up
-yet), `place` (what is known of one model), `fleet` (who may use which daemon, when),
-`relay` (bytes back to the client), `web` (what HTTP sees), `tap` (how it is wired; the
-only import of the reactor). `demo` is the daemon of `etc/demo.cfg`.
+yet), `state` (what outlives a crash), `place` (what is known of one model), `tending`
+(what is done with one daemon), `fleet` (who may use which daemon, when), `relay` (bytes
+back to the client), `web` (what HTTP sees), `tap` (how it is wired; the only import of
+the reactor). `demo` is the daemon of `etc/demo.cfg`.
 """

@@ -135,7 +135,7 @@ class Fleet:
         place.last_used_s = self._clock.seconds()
         if doubt:
             self._tending.examine(place)
-        if not place.leases:
+        if not place.leases and place.life.phase is not Phase.READY:
             self._post(place, Event.IDLE)
         self._check_stopped()
 
@@ -164,7 +164,10 @@ class Fleet:
                 moves = self._plan()
                 for move in moves:
                     self._carry_out(move)
-                busy = bool(moves or self._inbox)
+                # Letting people in makes no other move possible.
+                busy = bool(self._inbox) or any(
+                    not isinstance(move, Admit) for move in moves
+                )
         finally:
             self._carrying = False
 

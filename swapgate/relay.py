@@ -244,7 +244,6 @@ class Relay(LineReceiver):
         self._close()
         if ending is Ending.WHOLE:
             self._request.finish()
-            flush(transport)
         elif ending is Ending.CUT:
             # By FIN, without the final chunk: a reset would lose what was sent before.
             flush(transport)

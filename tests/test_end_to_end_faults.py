@@ -37,6 +37,8 @@ class HangUpTests(RigCase):
             client.transport.abortConnection()
             await self.until_told("client_gone", count=1 if stream else 2)
         self.assertEqual((await self.chat("a")).status, 200)
+        # Nobody is asked again for a client that has gone.
+        self.assertEqual(len(self.told("begun")), 3)
 
     async def test_while_held(self) -> None:
         """

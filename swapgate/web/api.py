@@ -33,7 +33,7 @@ from swapgate.routing import (
     read_ask,
     read_target,
 )
-from swapgate.upstream import BodyProducer, flush
+from swapgate.upstream import BodyProducer
 from swapgate.web.channel import GatewayRequest
 
 # What a client says to us alone: hop by hop, of its browser, its keys for us. Whatever
@@ -160,7 +160,8 @@ class Gateway(Resource):
             finally:
                 failed = ending is not Ending.WHOLE and not request._disconnected
                 lease.release(doubt=failed)
-            if ending is not Ending.UNANSWERED:
+            # Cancelling a request may look like a failure of the daemon.
+            if ending is not Ending.UNANSWERED or request._disconnected:
                 return
         raise Refusal(
             status=502,
@@ -292,7 +293,5 @@ def _answer(request: GatewayRequest, status: int, body: bytes) -> None:
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", b"application/json")
     request.setHeader(b"Content-Length", b"%d" % len(body))
-    transport = request.channel.transport
     request.write(body)
     request.finish()
-    flush(transport)

@@ -21,6 +21,7 @@ from twisted.web.server import Request, Site
 
 from swapgate.body import BadJSON, BodyReader, Wish
 from swapgate.routing import Refusal, error_body
+from swapgate.upstream import flush
 
 MAX_BODY = 64 * 2**20
 # Bodies are kept in pieces of about this size, however small they came.
@@ -259,6 +260,8 @@ class GatewaySite(Site):
         """
 
     def log(self, request: HTTPRequest) -> None:
+        # All is written: it goes before the line about it is made.
+        flush(request.channel.transport)
         self._log.info(
             "{method} {path} {status} {size}",
             method=request.method.decode("ascii", "backslashreplace"),

@@ -1,0 +1,395 @@
+"""
+How a daemon is asked, byte by byte, and what its connections bear.
+"""
+
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+)
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import ResponseFailed, ResponseNeverReceived
+from twisted.web.http_headers import Headers
+
+from swapgate.config import Upstream
+from swapgate.upstream import (
+    BodyProducer,
+    Exchange,
+    UpstreamClient,
+    UpstreamConnection,
+    endpoint_of,
+    flush,
+    send_now,
+    whole_chunks,
+)
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+LOOPBACK = Upstream(scheme="http", host="127.0.0.1", port=8081)
+
+
+class Socket(FileDescriptor):
+    """
+    A transport whose system takes as many bytes as the test says.
+    """
+
+    connected = 1
+
+    def __init__(self, *takes: int | Exception) -> None:
+        super().__init__(MemoryReactorClock())
+        self.takes = list(takes)
+        self.sent = b""
+
+    def writeSomeData(self, data: bytes) -> int | Exception:  # noqa: N802
+        takes = self.takes.pop(0) if self.takes else 0
+        if isinstance(takes, int):
+            self.sent += data[:takes]
+            return min(takes, len(data))
+        return takes
+
+
+class SendTests(SynchronousTestCase):
+    """
+    Bytes that leave at once.
+    """
+
+    def test_all_of_it(self) -> None:
+        """
+        Nothing stays behind.
+        """
+        socket = Socket(99)
+        send_now(socket, b"hello")
+        self.assertEqual((socket.sent, socket.dataBuffer), (b"hello", b""))
+        self.assertEqual(socket._tempDataBuffer, [])
+
+    def test_a_part_of_it(self) -> None:
+        """
+        The rest waits for the reactor, in its order before what comes later.
+        """
+        socket = Socket(2, 0)
+        send_now(socket, b"hello")
+        self.assertEqual(socket.sent, b"he")
+        send_now(socket, b" world")
+        self.assertEqual(socket.sent, b"he")
+        socket.takes = [99]
+        socket.doWrite()
+        self.assertEqual(socket.sent, b"hello world")
+
+    def test_an_error(self) -> None:
+        """
+        Is left for the reactor to meet: nothing is lost and nothing is raised.
+        """
+        socket = Socket(ConnectionLost(), ConnectionLost())
+        send_now(socket, b"hello")
+        self.assertEqual(socket.sent, b"")
+        self.assertEqual(socket.reactor.getWriters(), [socket])
+        socket.takes = [99]
+        socket.doWrite()
+        self.assertEqual(socket.sent, b"hello")
+
+    def test_flush(self) -> None:
+        """
+        What was written is sent, unless the transport is closing or closed.
+        """
+        for state, sent in (
+            ({}, b"hello"),
+            ({"disconnecting": True}, b""),
+            ({"connected": 0}, b""),
+        ):
+            socket = Socket(99)
+            socket.write(b"hello")
+            vars(socket).update(state)
+            flush(socket)
+            self.assertEqual(socket.sent, sent)
+
+    def test_other_transports(self) -> None:
+        """
+        What is no socket, TLS for one, is only written to.
+        """
+        transport = StringTransport()
+        send_now(transport, b"hello")
+        flush(transport)
+        self.assertEqual(transport.value(), b"hello")
+
+
+class EndpointTests(SynchronousTestCase):
+    """
+    Where to connect to.
+    """
+
+    def test_kinds(self) -> None:
+        """
+        Only a name goes by a resolver.
+        """
+        for host, kind in (
+            ("127.0.0.1", TCP4ClientEndpoint),
+            ("::1", TCP6ClientEndpoint),
+            ("localhost", HostnameEndpoint),
+        ):
+            upstream = Upstream(scheme="http", host=host, port=1)
+            endpoint = endpoint_of(upstream, MemoryReactorClock(), 1.0)
+            self.assertIsInstance(endpoint, kind)
+
+
+class WholeChunksTests(SynchronousTestCase):
+    """
+    Which reads may take the short way.
+    """
+
+    def test_whole(self) -> None:
+        """
+        Whole chunks are joined.
+        """
+        for data, body in (
+            (b"5\r\nhello\r\n", b"hello"),
+            (b"5\r\nhello\r\nB\r\n, \r\n\r\nworld\r\n", b"hello, \r\n\r\nworld"),
+            (b"0005\r\nhello\r\n", b"hello"),
+        ):
+            self.assertEqual(whole_chunks(data), body)
+
+    def test_not_whole(self) -> None:
+        """
+        All else goes Twisted's way.
+        """
+        for data in (
+            b"5\r\nhell",
+            b"5\r\nhello",
+            b"5\r\nhello\r",
+            b"5\r\nhello\r\n5",
+            b"5\r\nhello!\r\n",
+            b"5;x=y\r\nhello\r\n",
+            b"5\nhello\r\n",
+            b"0\r\n\r\n",
+            b"5\r\nhello\r\n0\r\n\r\n",
+            b"-5\r\nhello\r\n",
+            b"+5\r\nhello\r\n",
+            b"0x5\r\nhello\r\n",
+            b" 5\r\nhello\r\n",
+            b"000000005\r\nhello\r\n",
+            b"\r\n",
+        ):
+            self.assertIsNone(whole_chunks(data), data)
+
+
+class BodyProducerTests(SynchronousTestCase):
+    """
+    A body on its way to the daemon.
+    """
+
+    def setUp(self) -> None:
+        self.wire = StringTransport()
+        self.body = BodyProducer([b"one ", bytearray(b"two "), b"three"])
+
+    def test_whole(self) -> None:
+        """
+        All pieces, in one go where nobody says stop.
+        """
+        self.assertEqual(self.body.length, 13)
+        done = self.body.startProducing(self.wire)
+        self.successResultOf(done)
+        self.assertEqual(self.wire.value(), b"one two three")
+
+    def test_as_fast_as_it_is_taken(self) -> None:
+        """
+        A pause holds the next piece back.
+        """
+
+        class Slow(StringTransport):
+            def write(wire, data: bytes) -> None:  # noqa: N805
+                super().write(data)
+                self.body.pauseProducing()
+
+        wire = Slow()
+        done = self.body.startProducing(wire)
+        for heard in (b"one ", b"one two ", b"one two three"):
+            self.assertNoResult(done)
+            self.assertEqual(wire.value(), heard)
+            self.body.resumeProducing()
+        self.successResultOf(done)
+
+    def test_stopped(self) -> None:
+        """
+        Nothing follows a stop, nor a cancelling.
+        """
+        self.body.pauseProducing()
+        self.body.stopProducing()
+        self.body.resumeProducing()
+        self.assertEqual(self.wire.value(), b"")
+        cancelled = BodyProducer([])
+        cancelled._done.cancel()
+        self.failureResultOf(cancelled._done, CancelledError)
+
+
+@define(eq=False)
+class Daemon:
+    """
+    What a client connects to, without a network.
+    """
+
+    reactor: MemoryReactorClock = field(factory=MemoryReactorClock)
+    connections: list[tuple[UpstreamConnection, StringTransport]] = field(factory=list)
+
+    def accept(self) -> None:
+        """
+        Take the connection that was asked for last.
+        """
+        [*_, (_host, _port, factory, _timeout, _bind)] = self.reactor.tcpClients
+        wrapper: Any = factory.buildProtocol(None)
+        wire = StringTransport()
+        wrapper.makeConnection(wire)
+        self.connections.append((wrapper._wrappedProtocol, wire))
+
+    def say(self, data: bytes, number: int = -1) -> None:
+        self.connections[number][0].dataReceived(data)
+
+    def heard(self, number: int = -1) -> bytes:
+        heard: bytes = self.connections[number][1].value()
+        return heard
+
+    def close(self, number: int = -1) -> None:
+        self.connections[number][0].connectionLost(Failure(ConnectionDone()))
+
+
+class ClientTests(SynchronousTestCase):
+    """
+    One life of a daemon.
+    """
+
+    def setUp(self) -> None:
+        self.daemon = Daemon()
+        self.client = UpstreamClient(LOOPBACK, self.daemon.reactor)
+
+    def ask(self, target: bytes = b"/x?y=%20;") -> Deferred[Exchange]:
+        headers = Headers({b"Host": [b"gateway"], b"X-A": [b"1"]})
+        body = BodyProducer([b"body"])
+        return Deferred.fromCoroutine(self.client.ask(b"POST", target, headers, body))
+
+    def status(self) -> Deferred[int]:
+        return Deferred.fromCoroutine(self.client.get_status("/health"))
+
+    def test_ask(self) -> None:
+        """
+        The target and the body as they are, the headers but for Host.
+        """
+        asked = self.ask()
+        self.daemon.accept()
+        head, _, body = self.daemon.heard().partition(b"\r\n\r\n")
+        first, *lines = head.split(b"\r\n")
+        self.assertEqual(first, b"POST /x?y=%20; HTTP/1.1")
+        self.assertIn(b"Host: 127.0.0.1:8081", lines)
+        self.assertIn(b"X-A: 1", lines)
+        self.assertEqual(body, b"body")
+        self.assertNoResult(asked)
+        self.daemon.say(OK[:-2])
+        exchange = self.successResultOf(asked)
+        self.assertEqual(exchange.response.code, 200)
+        self.assertIs(exchange.connection, self.daemon.connections[0][0])
+
+    def test_connections_are_kept(self) -> None:
+        """
+        One that is idle is used again, for 3 s; one that is in use is not.
+        """
+        for _ in range(2):
+            asked = self.status()
+            if not self.daemon.connections:
+                self.daemon.accept()
+            self.daemon.say(OK)
+            self.assertEqual(self.successResultOf(asked), 200)
+        self.assertEqual(len(self.daemon.reactor.tcpClients), 1)
+        self.ask()
+        self.ask()
+        self.assertEqual(len(self.daemon.reactor.tcpClients), 2)
+
+    def test_idle_ones_are_closed(self) -> None:
+        """
+        Before the engine does, or when asked to.
+        """
+        for close in (
+            lambda: self.daemon.reactor.advance(3.1),
+            self.client.drop_idle,
+            self.client.close,
+        ):
+            asked = self.status()
+            self.daemon.accept()
+            self.daemon.say(OK)
+            self.successResultOf(asked)
+            [*_, (_connection, wire)] = self.daemon.connections
+            self.assertFalse(wire.disconnecting)
+            close()
+            self.assertTrue(wire.disconnecting)
+
+    def test_status(self) -> None:
+        """
+        Whatever it is; a redirect is not followed.
+        """
+        for line in (b"503 Loading", b"302 Found\r\nLocation: http://127.0.0.1:1/"):
+            asked = self.status()
+            self.daemon.accept()
+            self.daemon.say(b"HTTP/1.1 " + line + b"\r\nConnection: close\r\n\r\n")
+            self.assertNoResult(asked)
+            self.daemon.close()
+            self.assertEqual(self.successResultOf(asked), int(line[:3]))
+
+    def test_no_connection(self) -> None:
+        """
+        Connecting has its time.
+        """
+        self.ask()
+        [(host, port, _factory, timeout, _bind)] = self.daemon.reactor.tcpClients
+        self.assertEqual((host, port, timeout), ("127.0.0.1", 8081, 10.0))
+
+    def test_lost(self) -> None:
+        """
+        A connection that ends before the answer has begun.
+        """
+        asked = self.ask()
+        self.daemon.accept()
+        self.daemon.close()
+        self.failureResultOf(asked, ResponseNeverReceived)
+        status = self.status()
+        self.daemon.accept()
+        self.daemon.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
+        self.daemon.close()
+        self.failureResultOf(status, ResponseFailed)
+
+    def test_not_asked_twice(self) -> None:
+        """
+        A kept connection that was closed fails; only we know what may be repeated.
+        """
+        status = self.status()
+        self.daemon.accept()
+        self.daemon.say(OK)
+        self.successResultOf(status)
+        status = self.status()
+        self.daemon.close()
+        self.failureResultOf(status, ResponseNeverReceived)
+        self.assertEqual(len(self.daemon.reactor.tcpClients), 1)
+
+    def test_given_up(self) -> None:
+        """
+        Who gives up waiting closes the connection, so that the engine stops.
+        """
+        asked = self.ask()
+        self.daemon.accept()
+        asked.cancel()
+        self.assertTrue(self.daemon.connections[0][1].disconnected)
+        self.daemon.close()
+        self.failureResultOf(asked)
+
+    def test_abort(self) -> None:
+        """
+        At once, and as often as one likes.
+        """
+        connection = UpstreamConnection()
+        connection.abort_now()
+        wire: Any = StringTransport()
+        connection.makeConnection(wire)
+        connection.abort_now()
+        self.assertTrue(wire.disconnected)
