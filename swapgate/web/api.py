@@ -221,7 +221,7 @@ class Gateway(Resource):
             return
         if request.startedWriting:
             # Too late for a status: only an end without an end can tell.
-            request.channel.loseConnection()
+            request.channel.transport.loseConnection()
             return
         if error.retry_after_s is not None:
             request.setHeader(b"Retry-After", b"%d" % error.retry_after_s)
