@@ -24,7 +24,7 @@ FAKE = Path(__file__).parent / "fake_llama.py"
 # A model's section, for the stand-in daemon.
 MODEL = """
 [model {name}]
-memory = 8 GB
+memory = {memory}
 service = child
 command = ${{python}} {fake} --port ${{port}} --name {name} --journal {journal} \
 --state {state} {options}
@@ -185,6 +185,7 @@ class RigCase(TestCase):
     # Options of the daemons, by model; every test may change its own.
     models: dict[str, str] = {"a": "", "b": "", "c": ""}
     extra: dict[str, str] = {}
+    memory: dict[str, str] = {}
     general = ""
 
     def setUp(self) -> None:
@@ -207,6 +208,7 @@ class RigCase(TestCase):
                 journal=self.journal,
                 state=self.state,
                 options=options,
+                memory=self.memory.get(name, "8 GB"),
             )
             text += self.extra.get(name, "") + "\n"
         config = read_config(

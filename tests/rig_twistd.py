@@ -81,6 +81,7 @@ class TwistdCase(RigCase):
                 journal=self.journal,
                 state=self.state,
                 options=options,
+                memory=self.memory.get(name, "8 GB"),
             )
             text += self.extra.get(name, "") + "\n"
         return text

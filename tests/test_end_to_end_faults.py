@@ -4,6 +4,7 @@ Clients that go, daemons that do not come up or die, on real processes.
 
 import os
 import signal
+import sys
 from typing import Any
 
 from twisted.internet import reactor
@@ -118,6 +119,8 @@ class BrokenLoadTests(RigCase):
         answer = await self.chat("a")
         self.assertEqual(answer.status, 409)
         self.assertIn(f"port {number} is in use", answer.error["message"])
+        if sys.platform.startswith("linux"):
+            self.assertIn(f"process {os.getpid()}", answer.error["message"])
         self.assertEqual(heard.pieces, [])
         self.assertEqual(self.told("started"), [])
 
@@ -225,6 +228,22 @@ class DyingTests(RigCase):
         os.kill(self.told("started")[0]["pid"], signal.SIGKILL)
         self.assertEqual((await self.chat("a")).status, 200)
         self.assertEqual(len(self.told("started")), 2)
+
+    async def test_others_are_served_meanwhile(self) -> None:
+        """
+        While one daemon will not go, a model that is up serves without delay.
+        """
+        self.memory = {"a": "3 GB", "b": "3 GB", "c": "7 GB"}
+        self.extra = {"a": "stop_timeout = 2 s"}
+        await self.start(a="--ignore-sigterm", b="", c="")
+        await self.chat("a")
+        await self.chat("b")
+        waiting = Deferred.fromCoroutine(self.chat("c"))
+        await self.until_told("sigterm", "a")
+        for _ in range(20):
+            self.assertEqual((await self.chat("b")).status, 200)
+        self.assertFalse(waiting.called)
+        self.assertEqual((await waiting).status, 200)
 
     async def test_ignores_sigterm(self) -> None:
         """

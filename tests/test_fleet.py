@@ -473,6 +473,18 @@ class DoubtTests(FleetCase):
         self.farm.come_up("a")
         self.successResultOf(waiting)
 
+    def test_its_health_flaps(self) -> None:
+        """
+        Between the bad moments it serves; a bad one that no request met changes nothing.
+        """
+        for _ in range(3):
+            self.serve("a").release(doubt=True)
+            self.farm.clients["a"].health = 503
+            self.farm.pass_time(5)
+            self.successResultOf(self.ask("a")).release()
+            self.farm.clients["a"].health = 200
+        self.assertEqual(self.told("a"), ["launch"])
+
     def test_examined_once(self) -> None:
         """
         Many failed requests ask for one examination.

@@ -112,7 +112,7 @@ class Child:
         port = self.upstream.port
         if await self._is_answered():
             return (
-                f"port {port} is in use by another process; "
+                f"port {port} is in use ({processes.who_listens(port)}); "
                 "stop that process, or give the model another port"
             )
         argv = self._service.command.argv(port)

@@ -101,6 +101,7 @@ def group_lives(group: int) -> bool:
 
 class _Running(NamedTuple):
     pid: int
+    name: str
     state: str
     group: int
     session: int
@@ -115,8 +116,10 @@ def _running() -> Iterator[_Running]:
             with suppress(OSError):
                 stat = (entry / "stat").read_text(errors="replace")
                 # The name stands in parentheses and may hold anything, a ")" too.
-                state, _, group, session, *_ = stat.rpartition(")")[2].split()
-                yield _Running(int(entry.name), state, int(group), int(session))
+                before, _, after = stat.rpartition(")")
+                name = before.partition("(")[2]
+                state, _, group, session, *_ = after.split()
+                yield _Running(int(entry.name), name, state, int(group), int(session))
 
 
 def stranger_listens(session: int, port: int) -> str | None:
@@ -138,6 +141,17 @@ def stranger_listens(session: int, port: int) -> str | None:
         if each.session == session:
             ours |= _socket_inodes(each.pid)
     return None if listening <= ours else f"another process listens on port {port}"
+
+
+def who_listens(port: int) -> str:
+    """
+    Whom to look for, where a port is taken: a process, or how to find it.
+    """
+    listening = set(_listening_inodes(port))
+    for each in _running() if listening else ():
+        if listening & _socket_inodes(each.pid):
+            return f"process {each.pid}, {each.name!r}"
+    return f"`lsof -i :{port}` tells which"
 
 
 def _listening_inodes(port: int) -> Iterator[str]:
