@@ -24,14 +24,19 @@ from swapgate.config import (
     ChildSpec,
     Config,
     ConfigError,
+    LaunchdSpec,
     ModelSpec,
     candidates,
     read_config,
 )
 from swapgate.daemons import Daemon
 from swapgate.daemons.child import Child
+from swapgate.daemons.command import command
+from swapgate.daemons.launchd import launchd
+from swapgate.daemons.systemd import systemd
 from swapgate.daemons.unbuilt import Unbuilt
 from swapgate.fleet import Fleet
+from swapgate.models import CommandSpec, SystemdSpec
 from swapgate.state import FolderTaken, StateFolder
 from swapgate.upstream import UpstreamClient
 from swapgate.web.api import Gateway
@@ -226,5 +231,11 @@ def _daemon(spec: ModelSpec, reactor: Any, state: StateFolder) -> Daemon:
     match spec.service:
         case ChildSpec() as service:
             return Child(spec, service, reactor, os.environ, state)
+        case LaunchdSpec() as service:
+            return launchd(spec, service, reactor, os.environ)
+        case SystemdSpec() as service:
+            return systemd(spec, service, reactor, os.environ)
+        case CommandSpec() as service:
+            return command(spec, service, reactor, os.environ)
         case _:
             return Unbuilt()
