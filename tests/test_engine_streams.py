@@ -88,8 +88,8 @@ class StreamTests(EngineCase):
         """
         A plain answer that nobody waits for any more is in nobody's way.
 
-        The engine itself does not notice that its connection was closed, as it does with
-        a stream; asked directly it does not either.
+        The engine itself does not notice that its connection was closed, as it does
+        with a stream; asked directly it does not either.
         """
         await self.launch()
         await self.question("gemma", "Hello!")
