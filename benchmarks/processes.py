@@ -54,9 +54,16 @@ class Model:
     name: str
     port: int
     load_s: float = 0.0
+    journal: str = ""
 
     def argv(self) -> list[str]:
-        options = {"--port": self.port, "--name": self.name, "--load-time": self.load_s}
+        options: dict[str, object] = {
+            "--port": self.port,
+            "--name": self.name,
+            "--load-time": self.load_s,
+        }
+        if self.journal:
+            options["--journal"] = self.journal
         pairs = (str(part) for pair in options.items() for part in pair)
         return [sys.executable, str(STAND_IN), *pairs]
 

@@ -16,13 +16,12 @@ from contextlib import ExitStack
 from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from benchmarks.client import HEALTH, Client, Stream, listen, post, post_bytes
+from benchmarks.measured import Measured, Row
 from benchmarks.processes import Model, Peak, gateway, model, own_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 LOADS_S = (0.15, 0.3, 0.6, 1.0, 1.5)
 SWAPS_EACH = 4
@@ -34,33 +33,6 @@ POUR_BYTES = 200_000_000
 POUR_WATCHED_S = 3.0
 BODY_BYTES = 20_000_000
 PING_S = 0.001
-
-
-@frozen
-class Measured:
-    """
-    One number against its bound, and what it was made of.
-    """
-
-    value: float
-    at_most: float
-    unit: str
-    detail: str = ""
-
-    @property
-    def within(self) -> bool:
-        return self.value <= self.at_most
-
-
-@frozen
-class Row:
-    """
-    One sentence of the table; it may have several bounds.
-    """
-
-    key: str
-    what: str
-    measure: Callable[[], list[Measured]]
 
 
 def swap() -> list[Measured]:
