@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from attrs import evolve
 from twisted.logger import globalLogBeginner
@@ -97,7 +98,8 @@ def many_swaps() -> list[Measured]:
     Two models in turns through a real fleet, with daemons that cost nothing.
     """
     # Until logging begins Twisted keeps what is logged.
-    globalLogBeginner.beginLoggingTo([lambda _: None], redirectStandardIO=False)
+    nobody: Any = lambda _: None  # noqa: E731
+    globalLogBeginner.beginLoggingTo([nobody], redirectStandardIO=False)
     config = config_of(spec("a"), spec("b"))
     farm = Farm(config)
     fleet = Fleet(config, farm.make_daemon, farm.clock, farm.make_client)
