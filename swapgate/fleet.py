@@ -255,7 +255,8 @@ class Fleet:
     def reconfigure(self, config: Config) -> None:
         """
         Live by another configuration. What it leaves as it was goes on untouched; what
-        it changes or leaves out is drained first, and those who wait for it wait on.
+        it changes or leaves out is drained first, and those who wait for it wait on,
+        unless it can never be up any more.
         """
         self._config = config
         specs = {spec.name: spec for spec in config.models}
@@ -271,6 +272,9 @@ class Fleet:
                 self._post(place, Event.EVICTED)
         for name, spec in specs.items():
             self._places[name] = self._place(spec)
+        for spec in config.models:
+            if (sum_said := config.never_fits(spec.name)) is not None:
+                self._places[spec.name].refuse(partial(TooLarge, sum_said))
         self._carry_on()
 
     def _succeed(self, place: Place) -> None:
@@ -308,8 +312,18 @@ class Fleet:
             if place.life.phase in {Phase.STARTING, Phase.READY}:
                 self._post(place, Event.EVICTED)
         stopped = self._stopped.addBoth(lambda _: _cancel(calls))
+        stopped.addCallback(lambda _: Deferred.fromCoroutine(self._let_go()))
         self._check_stopped()
         return stopped
+
+    async def _let_go(self) -> None:
+        """
+        Leave the daemons that stay to themselves.
+        """
+        for place in self._places.values():
+            if place.daemon.lasting:
+                place.bury()
+                await place.daemon.let_go()
 
     def _children(self) -> list[Place]:
         """

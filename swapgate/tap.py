@@ -34,7 +34,6 @@ from swapgate.daemons.child import Child
 from swapgate.daemons.command import command
 from swapgate.daemons.launchd import launchd
 from swapgate.daemons.systemd import systemd
-from swapgate.daemons.unbuilt import Unbuilt
 from swapgate.fleet import Fleet
 from swapgate.models import CommandSpec, SystemdSpec
 from swapgate.state import FolderTaken, StateFolder
@@ -237,5 +236,3 @@ def _daemon(spec: ModelSpec, reactor: Any, state: StateFolder) -> Daemon:
             return systemd(spec, service, reactor, os.environ)
         case CommandSpec() as service:
             return command(spec, service, reactor, os.environ)
-        case _:
-            return Unbuilt()

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from swapgate.daemons import Daemon
+from swapgate.daemons.control import port_answers
 from swapgate.health import PROBE_TIMEOUT_S, HealthPoll, probe
 from swapgate.phases import Action, Event, Phase
 from swapgate.place import Place
@@ -70,12 +71,13 @@ class Tending:
         )
         place.poll.start()
 
-    @staticmethod
-    async def _is_healthy(place: Place) -> bool:
+    async def _is_healthy(self, place: Place) -> bool:
         if not place.daemon.running or place.client is None:
             return False
         path = place.spec.health
-        return path is None or await place.client.get_status(path) == 200
+        if path is None:
+            return await port_answers(place.daemon.upstream, self.clock)
+        return await place.client.get_status(path) == 200
 
     def _is_up(self, place: Place) -> None:
         impostor = place.daemon.impostor()

@@ -73,6 +73,10 @@ class FakeDaemon(Daemon):
     def kill(self) -> None:
         self.told.append("kill")
 
+    def let_go(self) -> Deferred[None]:
+        self.told.append("let go")
+        return succeed(None)
+
     def impostor(self) -> str | None:
         return self.stranger
 

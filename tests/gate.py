@@ -28,6 +28,14 @@ PURE = (
 )
 # Those that need the engine and the model of the extra `demo`.
 ENGINE = ("tests.test_engine", "tests.test_engine_streams")
+# Run as programs of their own, or by another environment.
+NOT_MEASURED = (
+    "tests/check_wheel.py",
+    "tests/engine_rig.py",
+    "tests/fake_*.py",
+    "tests/gate.py",
+    "tests/test_engine*.py",
+)
 
 
 def engine_expected() -> bool:
@@ -87,7 +95,7 @@ def main() -> None:
             report("100", f"--include=swapgate/{name}.py")
     elif args.what == "tests":
         trial(*(name for name in tests_of("*.py") if name not in ENGINE))
-        report(args.coverage)
+        report(args.coverage, f"--omit={','.join(NOT_MEASURED)}")
     elif engine_expected():
         trial(*ENGINE, measured=False)
     else:

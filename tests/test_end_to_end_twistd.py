@@ -63,7 +63,7 @@ class ProcessTests(TwistdCase):
 
     async def test_the_real_setup(self) -> None:
         """
-        Its models are listed; asked for, they say that launchd is not there yet.
+        Its models are listed; asked for without their plists, they name what is missing.
         """
         text = (ROOT / "etc" / "swapgate.cfg").read_text("utf-8")
         await self.run_gateway(text.replace("tcp:11430", "tcp:0"))
@@ -72,6 +72,6 @@ class ProcessTests(TwistdCase):
         answer = await self.chat("Qwen 2.5")
         self.assertEqual(answer.status, 409)
         self.assertIn(
-            "daemons of launchd are not supported yet", answer.error["message"]
+            "local.llama.qwen25.plist cannot be read", answer.error["message"]
         )
         await self.terminate()

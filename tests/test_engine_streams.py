@@ -88,8 +88,8 @@ class StreamTests(EngineCase):
         """
         A plain answer that nobody waits for any more is in nobody's way.
 
-        The engine itself does not notice that its connection was closed, as it does
-        with a stream; asked directly it does not either.
+        With a stream the engine notices that its connection was closed; here it seldom
+        does, asked directly or through the gateway.
         """
         await self.launch()
         await self.question("gemma", "Hello!")

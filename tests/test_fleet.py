@@ -475,7 +475,7 @@ class DoubtTests(FleetCase):
 
     def test_its_health_flaps(self) -> None:
         """
-        Between the bad moments it serves; a bad one that no request met changes nothing.
+        It serves between bad moments; one that no request met changes nothing.
         """
         for _ in range(3):
             self.serve("a").release(doubt=True)
@@ -671,7 +671,8 @@ class FoundTests(FleetCase):
         self.successResultOf(self.ask("a")).release()
         self.assertEqual(self.told("a"), [])
         self.successResultOf(self.fleet.stop())
-        self.assertEqual(self.told("a"), [])
+        self.assertEqual(self.told("a"), ["let go"])
+        self.assertTrue(self.farm.clients["a"].closed)
 
     def test_too_many_are_up(self) -> None:
         """
@@ -759,6 +760,18 @@ class ReconfigureTests(FleetCase):
 
     def live_by(self, *models: ModelSpec, budget: int = 10) -> None:
         self.fleet.reconfigure(config_of(*models, budget=budget))
+
+    def test_too_large_from_now_on(self) -> None:
+        """
+        Who waits for what can never be up any more is told so, changed or not.
+        """
+        for b in (model("b"), model("b", 9)):
+            self.use(model("a"), model("b"))
+            self.serve("a")
+            waiting = self.ask("b")
+            self.assertNoResult(waiting)
+            self.live_by(model("a", pin=True), b)
+            self.failureResultOf(waiting, TooLarge)
 
     def test_unchanged(self) -> None:
         """

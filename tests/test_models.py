@@ -5,12 +5,27 @@ What `swapgate.models` promises: one [model NAME] section, read or refused.
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.ini import ConfigError, read_sections
-from swapgate.models import ChildSpec, LaunchdSpec, ModelSpec, model_name, read_model
-from swapgate.words import Surroundings
+from swapgate.models import (
+    ChildSpec,
+    CommandSpec,
+    LaunchdSpec,
+    ModelSpec,
+    SystemdSpec,
+    model_name,
+    read_model,
+)
+from swapgate.words import Command, Surroundings
 
 AROUND = Surroundings(folder="/etc", python="/bin/py", environ={"HOME": "/home/me"})
 
 CHILD = "[model a]\nservice = child\ncommand = llama-server --port ${port}\n"
+SYSTEMD = (
+    "[model a]\nservice = systemd\nunit = x.service\nupstream = http://127.0.0.1:81\n"
+)
+COMMAND = (
+    "[model a]\nservice = command\nstart = run 'a b' ${port}\nstop = end {{.X}}\n"
+    "upstream = http://127.0.0.1:81\n"
+)
 LAUNCHD = "[model a]\nservice = launchd\nplist = x\nupstream = http://127.0.0.1:81\n"
 
 
@@ -58,6 +73,49 @@ class ModelTests(SynchronousTestCase):
         An agent has its plist, whole.
         """
         self.assertEqual(read(LAUNCHD).service, LaunchdSpec(plist="/etc/x"))
+        self.assertEqual(
+            read(LAUNCHD + "label = local.x\nverbs = load\n").service,
+            LaunchdSpec(plist="/etc/x", label="local.x", verbs="load"),
+        )
+
+    def test_systemd(self) -> None:
+        """
+        A unit of this user's, or of the system's.
+        """
+        self.assertEqual(read(SYSTEMD).service, SystemdSpec(unit="x.service"))
+        self.assertEqual(
+            read(SYSTEMD + "scope = system\n").service,
+            SystemdSpec(unit="x.service", scope="system"),
+        )
+
+    def test_command(self) -> None:
+        """
+        Commands are words, as a child's is; the port is the upstream's.
+        """
+        service = read(COMMAND + "status = ./is-up ${port}\nenv = A=1\n").service
+        self.assertEqual(
+            service,
+            CommandSpec(
+                start=Command(words=("run", "a b", "81")),
+                stop=Command(words=("end", "{{.X}}")),
+                status=Command(words=("/etc/is-up", "81")),
+                env=(("A", "1"),),
+                cwd="/etc",
+            ),
+        )
+        service = read(COMMAND).service
+        assert isinstance(service, CommandSpec)
+        self.assertIsNone(service.status)
+
+    def test_health(self) -> None:
+        """
+        Another path may be asked, or none.
+        """
+        self.assertEqual(read(CHILD).health, "/health")
+        for text in (LAUNCHD, SYSTEMD, COMMAND):
+            self.assertEqual(read(text).health, "/health")
+            self.assertEqual(read(text + "health = /api?x=1\n").health, "/api?x=1")
+            self.assertIsNone(read(text + "health = none\n").health)
 
     def test_names_as_they_are(self) -> None:
         """
@@ -90,26 +148,20 @@ class MistakeTests(SynchronousTestCase):
         self.refuses(
             {
                 "[model a]\ncommand = x\n": (
-                    "1: [model a] needs service; write service = child or launchd"
-                ),
-                "[model a]\nservice = systemd\n": (
-                    "2: [model a] service: systemd is not there yet; "
-                    "write child or launchd"
-                ),
-                "[model a]\nservice = command\n": (
-                    "2: [model a] service: command is not there yet; "
-                    "write child or launchd"
+                    "1: [model a] needs service; "
+                    "write service = child, launchd, systemd or command"
                 ),
                 "[model a]\nservice = remote\n": (
                     "2: [model a] service: remote is not there yet; "
-                    "write child or launchd"
+                    "write child, launchd, systemd or command"
                 ),
                 "[model a]\nservice = launchctl\n": (
                     "2: [model a] service: 'launchctl' is unknown; "
-                    "did you mean launchd? write child or launchd"
+                    "did you mean launchd? write child, launchd, systemd or command"
                 ),
                 "[model a]\nservice = docker\n": (
-                    "2: [model a] service: 'docker' is unknown; write child or launchd"
+                    "2: [model a] service: 'docker' is unknown; "
+                    "write child, launchd, systemd or command"
                 ),
             }
         )
@@ -131,7 +183,8 @@ class MistakeTests(SynchronousTestCase):
                     "it belongs to service = launchd"
                 ),
                 LAUNCHD + "env = X\n": (
-                    "5: [model a] env: is no option here; it belongs to service = child"
+                    "5: [model a] env: is no option here; "
+                    "it belongs to service = child or command"
                 ),
                 CHILD + "listen = tcp:1\n": (
                     "4: [model a] listen: is no option here; it belongs to [swapgate]"
@@ -221,9 +274,58 @@ class MistakeTests(SynchronousTestCase):
                     "1: [model a] needs upstream; "
                     "write upstream = http://127.0.0.1:PORT"
                 ),
+                LAUNCHD + "verbs = start\n": (
+                    "5: [model a] verbs: 'start' is unknown; write bootstrap or load"
+                ),
+                LAUNCHD + "label = a b\n": (
+                    "5: [model a] label: 'a b' is no service's name; write one word"
+                ),
                 "[model a]\nservice = launchd\nplist = ~you/x\n": (
                     "3: [model a] plist: '~you/x' is another user's home; "
                     "write the whole path"
+                ),
+            }
+        )
+
+    def test_systemd_and_command(self) -> None:
+        """
+        What they need, and what cannot be meant.
+        """
+        at = "write upstream = http://127.0.0.1:PORT"
+        self.refuses(
+            {
+                "[model a]\nservice = systemd\nupstream = http://127.0.0.1:81\n": (
+                    "1: [model a] needs unit; write unit = NAME.service"
+                ),
+                "[model a]\nservice = systemd\nunit = x\n": (
+                    f"1: [model a] needs upstream; {at}"
+                ),
+                "[model a]\nservice = systemd\nunit = --now\n": (
+                    "3: [model a] unit: '--now' is no service's name; write one word"
+                ),
+                SYSTEMD + "scope = me\n": (
+                    "5: [model a] scope: 'me' is unknown; write user or system"
+                ),
+                "[model a]\nservice = command\nstart = x\nstop = y\n": (
+                    f"1: [model a] needs upstream; {at}"
+                ),
+                COMMAND.replace("start", "status"): (
+                    "1: [model a] needs start; write start = docker start NAME"
+                ),
+                COMMAND.replace("stop", "status"): (
+                    "1: [model a] needs stop; write stop = docker stop NAME"
+                ),
+                COMMAND + "health = health\n": (
+                    "6: [model a] health: 'health' is no path; "
+                    "write one like /health, or none"
+                ),
+                COMMAND + "scope = user\n": (
+                    "6: [model a] scope: is no option here; "
+                    "it belongs to service = systemd"
+                ),
+                CHILD + "health = /\n": (
+                    "4: [model a] health: is no option here; "
+                    "it belongs to service = launchd, systemd or command"
                 ),
             }
         )

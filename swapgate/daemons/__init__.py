@@ -56,6 +56,11 @@ class Daemon(Protocol):
         Stop it without asking; `gone` follows.
         """
 
+    def let_go(self) -> Deferred[None]:
+        """
+        The gateway ends and this stays: watch it no longer, and never call `gone`.
+        """
+
     def impostor(self) -> str | None:
         """
         Why what answers at `upstream` may not be this daemon; None where it is.

@@ -177,6 +177,10 @@ class Child:
         self._process.look()
         return self._process.running
 
+    def let_go(self) -> Deferred[None]:
+        # It does not stay.
+        return succeed(None)
+
     def impostor(self) -> str | None:
         if not self.running:
             return "its process has ended"

@@ -129,6 +129,8 @@ class _Tool(ProcessProtocol):
         else:
             self._status = getattr(error, "exitCode", 0) or 0
         self._pid = 0
+        if self.answer.called:
+            return
         # What it has left behind may hold its pipes open for ever.
         waiting = self._closed.addTimeout(_LAST_READ_S, self._clock)
         waiting.addErrback(lambda _: self._hang_up())
@@ -152,3 +154,4 @@ class _Tool(ProcessProtocol):
     def _kill(self, _: Deferred[Answer]) -> None:
         if self._pid:
             processes.signal_group(self._pid, signal.SIGKILL)
+            self._hang_up()

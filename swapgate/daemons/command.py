@@ -1,0 +1,69 @@
+"""
+A daemon that commands of its owner start and stop: a container, a deployment, anything.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from swapgate.config import Command, ModelSpec, Upstream
+from swapgate.daemons.child import child_environment
+from swapgate.daemons.commands import TOOL_TIMEOUT_S, Answer, run
+from swapgate.daemons.control import Sight, State, port_answers
+from swapgate.daemons.managed import Managed
+from swapgate.models import CommandSpec
+
+# Some tools succeed in telling that something does not run.
+_NO = ("false", "0")
+
+
+def command(
+    spec: ModelSpec, service: CommandSpec, reactor: Any, environ: Mapping[str, str]
+) -> Managed:
+    """
+    The daemon of these commands.
+    """
+    return Managed(spec, Commands(spec, service, reactor, environ), reactor)
+
+
+class Commands:
+    """
+    What to run for each wish. Without `status`, the port tells whether it is up.
+    """
+
+    slow = True
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        service: CommandSpec,
+        reactor: Any,
+        environ: Mapping[str, str],
+    ) -> None:
+        assert spec.upstream is not None, "the config sees to it"
+        self._spec = spec
+        self._service = service
+        self._reactor = reactor
+        self._upstream: Upstream = spec.upstream
+        self._env = child_environment(environ, dict(service.env))
+        self.port_counts = service.status is None
+
+    async def _run(self, command: Command, timeout_s: float) -> Answer:
+        argv = command.argv(self._upstream.port)
+        cwd = self._service.cwd
+        return await run(self._reactor, argv, self._env, cwd=cwd, timeout_s=timeout_s)
+
+    async def look(self) -> Sight:
+        if self._service.status is None:
+            up = await port_answers(self._upstream, self._reactor)
+        else:
+            answer = await self._run(self._service.status, TOOL_TIMEOUT_S)
+            up = answer.status == 0 and answer.output.strip().lower() not in _NO
+        return Sight(State.UP if up else State.ABSENT)
+
+    async def start(self) -> Answer:
+        return await self._run(self._service.start, self._spec.load_timeout_s)
+
+    async def stop(self) -> Answer:
+        # It may wait for the daemon's end, and should be left to see to that itself.
+        timeout_s = self._spec.stop_timeout_s + TOOL_TIMEOUT_S
+        return await self._run(self._service.stop, timeout_s)

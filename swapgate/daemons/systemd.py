@@ -1,0 +1,91 @@
+"""
+A daemon that is a unit of systemd, seen and moved by systemctl.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from swapgate.config import ModelSpec
+from swapgate.daemons.child import child_environment
+from swapgate.daemons.commands import Answer, ToolFailed, run
+from swapgate.daemons.control import Sight, State
+from swapgate.daemons.managed import Managed
+from swapgate.models import SystemdSpec
+
+_PROPERTIES = "ActiveState,SubState,MainPID,Result,ExecMainStatus,Job"
+_BUS = "DBUS_SESSION_BUS_ADDRESS"
+
+
+def systemd(
+    spec: ModelSpec, service: SystemdSpec, reactor: Any, environ: Mapping[str, str]
+) -> Managed:
+    """
+    The daemon of a unit.
+    """
+    return Managed(spec, Systemctl(service, reactor, environ), reactor)
+
+
+class Systemctl:
+    """
+    One unit, by its name.
+    """
+
+    slow = False
+    port_counts = True
+
+    def __init__(
+        self, service: SystemdSpec, reactor: Any, environ: Mapping[str, str]
+    ) -> None:
+        self._service = service
+        self._reactor = reactor
+        bus = {_BUS: environ[_BUS]} if _BUS in environ else {}
+        self._env = child_environment(environ, bus)
+
+    async def _run(self, *argv: str) -> Answer:
+        scope = ("--user",) if self._service.scope == "user" else ()
+        unit = self._service.unit
+        return await run(self._reactor, ("systemctl", *scope, *argv, unit), self._env)
+
+    async def look(self) -> Sight:
+        answer = await self._run("show", f"--property={_PROPERTIES}")
+        sight = read_show(answer.output)
+        if answer.status or sight is None:
+            raise ToolFailed(
+                f"systemctl cannot tell of {self._service.unit}: "
+                f"{answer.complaint or answer.status}"
+            )
+        return sight
+
+    async def start(self) -> Answer:
+        # Nor waiting for a notification: its health is what we wait for.
+        return await self._run("start", "--no-block", "--no-ask-password")
+
+    async def stop(self) -> Answer:
+        return await self._run("stop", "--no-block", "--no-ask-password")
+
+
+def read_show(output: str) -> Sight | None:
+    """
+    What `systemctl show` says; None where it says nothing of use.
+    """
+    facts = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+    if "ActiveState" not in facts:
+        return None
+    pid = int(facts.get("MainPID", "0") or 0) or None
+    result, status = facts.get("Result", ""), facts.get("ExecMainStatus", "0")
+    note = ""
+    if result not in ("", "success"):
+        note = f"Result = {result}, ExecMainStatus = {status}"
+    match facts["ActiveState"]:
+        case "active" | "reloading" | "refreshing":
+            return Sight(State.UP, pid)
+        case "activating":
+            ended = facts.get("SubState", "").startswith("auto-restart")
+            return Sight(State.IDLE, pid, ended, note)
+        case "inactive" if facts.get("Job"):
+            # Its start is in the queue.
+            return Sight(State.IDLE)
+        case "inactive" | "failed":
+            return Sight(State.ABSENT, None, bool(note), note)
+        case _:
+            return Sight(State.IDLE, pid, True, note)

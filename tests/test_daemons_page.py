@@ -1,0 +1,105 @@
+"""
+What docs/daemons.md promises: examples that are right, and that work.
+"""
+
+import re
+from pathlib import Path
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from swapgate.config import Config, read_config
+from swapgate.daemons.command import command
+from swapgate.daemons.control import port_answers
+from swapgate.daemons.processes import free_port
+from swapgate.models import KIND_OPTIONS, CommandSpec
+from tests.stand_ins import StandIns
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "daemons.md"
+TEXT = PAGE.read_text("utf-8")
+
+
+def read(text: str) -> Config:
+    return read_config(
+        text,
+        path="/etc/swapgate.cfg",
+        environ={"HOME": "/home/me"},
+        python="/bin/py",
+        platform="linux",
+    )
+
+
+def examples() -> list[str]:
+    found: list[str] = re.findall(
+        r"^```ini\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL
+    )
+    return found
+
+
+class PageTests(SynchronousTestCase):
+    """
+    What can be read from the page.
+    """
+
+    def test_examples(self) -> None:
+        """
+        Each is a section that holds, and together they are a configuration.
+        """
+        kinds = [read(text).models[0].service for text in examples()]
+        self.assertEqual(
+            [type(kind).__name__ for kind in kinds][:5],
+            [
+                "ChildSpec",
+                "LaunchdSpec",
+                "SystemdSpec",
+                "CommandSpec",
+                "CommandSpec",
+            ],
+        )
+        self.assertEqual(len(read("\n".join(examples())).models), len(kinds))
+
+    def test_every_option(self) -> None:
+        """
+        None is left out.
+        """
+        for kind, options in KIND_OPTIONS.items():
+            self.assertIn(f"\n## {kind}\n", TEXT)
+            for option in options:
+                self.assertIn(f"`{option}", TEXT)
+
+
+class CommandExampleTests(TestCase):
+    """
+    The examples with commands, word for word, on another port.
+    """
+
+    timeout = 30
+
+    async def test_they_run(self) -> None:
+        """
+        Each brings its daemon up, and down again.
+        """
+        tools = StandIns(Path(self.mktemp()).absolute())
+        self.addCleanup(tools.sweep)
+        ran = 0
+        for example in examples():
+            if "service = command" not in example:
+                continue
+            port = free_port("127.0.0.1")
+            local = f"upstream = http://127.0.0.1:{port}"
+            [spec] = read(re.sub(r"upstream = .*", local, example)).models
+            assert isinstance(spec.service, CommandSpec)
+            name = spec.service.start.words[2].removeprefix("deployment/")
+            tools.unit(name, port)
+            daemon = command(spec, spec.service, reactor, tools.environ)
+            gone: Deferred[str] = Deferred()
+            daemon.launch(gone.callback)
+            while not await port_answers(daemon.upstream, reactor):
+                await deferLater(reactor, 0.01)
+            daemon.halt()
+            self.assertEqual(await gone, "was stopped")
+            self.assertEqual(tools.told()[-1]["what"], "exited")
+            ran += 1
+        self.assertEqual(ran, 2)

@@ -1,0 +1,298 @@
+"""
+The gateway before daemons of launchd, systemd and others: stand-ins, real sockets.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
+
+from swapgate.config import read_config
+from swapgate.daemons import lives
+from swapgate.daemons.processes import free_port
+from swapgate.tap import Swapgate
+from tests.fake_keeper import Definition
+from tests.fake_systemctl import definition
+from tests.rig import RigCase
+from tests.stand_ins import StandIns
+
+OF_KIND = {
+    "launchd": "service = launchd\nplist = {state}/{name}.plist\n",
+    "legacy": "service = launchd\nplist = {state}/{name}.plist\nverbs = load\n",
+    "systemd": "service = systemd\nunit = {name}\n",
+    "docker": (
+        "service = command\nstart = docker start {name}\nstop = docker stop {name}\n"
+        "status = docker inspect {name}\n"
+    ),
+    "kubernetes": (
+        "service = command\nstart = kubectl scale deployment/{name} --replicas=1\n"
+        "stop = kubectl scale deployment/{name} --replicas=0\n"
+    ),
+}
+
+
+class KindsCase(RigCase):
+    """
+    Models a, b and c of any kind, of which one fits at a time.
+
+    After each test: no two daemons have lived at one time.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tools = StandIns(Path(self.mktemp()).absolute())
+        self.journal = self.tools.journal
+        before = os.environ["PATH"]
+        os.environ["PATH"] = f"{self.tools.bin}:{before}"
+        self.addCleanup(os.environ.__setitem__, "PATH", before)
+        self.addCleanup(self.tools.sweep)
+        self.addCleanup(self.check_lives)
+        self.ports = {name: free_port("127.0.0.1") for name in "abc"}
+
+    def define(self, name: str, *options: str, keep: bool = False) -> None:
+        """
+        What the daemon of a model is, whoever runs it.
+        """
+        self.tools.plist(name, self.ports[name], *options, KeepAlive=keep)
+        self.tools.unit(name, self.ports[name], *options, keep_alive=keep)
+
+    async def begin(self, kind: str, **more: str) -> None:
+        """
+        Start the gateway with three models of one kind.
+        """
+        text = "[swapgate]\nlisten = tcp:0:interface=127.0.0.1\n"
+        text += f"state_dir = {self.folder}\nmemory_budget = 10 GB\n{self.general}\n"
+        for name, port in self.ports.items():
+            if not (self.tools.state / f"{name}.plist").exists():
+                self.define(name)
+            text += f"[model {name}]\nmemory = 8 GB\n{more.get(name, '')}\n"
+            text += f"upstream = http://127.0.0.1:{port}\n"
+            text += OF_KIND[kind].format(name=name, state=self.tools.state)
+        config = read_config(
+            text,
+            path=str(self.tools.state / "test.cfg"),
+            environ=os.environ,
+            python=sys.executable,
+            platform=sys.platform,
+        )
+        self.service = Swapgate(config, reactor)
+        self.service.privilegedStartService()
+        self.service.startService()
+        self.addCleanup(self.stop)
+        [listening] = self.service.services
+        self.port = (await listening._waitingForPort).getHost().port
+
+    def check_lives(self) -> None:
+        """
+        A daemon that was killed tells of no end: then it must run no more.
+        """
+        alive = None
+        for entry in self.told():
+            if entry["what"] == "started":
+                self.assertIsNone(alive, f"{entry} beside another")
+                alive = entry["pid"]
+            elif entry["what"] == "exited" or entry["pid"] in self.killed:
+                alive = None
+
+    killed: set[int] = set()
+
+    def kill(self, name: str) -> None:
+        pid = self.told("started", name)[-1]["pid"]
+        self.killed = self.killed | {pid}
+        os.kill(pid, 9)
+        # Where the journal is read, this is its end.
+        with self.journal.open("a") as journal:
+            journal.write(f'{{"what": "killed", "name": "{name}", "pid": {pid}}}\n')
+
+
+class SwapTests(KindsCase):
+    """
+    What works with children works with these.
+    """
+
+    async def swap(self, kind: str) -> None:
+        # Going takes longer than being forgotten.
+        for name in "abc":
+            self.define(name, "--stop-time", "0.2", "--load-time", "0.1")
+        await self.begin(kind)
+        for name in ("a", "b", "c", "a"):
+            answer = await self.chat(name)
+            self.assertEqual((answer.status, answer.json["model"]), (200, name))
+        started = [entry["name"] for entry in self.told("started")]
+        self.assertEqual(started, ["a", "b", "c", "a"])
+        answers = await gatherResults(
+            [Deferred.fromCoroutine(self.chat(name)) for name in "abcabc"]
+        )
+        self.assertEqual({answer.status for answer in answers}, {200})
+
+    async def test_launchd(self) -> None:
+        """
+        Agents, by bootstrap and bootout.
+        """
+        await self.swap("launchd")
+
+    async def test_legacy(self) -> None:
+        """
+        Agents, by load and unload.
+        """
+        await self.swap("legacy")
+
+    async def test_systemd(self) -> None:
+        """
+        Units.
+        """
+        await self.swap("systemd")
+
+    async def test_docker(self) -> None:
+        """
+        Containers.
+        """
+        await self.swap("docker")
+
+    async def test_kubernetes(self) -> None:
+        """
+        Deployments.
+        """
+        await self.swap("kubernetes")
+
+    async def test_left_and_taken_over(self) -> None:
+        """
+        The gateway goes, the agent stays, and the next gateway swaps it out.
+        """
+        await self.begin("launchd")
+        await self.chat("a")
+        await self.stop()
+        self.assertEqual(self.told("exited"), [])
+        await self.begin("launchd")
+        self.assertEqual((await self.chat("a")).status, 200)
+        self.assertEqual(len(self.told("started")), 1)
+        self.assertEqual((await self.chat("b")).status, 200)
+
+
+class FaultTests(KindsCase):
+    """
+    What daemons, their owners and launchctl can do to us.
+    """
+
+    async def test_crash_with_keep_alive(self) -> None:
+        """
+        An agent that crashed while it served does not come back beside the next one.
+        """
+        self.define("a", keep=True)
+        await self.begin("launchd")
+        await self.chat("a")
+        self.kill("a")
+        self.assertEqual((await self.chat("b")).status, 200)
+        self.assertIsNone(self.tools.service("local.a").record)
+
+    async def test_crash_loop(self) -> None:
+        """
+        A failed load is told, is unloaded, and keeps nobody else waiting.
+        """
+        self.define("a", "--exit-after", "0", keep=True)
+        for kind in ("launchd", "legacy"):
+            await self.begin(kind)
+            answer = await self.chat("a")
+            self.assertEqual(answer.status, 409)
+            self.assertEqual(answer.error["code"], "model_load_failed")
+            self.assertIn("ended by itself", answer.error["message"])
+            self.assertIsNone(self.tools.service("local.a").record)
+            self.assertEqual((await self.chat("b")).status, 200)
+            await self.stop()
+            self.tools.service("local.b").unload()
+            await self.until_told("exited", "b", count=1 + (kind == "legacy"))
+
+    async def test_never_healthy(self) -> None:
+        """
+        It is unloaded at load_timeout.
+        """
+        self.define("a", "--never-healthy", keep=True)
+        await self.begin("launchd", a="load_timeout = 500 ms")
+        answer = await self.chat("a")
+        self.assertIn("not healthy within 0.5 s", answer.error["message"])
+        self.assertEqual((await self.chat("b")).status, 200)
+
+    async def test_load_fails_with_status_0(self) -> None:
+        """
+        What launchctl said is in the error, though it called itself successful.
+        """
+        await self.begin("legacy")
+        self.tools.plist("a", self.ports["a"], ProgramArguments=[])
+        answer = await self.chat("a")
+        self.assertEqual(answer.status, 409)
+        self.assertIn("Load failed: 5", answer.error["message"])
+
+    async def test_missing_launchctl(self) -> None:
+        """
+        It is named, at once.
+        """
+        await self.begin("launchd")
+        self.tools.remove("launchctl")
+        answer = await self.chat("a")
+        self.assertEqual(answer.status, 409)
+        self.assertIn("'launchctl' is not an executable", answer.error["message"])
+
+    async def test_hanging_launchctl(self) -> None:
+        """
+        One that does not end is an error within the bound, and no wedge.
+        """
+        await self.begin("launchd")
+        self.tools.fault("print", hang="before")
+        answer = await self.chat("a")
+        self.assertEqual(answer.status, 409)
+        self.assertIn("did not end within 10 s", answer.error["message"])
+        self.tools.fault("print")
+        self.assertEqual((await self.chat("b")).status, 200)
+
+    async def test_ignores_sigterm(self) -> None:
+        """
+        It is killed at stop_timeout, and the next one starts after that.
+        """
+        self.define("a", "--ignore-sigterm")
+        await self.begin("launchd", a="stop_timeout = 300 ms")
+        await self.chat("a")
+        pid = self.told("started", "a")[0]["pid"]
+        self.killed = {pid}
+        self.assertEqual((await self.chat("b")).status, 200)
+        self.assertFalse(lives.seems_to_run(pid))
+        self.assertEqual(len(self.told("sigterm", "a")), 1)
+
+    async def test_stopped_by_its_owner(self) -> None:
+        """
+        It is loaded again for the next request.
+        """
+        for kind, name in (("launchd", "local.a"), ("systemd", "a")):
+            await self.begin(kind)
+            count = len(self.told("exited"))
+            await self.chat("a")
+            self.tools.service(name).unload()
+            await self.until_told("exited", count=count + 1)
+            self.assertEqual((await self.chat("a")).status, 200)
+            self.assertEqual((await self.chat("b")).status, 200)
+            await self.stop()
+            self.tools.service(
+                name.replace("a", "b") if name == "a" else "local.b"
+            ).unload()
+            await self.until_told("exited", count=count + 3)
+
+    async def test_started_by_its_owner(self) -> None:
+        """
+        It is found, and swapped out like any other.
+        """
+        await self.begin("systemd")
+        self.tools.service("a").load(_definition(self.tools, "a"))
+        await self.until_told("asked", "a")
+        while "finished" not in {e["what"] for e in self.told("", "a")}:
+            await self.chat("a")
+            await deferLater(reactor, 0.01)
+        self.assertEqual((await self.chat("b")).status, 200)
+        self.assertEqual(len(self.told("started", "a")), 1)
+
+
+def _definition(tools: StandIns, name: str) -> Definition:
+    found = definition(tools.state, name)
+    assert found is not None
+    return found

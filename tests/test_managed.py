@@ -1,0 +1,386 @@
+"""
+A daemon that somebody else runs, with a control that does what the test says.
+"""
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from swapgate.config import Upstream
+from swapgate.daemons import lives
+from swapgate.daemons.commands import Answer, ToolFailed
+from swapgate.daemons.control import Control, Sight, State, port_answers
+from swapgate.daemons.managed import Managed
+from swapgate.daemons.processes import free_port
+from tests.doubles import model
+from tests.stand_ins import FAKE
+
+ABSENT = Sight(State.ABSENT)
+
+
+@define(eq=False)
+class FakeControl(Control):
+    """
+    Shows what the test has put there, and remembers what it was told.
+    """
+
+    sight: Sight | None = ABSENT
+    slow: bool = False
+    port_counts: bool = True
+    started: Answer = Answer(0)
+    told: list[str] = field(factory=list)
+    process: subprocess.Popen[bytes] | None = None
+    argv: tuple[str, ...] = ()
+    starting: Deferred[None] = field(factory=lambda: succeed(None))
+
+    async def look(self) -> Sight:
+        self.told.append("look")
+        if self.sight is None:
+            raise ToolFailed("the tool is ill")
+        return self.sight
+
+    async def start(self) -> Answer:
+        self.told.append("start")
+        await self.starting
+        if self.argv:
+            self.run()
+        return self.started
+
+    def run(self) -> int:
+        self.process = subprocess.Popen(self.argv, start_new_session=True)
+        self.sight = Sight(State.UP, self.process.pid)
+        return self.process.pid
+
+    async def stop(self) -> Answer:
+        """
+        As launchd does it: the record goes at once, the process when it likes.
+        """
+        self.told.append("stop")
+        if self.sight is not None:
+            self.sight = ABSENT
+        if self.process is not None:
+            self.process.terminate()
+        return Answer(0)
+
+    def count(self, what: str) -> int:
+        return self.told.count(what)
+
+
+class ManagedTests(TestCase):
+    """
+    One life after the other.
+    """
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        self.port = free_port("127.0.0.1")
+        self.journal = Path(self.mktemp()).absolute()
+        self.control = FakeControl()
+        self.addCleanup(self.clean_up)
+
+    async def clean_up(self) -> None:
+        if self.control.process is not None:
+            self.control.process.kill()
+            self.control.process.wait()
+
+    def fake(self, *options: str) -> tuple[str, ...]:
+        """
+        The argv of a real daemon on our port.
+        """
+        argv = (sys.executable, "-S", str(FAKE), "--port", str(self.port))
+        return (*argv, "--journal", str(self.journal), *options)
+
+    def managed(self, **options: Any) -> Managed:
+        upstream = Upstream(scheme="http", host="127.0.0.1", port=self.port)
+        spec = model("m", upstream=upstream, **options)
+        return Managed(spec, self.control, reactor)
+
+    def launch(self, managed: Managed) -> Deferred[str]:
+        gone: Deferred[str] = Deferred()
+        managed.launch(gone.callback)
+        return gone
+
+    async def up(self, *options: str, **spec: Any) -> tuple[Managed, Deferred[str]]:
+        """
+        A daemon that is launched and answers.
+        """
+        self.control.argv = self.fake(*options)
+        managed = self.managed(**spec)
+        gone = self.launch(managed)
+        await self.until_answered(managed)
+        # Its pid is known as well.
+        while managed._process is None:
+            await deferLater(reactor, 0.01)
+        return managed, gone
+
+    async def until_answered(self, managed: Managed) -> None:
+        while not await port_answers(managed.upstream, reactor):
+            await deferLater(reactor, 0.01)
+
+    async def test_launched_and_halted(self) -> None:
+        """
+        It is gone when its process is, not when its record is.
+        """
+        managed, gone = await self.up("--stop-time", "0.4")
+        self.assertTrue(managed.running)
+        self.assertIsNone(managed.impostor())
+        managed.halt()
+        managed.halt()
+        while not self.control.count("stop"):
+            await deferLater(reactor, 0.01)
+        self.assertIs(self.control.sight, ABSENT)
+        self.assertFalse(gone.called)
+        self.assertEqual(await gone, "was stopped")
+        assert self.control.process is not None
+        self.assertEqual(self.control.process.poll(), 0)
+        self.assertFalse(managed.running)
+        self.assertEqual(managed.impostor(), "it has ended")
+        self.assertEqual(self.control.count("stop"), 1)
+
+    async def test_up_already(self) -> None:
+        """
+        A launch of what is up takes it, and starts nothing.
+        """
+        self.control.argv = self.fake()
+        pid = self.control.run()
+        managed = self.managed()
+        gone = self.launch(managed)
+        await self.until_answered(managed)
+        managed.halt()
+        self.assertEqual(await gone, "was stopped")
+        self.assertEqual(self.control.count("start"), 0)
+        self.assertFalse(lives.seems_to_run(pid))
+
+    async def test_a_port_that_outlives_its_process(self) -> None:
+        """
+        It is not gone while its port answers.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port = listener.getsockname()[1]
+            self.control.sight = Sight(State.UP)
+            managed = self.managed()
+            gone = self.launch(managed)
+            managed.halt()
+            while self.control.count("look") < 2:
+                await deferLater(reactor, 0.01)
+            self.control.sight = ABSENT
+            await deferLater(reactor, 0.2)
+            self.assertFalse(gone.called)
+        self.assertEqual(await gone, "was stopped")
+
+    async def test_ignores_sigterm(self) -> None:
+        """
+        After stop_timeout its process is killed.
+        """
+        managed, gone = await self.up("--ignore-sigterm", stop_timeout_s=0.3)
+        managed.halt()
+        await gone
+        assert self.control.process is not None
+        self.assertEqual(self.control.process.wait(), -signal.SIGKILL)
+
+    async def test_killed(self) -> None:
+        """
+        kill() does not wait for stop_timeout.
+        """
+        managed, gone = await self.up("--ignore-sigterm", stop_timeout_s=60)
+        managed.kill()
+        await gone
+        assert self.control.process is not None
+        self.assertEqual(self.control.process.wait(), -signal.SIGKILL)
+
+    async def test_ends_by_itself(self) -> None:
+        """
+        A crash is an end; whoever may start it again is told not to.
+        """
+        managed, gone = await self.up()
+        assert self.control.process is not None
+        self.control.sight = Sight(State.IDLE, None, True, "last exit code = 9")
+        self.control.process.kill()
+        self.control.process.wait()
+        self.assertFalse(managed.running)
+        self.assertEqual(await gone, "ended by itself (last exit code = 9)")
+        self.assertEqual(self.control.count("stop"), 1)
+
+    async def test_started_anew(self) -> None:
+        """
+        One that took its place at once is stopped, and proven gone too.
+        """
+        _, gone = await self.up("--stop-time", "0.3")
+        first = self.control.process
+        assert first is not None
+        first.kill()
+        first.wait()
+        second = self.control.run()
+        self.assertEqual(await gone, "ended by itself")
+        self.assertFalse(lives.seems_to_run(second))
+
+    async def test_stopped_by_its_owner(self) -> None:
+        """
+        What was stopped behind our back is gone, and called so.
+        """
+        managed, gone = await self.up()
+        await self.control.stop()
+        self.assertEqual(await gone, "was stopped by somebody else")
+        self.assertFalse(managed.running)
+
+    async def test_without_a_pid(self) -> None:
+        """
+        Where no pid is told, looks tell.
+        """
+        self.control.sight = Sight(State.UP)
+        gone = self.launch(self.managed())
+        await deferLater(reactor, 0.1)
+        self.assertFalse(gone.called)
+        self.control.sight = ABSENT
+        self.assertEqual(await gone, "was stopped by somebody else")
+
+    async def test_remains(self) -> None:
+        """
+        What has ended and is still known is cleared away before the launch.
+        """
+        self.control.sight = Sight(State.IDLE, None, True)
+        managed, gone = await self.up()
+        wanted = [told for told in self.control.told if told != "look"]
+        self.assertEqual(wanted, ["stop", "start"])
+        managed.halt()
+        await gone
+
+    async def test_start_that_leads_to_nothing(self) -> None:
+        """
+        Looking tells, whatever the tool has returned; its words are kept.
+        """
+        for status in (0, 5):
+            self.control.started = Answer(status, complaint="Load failed: 5")
+            managed = self.managed()
+            self.assertEqual(await self.launch(managed), "could not be started")
+            self.assertEqual(managed.last_words(), "Load failed: 5")
+            self.assertFalse(managed.running)
+
+    async def test_start_that_fails_and_works(self) -> None:
+        """
+        The tool complains, and the daemon is there.
+        """
+        self.control.started = Answer(37, complaint="already in progress")
+        managed, gone = await self.up()
+        self.assertTrue(managed.running)
+        managed.halt()
+        self.assertEqual(await gone, "was stopped")
+
+    async def test_slow(self) -> None:
+        """
+        After a slow start absence is no failure yet; after a failed one it is.
+        """
+        self.control.slow = True
+        managed = self.managed()
+        gone = self.launch(managed)
+        await deferLater(reactor, 0.2)
+        self.assertFalse(gone.called)
+        self.assertTrue(managed.running)
+        managed.halt()
+        self.assertEqual(await gone, "was stopped")
+        self.control.started = Answer(1, complaint="no such container")
+        self.assertEqual(await self.launch(managed), "could not be started")
+        self.assertEqual(managed.last_words(), "no such container")
+
+    async def test_slow_and_halted(self) -> None:
+        """
+        A start that is not wanted any more is not waited for.
+        """
+        self.control.slow = True
+        self.control.starting = Deferred()
+        managed = self.managed()
+        gone = self.launch(managed)
+        while not self.control.count("start"):
+            await deferLater(reactor, 0.01)
+        managed.halt()
+        self.assertEqual(await gone, "was stopped")
+        self.assertEqual(self.control.count("stop"), 1)
+
+    async def test_nobody_can_tell(self) -> None:
+        """
+        Where a tool does not work nothing is launched, and its error is told.
+        """
+        self.control.sight = None
+        managed = self.managed()
+        self.assertEqual(await self.launch(managed), "could not be started")
+        self.assertEqual(managed.last_words(), "the tool is ill")
+        self.assertEqual(self.control.count("start"), 0)
+        found: Any = await managed.adopt(self.fail)
+        self.assertFalse(found)
+
+    async def test_nobody_can_tell_at_its_end(self) -> None:
+        """
+        It is not called gone before somebody can.
+        """
+        managed, gone = await self.up()
+        self.control.sight = None
+        managed.halt()
+        assert self.control.process is not None
+        while self.control.process.poll() is None:
+            await deferLater(reactor, 0.01)
+        await deferLater(reactor, 0.2)
+        self.assertFalse(gone.called)
+        self.control.sight = ABSENT
+        self.assertEqual(await gone, "was stopped")
+
+    async def test_a_stranger_on_the_port(self) -> None:
+        """
+        Nothing is launched beside him.
+        """
+        with socket.create_server(("127.0.0.1", self.port)):
+            why = await self.launch(self.managed())
+        self.assertIn(f"port {self.port} is in use", why)
+        self.assertEqual(self.control.count("start"), 0)
+
+    async def test_a_stranger_in_its_place(self) -> None:
+        """
+        Where the system tells who listens, another's answers are not taken for ours.
+        """
+        self.control.argv = self.fake("--listen-late", "60")
+        managed = self.managed()
+        gone = self.launch(managed)
+        while managed._process is None:
+            await deferLater(reactor, 0.01)
+        with socket.create_server(("127.0.0.1", self.port)):
+            if sys.platform.startswith("linux"):
+                self.assertIn("another process", managed.impostor() or "")
+                other = self.managed()
+                self.assertFalse(await other.adopt(self.fail))
+        managed.halt()
+        await gone
+
+    async def test_halted_before_its_launch(self) -> None:
+        """
+        A launch that is taken back at once starts nothing.
+        """
+        managed = self.managed()
+        gone = self.launch(managed)
+        managed.halt()
+        self.assertEqual(await gone, "stopped before its launch")
+        self.assertEqual(self.control.count("start"), 0)
+
+    async def test_adopted(self) -> None:
+        """
+        What is up is taken over, and its end is told; what is not is not.
+        """
+        managed = self.managed()
+        self.assertFalse(await managed.adopt(self.fail))
+        self.control.argv = self.fake()
+        self.control.run()
+        await self.until_answered(managed)
+        gone: Deferred[str] = Deferred()
+        self.assertTrue(await managed.adopt(gone.callback))
+        self.assertTrue(managed.running)
+        self.assertIsNone(managed.impostor())
+        managed.halt()
+        self.assertEqual(await gone, "was stopped")
