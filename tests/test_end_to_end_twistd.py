@@ -63,7 +63,7 @@ class ProcessTests(TwistdCase):
 
     async def test_the_real_setup(self) -> None:
         """
-        Its models are listed; asked for without their plists, they name what is missing.
+        Its models are listed; asked for without a plist, one names what is missing.
         """
         text = (ROOT / "etc" / "swapgate.cfg").read_text("utf-8")
         await self.run_gateway(text.replace("tcp:11430", "tcp:0"))
