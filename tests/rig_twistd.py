@@ -14,6 +14,7 @@ from twisted.internet.error import ProcessDone
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
+from swapgate.daemons.processes import signal_group
 from tests.rig import FAKE, MODEL, RigCase
 from tests.test_tap import TWISTD, environment
 
@@ -112,6 +113,9 @@ class TwistdCase(RigCase):
         if not self.gateway.ended.called:
             self.gateway.signal("KILL")
             await self.gateway.ended
+        # What it leaves behind is ours to end.
+        for entry in self.told("started"):
+            signal_group(entry["pgid"], signal.SIGKILL)
 
     async def terminate(self) -> None:
         """
