@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -107,7 +107,10 @@ class Fleet:
         Cancelling gives up the place in the queue. Fails with `LoadFailed`, `TooLarge`
         or `FleetStopping`.
         """
-        place = self._places[name]
+        place = self._places.get(name)
+        if place is None or (place.retired and place.successor is None):
+            # A reload has taken it away since the request was read.
+            return fail(UnknownModel(name))
         waiting: Deferred[Lease] = Deferred(lambda _: self._give_up(ticket))
         ticket = Ticket(self._tickets, waiting)
         self._tickets += 1

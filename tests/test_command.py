@@ -34,7 +34,7 @@ class CommandTests(TestCase):
     One daemon, m, on a port of its own.
     """
 
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         self.tools = StandIns(Path(self.mktemp()).absolute())

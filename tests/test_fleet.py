@@ -812,6 +812,16 @@ class ReconfigureTests(FleetCase):
         self.live_by(model("a"))
         self.failureResultOf(waiting, UnknownModel)
 
+    def test_asked_for_again_after_its_removal(self) -> None:
+        """
+        Whoever was about to ask for it once more learns that it is unknown.
+        """
+        lease = self.serve("a")
+        self.live_by(model("b"))
+        self.failureResultOf(self.ask("a"), UnknownModel)
+        lease.release()
+        self.failureResultOf(self.ask("a"), UnknownModel)
+
     def test_changed(self) -> None:
         """
         The old daemon is drained, the new one started for those who wait.

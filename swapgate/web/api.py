@@ -5,7 +5,11 @@ The API: a request is answered here, refused, or held until its daemon can answe
 import json
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.error import ConnectError, ConnectionLost
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionLost,
+)
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -63,6 +67,7 @@ _NOT_PASSED_ON = frozenset(
 # The daemon was asked, and no byte of an answer came.
 _UNANSWERED = (
     ConnectError,
+    ConnectingCancelledError,
     ConnectionLost,
     RequestTransmissionFailed,
     ResponseFailed,
