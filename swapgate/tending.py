@@ -38,8 +38,12 @@ class Tending:
         """
         match action:
             case Action.LAUNCH:
-                place.daemon.launch(self._gone(place))
-                place.client = self.make_client(place.daemon)
+                try:
+                    place.daemon.launch(self._gone(place))
+                    place.client = self.make_client(place.daemon)
+                except OSError as error:
+                    # Too few descriptors, say: a load that failed, and no more.
+                    self.tell(place, Event.EXITED, f"cannot be run: {error}")
             case Action.POLL:
                 self._poll(place, Event.TIMED_OUT, lambda: self._is_up(place))
             case Action.UNPOLL:

@@ -52,10 +52,13 @@ class FakeDaemon(Daemon):
     stranger: str | None = None
     words: str = ""
     adopting: Deferred[bool] | None = None
+    cannot: OSError | None = None
     told: list[str] = field(factory=list)
     _gone: Gone | None = None
 
     def launch(self, gone: Gone) -> None:
+        if self.cannot is not None:
+            raise self.cannot
         self.told.append("launch")
         self.running = True
         self._gone = gone

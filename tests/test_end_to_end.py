@@ -174,6 +174,7 @@ class PassingTests(RigCase):
         # filling all buffers does.
         for _ in range(20):
             self.assertEqual((await self.chat("a")).status, 200)
+        await self.until_told("finished", count=20)
         self.assertEqual(len(self.told("finished")), 20)
         client.transport.resumeProducing()
         while sum(map(len, client.pieces)) < 100_000_000:

@@ -286,6 +286,15 @@ class FailedLoadTests(FleetCase):
                 "its last words: error: no such file",
             )
 
+    def test_a_launch_that_is_not_possible(self) -> None:
+        """
+        It is a failed load like any other, and holds up nobody.
+        """
+        self.farm.daemons["a"].cannot = OSError("Too many open files")
+        failure = self.failure_of(self.ask("a"))
+        self.assertIn("cannot be run: Too many open files", str(failure))
+        self.serve("b")
+
     def test_never_healthy(self) -> None:
         """
         At load_timeout the waiting are told, and the daemon is stopped.
