@@ -34,6 +34,7 @@ class FakeControl(Control):
     """
 
     sight: Sight | None = ABSENT
+    sight_after_start: Sight | None = None
     slow: bool = False
     port_counts: bool = True
     started: Answer = Answer(0)
@@ -53,6 +54,7 @@ class FakeControl(Control):
         await self.starting
         if self.argv:
             self.run()
+        self.sight = self.sight_after_start or self.sight
         return self.started
 
     def run(self) -> int:
@@ -265,6 +267,14 @@ class ManagedTests(TestCase):
             self.assertEqual(await self.launch(managed), "could not be started")
             self.assertEqual(managed.last_words(), "Load failed: 5")
             self.assertFalse(managed.running)
+
+    async def test_over_before_the_first_look(self) -> None:
+        """
+        What started and ended between two looks has ended, as one seen in between.
+        """
+        self.control.sight_after_start = Sight(State.ABSENT, None, True, "Result = x")
+        why = await self.launch(self.managed())
+        self.assertEqual(why, "ended by itself (Result = x)")
 
     async def test_start_that_fails_and_works(self) -> None:
         """

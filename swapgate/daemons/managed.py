@@ -149,6 +149,8 @@ class Managed:
         ):
             self._up = False
             await self._end()
+            if sight.ended and not failed:
+                return _why_ended(sight)
             return f"could not be started{_in_brackets(sight.note)}"
         return await self._live_on(sight)
 
