@@ -23,6 +23,7 @@ from swapgate.models import (
     Fields,
     LaunchdSpec,
     ModelSpec,
+    RemoteSpec,
     ServiceSpec,
     fields,
     model_name,
@@ -233,15 +234,19 @@ def _check_names(models: list[tuple[ModelSpec, Section]]) -> None:
 
 def _check_ports(models: list[tuple[ModelSpec, Section]]) -> None:
     """
-    Two daemons on one port would answer for each other.
+    Two daemons on one port would answer for each other; a remote one may have many
+    models.
     """
     taken: dict[tuple[str, int], Section] = {}
+    remote: set[str] = set()
     for model, section in models:
         if model.upstream is None:
             continue
+        if isinstance(model.service, RemoteSpec):
+            remote.add(section.name)
         host = "loopback" if model.upstream.loopback else model.upstream.host
         other = taken.setdefault((host, model.upstream.port), section)
-        if other is not section:
+        if other is not section and not remote.issuperset({section.name, other.name}):
             raise section.wrong(
                 f"port {model.upstream.port} is already that of [{other.name}]; "
                 "give each model its own",

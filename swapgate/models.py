@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from swapgate.ini import BadValue, Section, nearest
 from swapgate.values import (
@@ -24,6 +24,9 @@ from swapgate.values import (
 )
 from swapgate.words import Command, Surroundings
 
+# What a resolver takes; a name may hold more than that.
+_LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
+_RESOLVABLE = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 # The budget, and every model's share of it, where no memory_budget is given.
 ONE_AT_A_TIME = 1
 
@@ -78,7 +81,20 @@ class CommandSpec:
     cwd: str
 
 
-ServiceSpec = ChildSpec | LaunchdSpec | SystemdSpec | CommandSpec
+@frozen(kw_only=True)
+class RemoteSpec:
+    """
+    A daemon that others run, on this machine or another.
+
+    :param api_key: what it asks for.
+    :param api_key_file: where that is read, if not in the environment.
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    api_key_file: str | None = None
+
+
+ServiceSpec = ChildSpec | LaunchdSpec | SystemdSpec | CommandSpec | RemoteSpec
 
 
 @frozen(kw_only=True)
@@ -174,19 +190,10 @@ def read_model(
         },
     )
     address = section.read("upstream", around.settled(upstream), None)
-    memory = section.read("memory", around.settled(size), budget or ONE_AT_A_TIME)
-    if budget is None:
-        memory = ONE_AT_A_TIME
-    elif memory > budget:
-        raise section.wrong(
-            f"{gigabytes(memory)} is more than the memory_budget of "
-            f"{gigabytes(budget)}; raise that, or choose a smaller model",
-            "memory",
-        )
     return ModelSpec(
         name=name,
         aliases=section.read("aliases", _aliases, ()),
-        memory_bytes=memory,
+        memory_bytes=_memory(section, kind, budget, around),
         service=_KINDS[kind](section, address, around),
         upstream=address,
         health=section.read("health", around.settled(_health), "/health"),
@@ -196,14 +203,36 @@ def read_model(
     )
 
 
+def _memory(
+    section: Section, kind: str, budget: int | None, around: Surroundings
+) -> int:
+    """
+    What counts against the budget.
+    """
+    if kind == "remote":
+        if "memory" in section.options:
+            raise section.wrong(
+                "a remote daemon takes none of this machine's; leave it out", "memory"
+            )
+        return 0
+    memory = section.read("memory", around.settled(size), budget or ONE_AT_A_TIME)
+    if budget is None:
+        return ONE_AT_A_TIME
+    if memory > budget:
+        raise section.wrong(
+            f"{gigabytes(memory)} is more than the memory_budget of "
+            f"{gigabytes(budget)}; raise that, or choose a smaller model",
+            "memory",
+        )
+    return memory
+
+
 def _kind(text: str) -> str:
     """
     What runs the daemon.
     """
     if text in _KINDS:
         return text
-    if text == "remote":
-        raise BadValue(f"{text} is not there yet; write {_KINDS_SAID}")
     raise BadValue(f"{text!r} is unknown; {nearest(text, _KINDS)}write {_KINDS_SAID}")
 
 
@@ -266,6 +295,51 @@ def _command(
     )
 
 
+def _remote(
+    section: Section, address: Upstream | None, around: Surroundings
+) -> ServiceSpec:
+    if address is None:
+        raise section.wrong("needs upstream; write upstream = http://HOST:PORT")
+    if ":" not in address.host and not _RESOLVABLE.fullmatch(address.host):
+        raise section.wrong(
+            f"{address.host!r} is no name that can be looked up; write letters, digits "
+            "and hyphens between dots, or an address",
+            "upstream",
+        )
+    return section.read("api_key", lambda text: _api_key(text, around), RemoteSpec())
+
+
+def _api_key(text: str, around: Surroundings) -> RemoteSpec:
+    """
+    Where the key is. The key itself has no place in a file that is shown around, so
+    that whatever stands here instead is not repeated.
+    """
+    if text.startswith("file:"):
+        path = text.removeprefix("file:").strip()
+        if not path:
+            raise BadValue("names no file; write file:PATH")
+        return RemoteSpec(api_key_file=around.path(path))
+    found = re.fullmatch(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", text)
+    if found is None:
+        raise BadValue(
+            "does not belong here itself; write ${NAME} for a variable of the "
+            "environment, and nothing else, or file:PATH"
+        )
+    if found[1] not in around.environ:
+        raise BadValue(f"{text} is not set in the environment; set it")
+    return RemoteSpec(api_key=key_in(around.environ[found[1]], text))
+
+
+def key_in(text: str, place: str) -> str:
+    """
+    The key in a text that was found at `place`, fit for a header; never repeated.
+    """
+    key = text.strip()
+    if not re.fullmatch(r"[!-~]+", key):
+        raise BadValue(f"{place} holds no key; it must be one word of plain ASCII")
+    return key
+
+
 def _need_upstream(section: Section, address: Upstream | None) -> Upstream:
     if address is None:
         raise section.wrong("needs upstream; write upstream = http://127.0.0.1:PORT")
@@ -309,12 +383,14 @@ _KINDS: Mapping[
     "launchd": _launchd,
     "systemd": _systemd,
     "command": _command,
+    "remote": _remote,
 }
 KIND_OPTIONS = {
     "child": {"command", "env"},
     "launchd": {"plist", "label", "verbs", "health"},
     "systemd": {"unit", "scope", "health"},
     "command": {"start", "stop", "status", "env", "health"},
+    "remote": {"api_key", "health"},
 }
 
 

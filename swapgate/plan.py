@@ -129,7 +129,8 @@ class _Board:
         self.moves.append(Admit(standing.name))
 
     def _make_room(self, standing: Standing) -> None:
-        self._evict(self._victims(standing.memory - self.promised))
+        if standing.memory:
+            self._evict(self._victims(standing.memory - self.promised))
         self._start_if_it_fits(standing)
         self.promised -= standing.memory
 
@@ -144,7 +145,8 @@ class _Board:
                 self.moves.append(Evict(victim.name))
 
     def _start_if_it_fits(self, standing: Standing) -> bool:
-        fits = standing.memory <= min(self.free, self.promised)
+        # What takes no memory waits for nobody's, even where too much is promised.
+        fits = not standing.memory or standing.memory <= min(self.free, self.promised)
         stopped = standing.phase in {Phase.STOPPED, Phase.FAILED}
         if fits and stopped and not standing.doubtful:
             self.moves.append(Start(standing.name))

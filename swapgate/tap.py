@@ -33,9 +33,10 @@ from swapgate.daemons import Daemon
 from swapgate.daemons.child import Child
 from swapgate.daemons.command import command
 from swapgate.daemons.launchd import launchd
+from swapgate.daemons.remote import Remote, read_keys
 from swapgate.daemons.systemd import systemd
 from swapgate.fleet import Fleet
-from swapgate.models import CommandSpec, SystemdSpec
+from swapgate.models import CommandSpec, RemoteSpec, SystemdSpec
 from swapgate.state import FolderTaken, StateFolder
 from swapgate.upstream import UpstreamClient
 from swapgate.web.api import Gateway
@@ -81,13 +82,14 @@ def _read(given: str | None) -> Config:
         except OSError as error:
             problem = f"cannot be read ({error.strerror}); name a file that can"
             raise ConfigError(problem, path=str(path)) from None
-        return read_config(
+        config = read_config(
             text,
             path=str(path),
             environ=os.environ,
             python=sys.executable,
             platform=sys.platform,
         )
+        return read_keys(config)
     where = ", ".join(map(str, tried))
     raise SystemExit(
         f"no configuration file at {where}; write one, or name it with --config"
@@ -236,3 +238,5 @@ def _daemon(spec: ModelSpec, reactor: Any, state: StateFolder) -> Daemon:
             return systemd(spec, service, reactor, os.environ)
         case CommandSpec() as service:
             return command(spec, service, reactor, os.environ)
+        case RemoteSpec() as service:
+            return Remote(spec, service)

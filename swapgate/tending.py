@@ -62,10 +62,7 @@ class Tending:
         timeout_s = place.spec.load_timeout_s
         place.timer = self.clock.callLater(
             timeout_s,
-            self.tell,
-            place,
-            late,
-            f"it was not healthy within {timeout_s:g} s",
+            lambda: self.tell(place, late, _unhealthy(place)),
         )
         place.poll = HealthPoll(
             lambda: self._is_healthy(place),
@@ -141,6 +138,16 @@ class Tending:
         if place.life.phase is Phase.READY and status != 200 and place.spec.health:
             place.doubtful = True
             self._poll(place, Event.EVICTED, lambda: self._is_trusted(place))
+
+
+def _unhealthy(place: Place) -> str:
+    """
+    What to tell of one that was not healthy in time, and where it was asked.
+    """
+    timeout_s, asked = place.spec.load_timeout_s, place.daemon.upstream.url
+    shown = place.client.shown if place.client is not None else ""
+    seen = f"{asked}, {shown}" if shown else asked
+    return f"it was not healthy within {timeout_s:g} s ({seen})"
 
 
 def _trap_cancelling(failure: Failure) -> None:

@@ -8,14 +8,18 @@ from typing import Any, Protocol
 
 import treq
 from attrs import define, field
+from OpenSSL.SSL import Error as SSLError
+from service_identity import VerificationError
 from treq.client import HTTPClient
 from twisted.internet.abstract import FileDescriptor, isIPAddress, isIPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
+    wrapClientTLS,
 )
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IConsumer, IPushProducer, IStreamClientEndpoint
 
 # Agent would parse our ready target again and normalise it, and hides the connection.
@@ -23,6 +27,7 @@ from twisted.web._newclient import HTTP11ClientProtocol, Request
 from twisted.web.client import (
     URI,
     Agent,
+    BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
     _HTTP11ClientFactory,
 )
@@ -71,20 +76,33 @@ def send_now(transport: Any, data: bytes) -> None:
 
 
 def endpoint_of(
-    upstream: Upstream, reactor: Any, timeout_s: float
+    upstream: Upstream,
+    reactor: Any,
+    timeout_s: float,
+    trust_root: object = None,
 ) -> IStreamClientEndpoint:
     """
     Where to connect to. An address goes by no resolver, and is refused at once.
 
     HostnameEndpoint resolves and IDNA-encodes at every connection, and tells of a
     refusal only after its delay between attempts, 0.3 s.
+
+    :param trust_root: who vouches for an https host, an `IOpenSSLTrustRoot`; None:
+        whom the system trusts, or the file that SSL_CERT_FILE names.
     """
     where = (reactor, upstream.host, upstream.port, timeout_s)
+    endpoint: IStreamClientEndpoint
     if isIPAddress(upstream.host):
-        return TCP4ClientEndpoint(*where)
-    if isIPv6Address(upstream.host):
-        return TCP6ClientEndpoint(*where)
-    return HostnameEndpoint(*where)
+        endpoint = TCP4ClientEndpoint(*where)
+    elif isIPv6Address(upstream.host):
+        endpoint = TCP6ClientEndpoint(*where)
+    else:
+        endpoint = HostnameEndpoint(*where)
+    if upstream.scheme == "https":
+        policy = BrowserLikePolicyForHTTPS(trust_root)
+        creator = policy.creatorForNetloc(upstream.host.encode("ascii"), upstream.port)
+        endpoint = wrapClientTLS(creator, endpoint)
+    return endpoint
 
 
 _CHUNK_HEAD = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
@@ -228,6 +246,22 @@ class Exchange:
     response: IResponse
 
 
+def _in_words(error: Exception) -> str:
+    """
+    Why there was no answer, as somebody who has to mend it wants to know it.
+    """
+    if isinstance(error, CancelledError):
+        return "no answer in time"
+    reasons = getattr(error, "reasons", None)
+    if reasons:
+        return _in_words(reasons[0].value)
+    if isinstance(error, SSLError) and error.args and error.args[0]:
+        return f"TLS failed: {error.args[0][-1][-1]}"
+    if isinstance(error, VerificationError):
+        return "its certificate is for another host"
+    return str(error) or type(error).__name__
+
+
 @define(eq=False)
 class UpstreamClient:
     """
@@ -236,11 +270,15 @@ class UpstreamClient:
 
     upstream: Upstream
     _reactor: Any
+    _trust_root: object = None
+    # What the last get_status() has shown, in words.
+    shown: str = field(default="", init=False)
     _pool: _Pool = field(init=False)
     _endpoint: IStreamClientEndpoint = field(init=False)
     _key: tuple[bytes, bytes, int] = field(init=False)
     _treq: HTTPClient = field(init=False)
     _host: bytes = field(init=False)
+    _authorization: bytes | None = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._host = self.upstream.netloc.encode("ascii")
@@ -249,7 +287,11 @@ class UpstreamClient:
             self.upstream.host.encode(),
             self.upstream.port,
         )
-        self._endpoint = endpoint_of(self.upstream, self._reactor, _CONNECT_TIMEOUT_S)
+        key = self.upstream.api_key
+        self._authorization = None if key is None else f"Bearer {key}".encode("ascii")
+        self._endpoint = endpoint_of(
+            self.upstream, self._reactor, _CONNECT_TIMEOUT_S, self._trust_root
+        )
         self._pool = _Pool(self._reactor)
         self._treq = HTTPClient(
             Agent.usingEndpointFactory(
@@ -264,10 +306,17 @@ class UpstreamClient:
         Send a request and wait for the headers of the response.
 
         :param target: path and query, passed as they are.
-        :param headers: passed on but for Host, which becomes the daemon's.
+        :param headers: passed on but for Host, which becomes the daemon's, and
+            Authorization where the daemon asks for a key.
         """
         headers.setRawHeaders(b"Host", [self._host])
-        connection = await self._pool.getConnection(self._key, self._endpoint)
+        if self._authorization is not None:
+            headers.setRawHeaders(b"Authorization", [self._authorization])
+        try:
+            connection = await self._pool.getConnection(self._key, self._endpoint)
+        except DNSLookupError as error:
+            # To whoever asks, a host without an address is one that is not there.
+            raise ConnectError(string=str(error)) from error
         assert isinstance(connection, UpstreamConnection)
         asked = connection.request(
             Request(method, target, headers, body, persistent=True)
@@ -279,10 +328,21 @@ class UpstreamClient:
         """
         The status of a GET; the body is read and dropped.
         """
-        response = await self._treq.get(
-            f"{self.upstream.url}{path}", allow_redirects=False, unbuffered=True
-        )
-        await treq.collect(response, lambda _: None)
+        headers = Headers()
+        if self._authorization is not None:
+            headers.setRawHeaders(b"Authorization", [self._authorization])
+        try:
+            response = await self._treq.get(
+                f"{self.upstream.url}{path}",
+                headers=headers,
+                allow_redirects=False,
+                unbuffered=True,
+            )
+            await treq.collect(response, lambda _: None)
+        except Exception as error:
+            self.shown = f"GET {path}: {_in_words(error)}"
+            raise
+        self.shown = f"GET {path} was answered with {response.code}"
         return int(response.code)
 
     def drop_idle(self) -> None:

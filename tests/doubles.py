@@ -105,6 +105,7 @@ class FakeClient:
     health: int | Exception = 503
     closed: bool = False
     idle_dropped: int = 0
+    shown: str = ""
 
     async def get_status(self, path: str) -> int:
         assert path == "/health"

@@ -199,6 +199,25 @@ class MistakeTests(SynchronousTestCase):
         ):
             read(launchd.format("a", one) + launchd.format("b", other))
 
+    def test_ports_of_remotes(self) -> None:
+        """
+        One remote daemon may have many models, and is no daemon of ours.
+        """
+        remote = "[model {}]\nservice = remote\nupstream = http://127.0.0.1:81\n"
+        here = (
+            "[model c]\nservice = child\ncommand = x\nupstream = http://127.0.0.1:81\n"
+        )
+        both = remote.format("a") + remote.format("b")
+        self.assertEqual([model.name for model in read(both).models], ["a", "b"])
+        taken = "upstream: port 81 is already that of [model {}]; give each its own"
+        taken = taken.replace("each", "each model")
+        self.refuses(
+            {
+                both + here: ":10: [model c] " + taken.format("a"),
+                here + both: ":7: [model a] " + taken.format("c"),
+            }
+        )
+
     def test_too_large(self) -> None:
         """
         What never fits is found before anything is started, with both sums.

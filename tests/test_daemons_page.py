@@ -49,13 +49,17 @@ class PageTests(SynchronousTestCase):
         """
         kinds = [read(text).models[0].service for text in examples()]
         self.assertEqual(
-            [type(kind).__name__ for kind in kinds][:5],
+            [type(kind).__name__ for kind in kinds],
             [
                 "ChildSpec",
                 "LaunchdSpec",
                 "SystemdSpec",
                 "CommandSpec",
                 "CommandSpec",
+                "RemoteSpec",
+                "RemoteSpec",
+                "RemoteSpec",
+                "RemoteSpec",
             ],
         )
         self.assertEqual(len(read("\n".join(examples())).models), len(kinds))

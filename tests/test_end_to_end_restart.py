@@ -136,6 +136,22 @@ class ReloadTests(TwistdCase):
         self.assertEqual(len(self.told("started")), 1)
         await self.terminate()
 
+    async def test_a_key_that_others_may_read(self) -> None:
+        """
+        Is a wrong configuration, at a reload too.
+        """
+        key = self.journal.parent / "a.key"
+        key.write_text("sk-secret")
+        key.chmod(0o644)
+        await self.start(a="")
+        far = "[model far]\nservice = remote\nupstream = http://127.0.0.1:9\n"
+        text = f"{self.text(a='')}{far}api_key = file:{key}\n"
+        await self.reload(text, "the configuration stays as it was: .*chmod 600")
+        listed = (await self.ask("/v1/models")).json["data"]
+        self.assertEqual([entry["id"] for entry in listed], ["a"])
+        self.assertNotIn("sk-secret", self.gateway.log)
+        await self.terminate()
+
     async def test_a_changed_model(self) -> None:
         """
         Its daemon is started anew, with the new command.

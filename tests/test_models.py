@@ -2,6 +2,8 @@
 What `swapgate.models` promises: one [model NAME] section, read or refused.
 """
 
+from posixpath import normpath
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.ini import ConfigError, read_sections
@@ -10,13 +12,15 @@ from swapgate.models import (
     CommandSpec,
     LaunchdSpec,
     ModelSpec,
+    RemoteSpec,
     SystemdSpec,
     model_name,
     read_model,
 )
 from swapgate.words import Command, Surroundings
 
-AROUND = Surroundings(folder="/etc", python="/bin/py", environ={"HOME": "/home/me"})
+ENVIRON = {"HOME": "/home/me", "KEY": " sk-secret\n", "LINES": "sk-secret\nx", "NO": ""}
+AROUND = Surroundings(folder="/etc", python="/bin/py", environ=ENVIRON)
 
 CHILD = "[model a]\nservice = child\ncommand = llama-server --port ${port}\n"
 SYSTEMD = (
@@ -26,6 +30,7 @@ COMMAND = (
     "[model a]\nservice = command\nstart = run 'a b' ${port}\nstop = end {{.X}}\n"
     "upstream = http://127.0.0.1:81\n"
 )
+REMOTE = "[model a]\nservice = remote\nupstream = https://big.example.net\n"
 LAUNCHD = "[model a]\nservice = launchd\nplist = x\nupstream = http://127.0.0.1:81\n"
 
 
@@ -107,12 +112,38 @@ class ModelTests(SynchronousTestCase):
         assert isinstance(service, CommandSpec)
         self.assertIsNone(service.status)
 
+    def test_remote(self) -> None:
+        """
+        It may be anywhere, and takes nothing of what there is to share out.
+        """
+        model = read(REMOTE)
+        self.assertEqual(model.service, RemoteSpec())
+        self.assertEqual((model.memory_bytes, model.health), (0, "/health"))
+        for host in ("ray.default.svc.cluster.local", "192.168.1.2", "[fe80::1]"):
+            self.assertEqual(
+                read(REMOTE.replace("big.example.net", host)).memory_bytes, 0
+            )
+
+    def test_api_key(self) -> None:
+        """
+        From a variable or a file, and shown to nobody.
+        """
+        model = read(REMOTE + "api_key = ${KEY}\n")
+        self.assertEqual(model.service, RemoteSpec(api_key="sk-secret"))
+        self.assertNotIn("secret", repr(model))
+        for path in ("~/key", "/home/me/key", "../home/me/key", "${HOME}/key"):
+            service = read(REMOTE + f"api_key = file:{path}\n").service
+            assert isinstance(service, RemoteSpec)
+            assert service.api_key_file is not None
+            self.assertIsNone(service.api_key)
+            self.assertEqual(normpath(service.api_key_file), "/home/me/key")
+
     def test_health(self) -> None:
         """
         Another path may be asked, or none.
         """
         self.assertEqual(read(CHILD).health, "/health")
-        for text in (LAUNCHD, SYSTEMD, COMMAND):
+        for text in (LAUNCHD, SYSTEMD, COMMAND, REMOTE):
             self.assertEqual(read(text).health, "/health")
             self.assertEqual(read(text + "health = /api?x=1\n").health, "/api?x=1")
             self.assertIsNone(read(text + "health = none\n").health)
@@ -149,19 +180,16 @@ class MistakeTests(SynchronousTestCase):
             {
                 "[model a]\ncommand = x\n": (
                     "1: [model a] needs service; "
-                    "write service = child, launchd, systemd or command"
-                ),
-                "[model a]\nservice = remote\n": (
-                    "2: [model a] service: remote is not there yet; "
-                    "write child, launchd, systemd or command"
+                    "write service = child, launchd, systemd, command or remote"
                 ),
                 "[model a]\nservice = launchctl\n": (
                     "2: [model a] service: 'launchctl' is unknown; "
-                    "did you mean launchd? write child, launchd, systemd or command"
+                    "did you mean launchd? "
+                    "write child, launchd, systemd, command or remote"
                 ),
                 "[model a]\nservice = docker\n": (
                     "2: [model a] service: 'docker' is unknown; "
-                    "write child, launchd, systemd or command"
+                    "write child, launchd, systemd, command or remote"
                 ),
             }
         )
@@ -325,7 +353,65 @@ class MistakeTests(SynchronousTestCase):
                 ),
                 CHILD + "health = /\n": (
                     "4: [model a] health: is no option here; "
-                    "it belongs to service = launchd, systemd or command"
+                    "it belongs to service = launchd, systemd, command or remote"
                 ),
             }
         )
+
+    def test_remote(self) -> None:
+        """
+        It needs an address that can be looked up, and has no memory.
+        """
+        self.refuses(
+            {
+                "[model a]\nservice = remote\n": (
+                    "1: [model a] needs upstream; write upstream = http://HOST:PORT"
+                ),
+                REMOTE + "memory = 1 GB\n": (
+                    "4: [model a] memory: a remote daemon takes none of this "
+                    "machine's; leave it out"
+                ),
+                REMOTE.replace("big", "my_big"): (
+                    "3: [model a] upstream: 'my_big.example.net' is no name that can "
+                    "be looked up; write letters, digits and hyphens between dots, "
+                    "or an address"
+                ),
+                CHILD + "api_key = ${KEY}\n": (
+                    "4: [model a] api_key: is no option here; "
+                    "it belongs to service = remote"
+                ),
+            }
+        )
+
+    def test_api_key(self) -> None:
+        """
+        What is written instead of a variable or a file is not repeated.
+        """
+        where = "4: [model a] api_key: "
+        wrong = (
+            "does not belong here itself; write ${NAME} for a variable of the "
+            "environment, and nothing else, or file:PATH"
+        )
+        no_key = "holds no key; it must be one word of plain ASCII"
+        table = dict.fromkeys(
+            (
+                "sk-secret",
+                "Bearer ${KEY}",
+                "${KEY}${KEY}",
+                "$KEY",
+                "${sk-secret}",
+                "FILE:/x",
+            ),
+            where + wrong,
+        )
+        table |= {
+            "${NONE}": f"{where}${{NONE}} is not set in the environment; set it",
+            "${dir}": f"{where}${{dir}} is not set in the environment; set it",
+            "${NO}": f"{where}${{NO}} {no_key}",
+            "${LINES}": f"{where}${{LINES}} {no_key}",
+            "file:": f"{where}names no file; write file:PATH",
+        }
+        self.refuses(
+            {f"{REMOTE}api_key = {key}\n": said for key, said in table.items()}
+        )
+        self.assertNotIn("secret", "".join(table.values()))

@@ -67,6 +67,16 @@ class PlanTests(SynchronousTestCase):
         for phase in (Phase.DRAINING, Phase.STOPPING):
             self.check([at("a", phase), stopped("b")], ["b"], [])
 
+    def test_what_takes_no_memory(self) -> None:
+        """
+        A remote waits for nobody's memory, even where too much of it is promised.
+        """
+        busy = [at("a", Phase.STARTING), stopped("b"), stopped("far", 0)]
+        self.check(busy, ["a", "b", "far"], [Start("far")])
+        over = [at("a", Phase.READY, 10, 1), at("b", Phase.READY, 10, 1)]
+        moves = plan([*over, stopped("far", 0)], ["far"], 10)
+        self.assertIn(Start("far"), moves)
+
     def test_after_a_failure(self) -> None:
         """
         A failed model that somebody waits for is tried again.

@@ -105,6 +105,25 @@ class OptionsTests(Case):
                 self.assertIn(endpoint, line)
                 self.assertIn("tcp:11430", line)
 
+    def test_a_key_that_others_may_read(self) -> None:
+        """
+        A key file is looked at before anything starts.
+        """
+        key = self.folder / "a.key"
+        key.write_text("sk-secret")
+        key.chmod(0o644)
+        path = self.written(
+            f"{GOOD}[model far]\nservice = remote\nupstream = http://127.0.0.1:9\n"
+            f"api_key = file:{key}\n"
+        )
+        said = f"{key} is open to others; run chmod 600 {key}"
+        line = self.refusal("--check", "--config", path)
+        self.assertEqual(line, f"{path}: [model far] api_key: {said}")
+        key.chmod(0o600)
+        options = Options()
+        options.parseOptions(["--config", path])
+        self.assertNotIn("secret", repr(options.parsed))
+
     def test_no_such_file(self) -> None:
         """
         A file that is named must be there.

@@ -5,14 +5,22 @@ How a daemon is asked, byte by byte, and what its connections bear.
 from typing import Any
 
 from attrs import define, field
+from OpenSSL.SSL import Error as SSLError
+from service_identity import VerificationError
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
 )
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    DNSLookupError,
+)
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,6 +33,7 @@ from swapgate.upstream import (
     Exchange,
     UpstreamClient,
     UpstreamConnection,
+    _in_words,
     endpoint_of,
     flush,
     send_now,
@@ -136,6 +145,58 @@ class EndpointTests(SynchronousTestCase):
             upstream = Upstream(scheme="http", host=host, port=1)
             endpoint = endpoint_of(upstream, MemoryReactorClock(), 1.0)
             self.assertIsInstance(endpoint, kind)
+
+
+class Unknown:
+    """
+    A host that no resolver knows.
+    """
+
+    def connect(self, factory: object) -> Deferred[object]:
+        return fail(DNSLookupError("no such host"))
+
+
+class KeyTests(SynchronousTestCase):
+    """
+    What a daemon is asked with, where it wants a key; how failures are told.
+    """
+
+    def client(self, **options: Any) -> UpstreamClient:
+        upstream = Upstream(scheme="http", host="127.0.0.1", port=1, **options)
+        return UpstreamClient(upstream, MemoryReactorClock())
+
+    def test_nobody_sees_it(self) -> None:
+        """
+        Nor in the repr of what knows it.
+        """
+        client = self.client(api_key="sk-secret")
+        self.assertNotIn("secret", repr(client) + repr(client.upstream))
+
+    def test_no_such_host(self) -> None:
+        """
+        Is to whoever asks a daemon that is not there; the poll says what it met.
+        """
+        client = self.client()
+        client._endpoint = Unknown()  # type: ignore[assignment]
+        asked = client.ask(b"POST", b"/", Headers(), BodyProducer([b"x"]))
+        self.failureResultOf(Deferred.fromCoroutine(asked), ConnectError)
+
+    def test_in_words(self) -> None:
+        """
+        What somebody can act on, of errors that wrap others.
+        """
+        refused = ConnectionRefusedError()
+        wrapped = ResponseNeverReceived([Failure(refused)])
+        tls = SSLError([("SSL routines", "", "certificate verify failed")])
+        for error, said in (
+            (CancelledError(), "no answer in time"),
+            (wrapped, str(refused)),
+            (tls, "TLS failed: certificate verify failed"),
+            (SSLError([]), "[]"),
+            (VerificationError(errors=[]), "its certificate is for another host"),
+            (ValueError(), "ValueError"),
+        ):
+            self.assertEqual(_in_words(error), said)
 
 
 class WholeChunksTests(SynchronousTestCase):
