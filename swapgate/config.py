@@ -29,7 +29,14 @@ from swapgate.models import (
     model_name,
     read_model,
 )
-from swapgate.values import Upstream, duration, gigabytes, size
+from swapgate.values import (
+    Upstream,
+    count,
+    duration,
+    duration_or_zero,
+    gigabytes,
+    size,
+)
 from swapgate.words import Command, Surroundings
 
 __all__ = [
@@ -56,6 +63,9 @@ class Config:
     A model without `memory` takes the whole budget. Without a `memory_budget` one
     model is up at a time, whatever `memory` says: the budget is 1, and so is each
     model's share of it.
+
+    :param fair_wait_s: after it nothing is let in that is in the way of who waits.
+    :param max_held: so many requests may wait, all in all.
     """
 
     path: str
@@ -63,6 +73,8 @@ class Config:
     budget_bytes: int
     models: tuple[ModelSpec, ...]
     shutdown_timeout_s: float = 15.0
+    fair_wait_s: float = 15.0
+    max_held: int = 4096
     state_dir: str
     #: Name or alias -> model, in the order of /v1/models: all names, then all aliases.
     names: Mapping[str, str] = field(init=False, eq=False, repr=False)
@@ -208,6 +220,8 @@ def _listen(text: str) -> tuple[str, ...]:
 _GENERAL: Fields = {
     "listen": (_listen, ("listen",)),
     "shutdown_timeout": (duration, ("shutdown_timeout_s",)),
+    "fair_wait": (duration_or_zero, ("fair_wait_s",)),
+    "max_held": (count, ("max_held",)),
 }
 
 

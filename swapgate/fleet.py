@@ -5,33 +5,39 @@ Who may use which daemon, when? The only place with effects on daemons.
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
+from itertools import count
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from swapgate.config import Config, ModelSpec
 from swapgate.daemons import Daemon
+from swapgate.hangups import HangUps
+from swapgate.line import Line
+from swapgate.loads import LoadTimes, say_wait
 from swapgate.phases import Event, ImpossibleEvent, Phase, step
-from swapgate.place import Lease, Place, Ticket, TooLarge, UnknownModel
+from swapgate.place import Place
 from swapgate.plan import Admit, Evict, Move, Start, plan
+from swapgate.stopping import Stopping
+from swapgate.swaps import Swaps
 from swapgate.tending import Tending
+from swapgate.tickets import (
+    FleetStopping,
+    Lease,
+    QueueFull,
+    Ticket,
+    TooLarge,
+    UnknownModel,
+)
 from swapgate.upstream import UpstreamClient
 
 # How often we look after what happens unasked: idle models, daemons that others start.
 _UPKEEP_S = 1.0
-# Of shutdown_timeout, what may be spent on letting answers end.
-_DRAIN_SHARE = 2 / 3
-# And for how long before its end what still runs is killed.
-_KILL_BEFORE_END_S = 1.0
-
-
-class FleetStopping(Exception):
-    """
-    The gateway is stopping and lends no daemon any more.
-    """
+# An alarm is no busy loop, however the clock's fractions fall.
+_ALARM_AT_LEAST_S = 0.001
 
 
 class Fleet:
@@ -47,26 +53,32 @@ class Fleet:
         make_daemon: Callable[[ModelSpec], Daemon],
         clock: IReactorTime,
         make_client: Callable[[Daemon], UpstreamClient],
+        load_times: LoadTimes | None = None,
     ) -> None:
         """
         :param make_client: a client of the daemon's present life.
         """
-        self._config = config
+        self.config = config
         self._make_daemon = make_daemon
-        self._clock = clock
+        self.clock = clock
+        self.load_times = load_times or LoadTimes()
+        self.swaps = Swaps()
         self._tending = Tending(clock, make_client, self._post, self._carry_on)
-        self._places = {spec.name: self._place(spec) for spec in config.models}
-        self._tickets = 0
+        self.places = {spec.name: self._place(spec) for spec in config.models}
+        self._numbers = count()
+        self._hang_ups = HangUps(clock)
+        self._watchers: set[Callable[[], None]] = set()
+        self._alarm: IDelayedCall | None = None
         self._inbox: deque[tuple[Place, Event, str]] = deque()
         self._carrying = False
         # Nothing is planned before what is up already is known.
         self._looking = False
         self._upkeep = LoopingCall(self._look_after)
         self._upkeep.clock = clock
-        self._stopped: Deferred[None] | None = None
+        self._stopping: Stopping | None = None
 
     def _place(self, spec: ModelSpec) -> Place:
-        return Place(spec, self._make_daemon(spec))
+        return Place(spec, self._make_daemon(spec), Line(self.clock))
 
     def start(self, cleared: Coroutine[Deferred[Any], Any, None]) -> None:
         """
@@ -82,71 +94,150 @@ class Fleet:
         begun.addCallback(self._begin_upkeep)
 
     def _begin_upkeep(self, _: None) -> None:
-        if self._stopped is None:
+        if self._stopping is None:
             self._upkeep.start(_UPKEEP_S).addErrback(
                 lambda failure: self._log.failure("the upkeep broke", failure)
             )
 
     async def _find_daemons(self) -> None:
-        for place in list(self._places.values()):
+        for place in list(self.places.values()):
             await self._tending.find(place)
         self._looking = False
         self._carry_on()
 
     def _look_after(self) -> Deferred[None]:
-        now_s = self._clock.seconds()
-        for place in self._places.values():
+        now_s = self.clock.seconds()
+        for place in self.places.values():
             if place.is_idle(now_s):
-                self._post(place, Event.EVICTED)
+                self._post(place, Event.EVICTED, "unused")
         return Deferred.fromCoroutine(self._find_daemons())
 
-    def lease(self, name: str) -> Deferred[Lease]:
+    def lease(self, name: str, ticket: Ticket | None = None) -> Deferred[Lease]:
         """
         Wait until the model `name` may be used, then hold it until `release()`.
 
-        Cancelling gives up the place in the queue. Fails with `LoadFailed`, `TooLarge`
-        or `FleetStopping`.
+        Cancelling gives up the place in the queue. Fails with `LoadFailed`, `TooLarge`,
+        `UnknownModel`, `QueueFull` or `FleetStopping`.
+
+        :param ticket: who asks; it is told there how long it waited for what.
         """
-        place = self._places.get(name)
+        ticket = ticket or Ticket()
+        place = self.places.get(name)
         if place is None or (place.retired and place.successor is None):
             # A reload has taken it away since the request was read.
             return fail(UnknownModel(name))
+        if not place.admits and self.held >= self.config.max_held:
+            return fail(QueueFull())
         waiting: Deferred[Lease] = Deferred(lambda _: self._give_up(ticket))
-        ticket = Ticket(self._tickets, waiting)
-        self._tickets += 1
-        place.tickets[ticket] = None
-        if self._stopped is not None:
-            place.refuse(FleetStopping)
-        elif (sum_said := self._config.never_fits(name)) is not None:
-            place.refuse(lambda: TooLarge(sum_said))
-        elif (now_s := self._clock.seconds()) < place.retry_at_s:
-            place.refuse(lambda: place.failure(now_s))
+        ticket.lease = waiting
+        ticket.model, ticket.number = name, next(self._numbers)
+        ticket.asked_s = self.clock.seconds()
+        self._hang_ups.look_at(ticket, place)
+        place.line.tickets[ticket] = None
+        if self._stopping is not None:
+            place.line.refuse(FleetStopping)
+        elif (sum_said := self.config.never_fits(name)) is not None:
+            place.line.refuse(lambda: TooLarge(sum_said))
+        elif (now_s := self.clock.seconds()) < place.retry_at_s:
+            place.line.refuse(lambda: place.failure(now_s))
         else:
             self._carry_on()
         return waiting
 
     def _give_up(self, ticket: Ticket) -> None:
-        for place in self._places.values():
-            place.tickets.pop(ticket, None)
+        place = self.places.get(ticket.model)
+        if place is not None:
+            place.line.take_out(ticket)
+            self._hang_ups.note(ticket, place)
         self._carry_on()
+
+    @property
+    def held(self) -> int:
+        """
+        How many wait.
+        """
+        return sum(len(place.line) for place in self.places.values())
+
+    def outlook(self, ticket: Ticket) -> str:
+        """
+        What somebody who waits may be told.
+        """
+        place = self.places[ticket.model]
+        in_line = place.number_in_line
+        return say_wait(
+            ticket.model,
+            waited_s=self.clock.seconds() - ticket.asked_s,
+            loading_s=place.line.loading_s,
+            estimate_s=self.load_times.estimate(ticket.model),
+            ahead=sum(
+                len(other.line)
+                for other in self.places.values()
+                if other is not place
+                and (number := other.number_in_line) is not None
+                and (in_line is None or number < in_line)
+            ),
+        )
+
+    def unload(self, name: str, *, now: bool = False) -> Deferred[None]:
+        """
+        Unload a model, after the answers that it gives; fires when it is gone.
+
+        :param now: do not wait for these, but cut them.
+        """
+        place = self.places.get(name)
+        if place is None:
+            return fail(UnknownModel(name))
+        place.put_away = True
+        if not place.life.phase.resident:
+            return succeed(None)
+        gone: Deferred[None] = Deferred(place.gone.remove)
+        place.gone.append(gone)
+        if place.life.phase is not Phase.STOPPING:
+            place.leaving = True
+            self._post(place, Event.EVICTED, "asked for")
+        if now:
+            for lease in list(place.leases):
+                if lease.cut is not None:
+                    lease.cut("was unloaded")
+            if place.life.phase is Phase.DRAINING:
+                self._post(place, Event.IDLE)
+        return gone
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """
+        Have `changed` called whenever something may look otherwise.
+
+        :return: what puts an end to that.
+        """
+        self._watchers.add(changed)
+        return lambda: self._watchers.discard(changed)
+
+    def _tell_watchers(self) -> None:
+        for changed in list(self._watchers):
+            changed()
 
     def _release(self, place: Place, lease: Lease, doubt: bool) -> None:
         if lease not in place.leases:
             # Given back already, or of a life that has ended.
             return
         place.leases.remove(lease)
-        place.last_used_s = self._clock.seconds()
+        place.last_used_s = place.answered_s = self.clock.seconds()
         if doubt:
             self._tending.examine(place)
         if not place.leases and place.life.phase is not Phase.READY:
             self._post(place, Event.IDLE)
+        elif self.held:
+            # It may be let go now, or have room for one more.
+            self._carry_on()
+        else:
+            self._tell_watchers()
         self._check_stopped()
 
     def tell(self, name: str, event: Event, reason: str = "") -> None:
         """
         The inbox: what happens to daemons is told here, from wherever it is noticed.
         """
-        self._post(self._places[name], event, reason)
+        self._post(self.places[name], event, reason)
 
     def _post(self, place: Place, event: Event, reason: str = "") -> None:
         self._inbox.append((place, event, reason))
@@ -173,39 +264,65 @@ class Fleet:
                 )
         finally:
             self._carrying = False
+        self._set_alarm()
+        self._tell_watchers()
+
+    def _set_alarm(self) -> None:
+        """
+        Carry on when time alone makes another move possible.
+        """
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
+        if self._stopping is not None or not self.held:
+            return
+        now_s, fair_wait_s = self.clock.seconds(), self.config.fair_wait_s
+        to_come = [
+            at_s
+            for place in self.places.values()
+            for at_s in place.turning_points(fair_wait_s)
+            if at_s > now_s
+        ]
+        if to_come:
+            delay_s = max(min(to_come) - now_s, _ALARM_AT_LEAST_S)
+            self._alarm = self.clock.callLater(delay_s, self._carry_on)
 
     def _plan(self) -> list[Move]:
-        if self._stopped is not None or self._looking:
+        if self._stopping is not None or self._looking:
             return []
-        now_s = self._clock.seconds()
+        now_s, fair_wait_s = self.clock.seconds(), self.config.fair_wait_s
+        places = self.places.values()
         waiting = sorted(
-            (next(iter(place.tickets)).number, name)
-            for name, place in self._places.items()
-            if place.tickets
+            (number, place.spec.name)
+            for place in places
+            if (number := place.number_in_line) is not None
         )
         return plan(
-            [place.standing(now_s) for place in self._places.values()],
+            [place.standing(now_s, fair_wait_s) for place in places],
             [name for _, name in waiting],
-            self._config.budget_bytes,
+            self.config.budget_bytes,
         )
 
     def _carry_out(self, move: Move) -> None:
-        place = self._places[move.name]
+        place = self.places[move.name]
         match move:
             case Admit():
-                self._admit(place)
+                place.line.let_in(partial(self._make_lease, place), place.room)
             case Start():
-                self._step(place, Event.WANTED)
-            case Evict():
-                self._step(place, Event.EVICTED)
+                place.put_away = False
+                cause = "asked for" if place.line.first else "preloaded"
+                self._step(place, Event.WANTED, cause)
+            case Evict(wanted_by=name):
+                cause = f"{name} is waited for" if name else "over the budget"
+                self._step(place, Event.EVICTED, cause)
+                # It has had its turn: whom it had no room for would take it again.
+                for ticket in place.line.tickets:
+                    ticket.number = next(self._numbers)
 
-    def _admit(self, place: Place) -> None:
+    def _make_lease(self, place: Place) -> Lease:
         assert place.client is not None
-        tickets, place.tickets = place.tickets, {}
-        for ticket in tickets:
-            lease = Lease(place.spec, place.client, partial(self._release, place))
-            place.leases.add(lease)
-            ticket.lease.callback(lease)
+        lease = Lease(place.spec, place.client, partial(self._release, place))
+        place.leases.add(lease)
+        return lease
 
     def _step(self, place: Place, event: Event, reason: str = "") -> None:
         before = place.life
@@ -235,24 +352,32 @@ class Fleet:
         """
         What leaving `before` for the present phase means for the books.
         """
-        now_s = self._clock.seconds()
-        match place.life.phase:
+        now_s, name, after = self.clock.seconds(), place.spec.name, place.life.phase
+        place.since_s = now_s
+        failed = place.life.failing or after is Phase.FAILED
+        self.swaps.note(name, before, after, reason, now_s, failed=failed)
+        if before is Phase.STARTING:
+            took_s = place.line.load_ends()
+            if after is Phase.READY:
+                self.load_times.note(name, took_s)
+        match after:
+            case Phase.STARTING:
+                place.line.load_begins()
             case Phase.READY if before is Phase.DRAINING:
                 place.stop_timer()
             case Phase.READY:
                 place.began_to_serve(now_s)
             case Phase.DRAINING if place.spec.drain_timeout_s is not None:
-                place.timer = self._clock.callLater(
+                place.timer = self.clock.callLater(
                     place.spec.drain_timeout_s, self._post, place, Event.IDLE
                 )
-        failed = place.life.failing or place.life.phase is Phase.FAILED
         if before is Phase.STARTING and failed:
-            self._log.warn("{model}: {reason}", model=place.spec.name, reason=reason)
+            self._log.warn("{model}: {reason}", model=name, reason=reason)
             place.load_failed(now_s, reason)
-        if before in {Phase.READY, Phase.DRAINING} and not place.life.phase.resident:
-            self._log.warn("{model}: {reason}", model=place.spec.name, reason=reason)
+        if before in {Phase.READY, Phase.DRAINING} and not after.resident:
+            self._log.warn("{model}: {reason}", model=name, reason=reason)
             place.crashed(now_s, reason)
-        if not place.life.phase.resident:
+        if not after.resident:
             place.bury()
 
     def reconfigure(self, config: Config) -> None:
@@ -261,9 +386,9 @@ class Fleet:
         it changes or leaves out is drained first, and those who wait for it wait on,
         unless it can never be up any more.
         """
-        self._config = config
+        self.config = config
         specs = {spec.name: spec for spec in config.models}
-        for name, place in list(self._places.items()):
+        for name, place in list(self.places.items()):
             spec = specs.pop(name, None)
             if spec == place.spec and not place.retired:
                 continue
@@ -272,27 +397,25 @@ class Fleet:
             if not place.life.phase.resident:
                 self._succeed(place)
             elif place.life.phase in {Phase.STARTING, Phase.READY}:
-                self._post(place, Event.EVICTED)
+                self._post(place, Event.EVICTED, "its configuration changed")
         for name, spec in specs.items():
-            self._places[name] = self._place(spec)
+            self.places[name] = self._place(spec)
         for spec in config.models:
             if (sum_said := config.never_fits(spec.name)) is not None:
-                self._places[spec.name].refuse(partial(TooLarge, sum_said))
+                self.places[spec.name].line.refuse(partial(TooLarge, sum_said))
         self._carry_on()
 
     def _succeed(self, place: Place) -> None:
         """
         Put in a retired model's place what the configuration has there now.
         """
-        tickets, place.tickets = place.tickets, {}
         name = place.spec.name
         if place.successor is None:
-            del self._places[name]
-            for ticket in tickets:
-                ticket.lease.errback(UnknownModel(name))
+            del self.places[name]
+            place.line.refuse(partial(UnknownModel, name))
         else:
-            self._places[name] = place.successor
-            place.successor.tickets = tickets
+            self.places[name] = place.successor
+            place.successor.line.tickets = place.line.tickets
 
     def stop(self) -> Deferred[None]:
         """
@@ -300,67 +423,12 @@ class Fleet:
 
         Daemons that are not ours stay as they are.
         """
-        self._stopped = Deferred()
         if self._upkeep.running:
             self._upkeep.stop()
-        end_s = self._config.shutdown_timeout_s
-        calls = [
-            self._clock.callLater(end_s * _DRAIN_SHARE, self._halt_all),
-            self._clock.callLater(max(end_s - _KILL_BEFORE_END_S, 0), self._kill_all),
-            self._clock.callLater(end_s, self._stop_waiting),
-        ]
-        for place in self._places.values():
-            place.refuse(FleetStopping)
-        for place in self._children():
-            if place.life.phase in {Phase.STARTING, Phase.READY}:
-                self._post(place, Event.EVICTED)
-        stopped = self._stopped.addBoth(lambda _: _cancel(calls))
-        stopped.addCallback(lambda _: Deferred.fromCoroutine(self._let_go()))
-        self._check_stopped()
-        return stopped
-
-    async def _let_go(self) -> None:
-        """
-        Leave the daemons that stay to themselves.
-        """
-        for place in self._places.values():
-            if place.daemon.lasting:
-                place.bury()
-                await place.daemon.let_go()
-
-    def _children(self) -> list[Place]:
-        """
-        The daemons that are up and end with us.
-        """
-        return [
-            place
-            for place in self._places.values()
-            if place.life.phase.resident and not place.daemon.lasting
-        ]
-
-    def _halt_all(self) -> None:
-        for place in self._children():
-            if place.life.phase is Phase.DRAINING:
-                self._post(place, Event.IDLE)
-
-    def _kill_all(self) -> None:
-        for place in self._children():
-            place.daemon.kill()
-
-    def _stop_waiting(self) -> None:
-        assert self._stopped is not None
-        self._log.error("something is still under way after shutdown_timeout")
-        self._stopped.callback(None)
+        self._stopping = Stopping(self)
+        self._set_alarm()
+        return self._stopping.begin()
 
     def _check_stopped(self) -> None:
-        if self._stopped is None or self._stopped.called:
-            return
-        if self._children() or any(place.leases for place in self._places.values()):
-            return
-        self._stopped.callback(None)
-
-
-def _cancel(calls: list[Any]) -> None:
-    for call in calls:
-        if call.active():
-            call.cancel()
+        if self._stopping is not None:
+            self._stopping.check()

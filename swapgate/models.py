@@ -14,8 +14,10 @@ from attrs import field, frozen
 from swapgate.ini import BadValue, Section, nearest
 from swapgate.values import (
     Upstream,
+    count_or_none,
     duration,
     duration_or_none,
+    duration_or_zero,
     gigabytes,
     interval,
     size,
@@ -109,6 +111,10 @@ class ModelSpec:
     :param memory_bytes: what counts against the budget, see `Config.budget_bytes`.
     :param idle_unload_s: a model unused for so long is unloaded; None is never. Those
         that are pinned or preloaded stay.
+    :param linger_s: it stays for so long after an answer, whoever waits.
+    :param max_active: so many requests at a time; more wait. None is no limit.
+    :param keepalive_s: how often a held stream is told of its wait; 0 is never.
+    :param notice: "reasoning" tells it where chat clients show it; None in comments.
     :param pin: it is never evicted.
     :param preload: it is loaded without being asked for, whenever there is room.
     """
@@ -126,6 +132,10 @@ class ModelSpec:
     first_token_timeout_s: float | None = None
     stall_timeout_s: float | None = 300.0
     idle_unload_s: float | None = None
+    linger_s: float = 0.5
+    max_active: int | None = None
+    keepalive_s: float = 5.0
+    notice: str | None = None
     pin: bool = False
     preload: bool = False
 
@@ -364,6 +374,14 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return reading
 
 
+def _notice(text: str) -> str | None:
+    """
+    Where a held stream is told of its wait, or None for the word "none".
+    """
+    word = _one_of("reasoning", "none")(text)
+    return None if word == "none" else word
+
+
 def _health(text: str) -> str | None:
     """
     The path that is asked, or None for the word "none".
@@ -404,7 +422,14 @@ def _said(kinds: Iterable[str]) -> str:
 
 _KINDS_SAID = _said(_KINDS)
 
-GENERAL_OPTIONS = {"listen", "memory_budget", "shutdown_timeout", "state_dir"}
+GENERAL_OPTIONS = {
+    "fair_wait",
+    "listen",
+    "max_held",
+    "memory_budget",
+    "shutdown_timeout",
+    "state_dir",
+}
 MODEL_OPTIONS = {"aliases", "memory", "pin", "preload", "service", "upstream"}
 
 # Option -> how it is read, once substituted, and the fields that it sets.
@@ -420,6 +445,10 @@ TIMINGS: Fields = {
         duration_or_none,
         ("first_token_timeout_s", "stall_timeout_s"),
     ),
+    "linger": (duration_or_zero, ("linger_s",)),
+    "keepalive": (duration_or_zero, ("keepalive_s",)),
+    "max_active": (count_or_none, ("max_active",)),
+    "notice": (_notice, ("notice",)),
 }
 
 

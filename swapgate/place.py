@@ -2,7 +2,8 @@
 What does the fleet know of one model? Who waits, who uses it, how its loads went.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from math import inf
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -11,64 +12,15 @@ from twisted.internet.interfaces import IDelayedCall
 from swapgate.config import ModelSpec
 from swapgate.daemons import Daemon
 from swapgate.health import HealthPoll
+from swapgate.line import Line
 from swapgate.phases import Life, Phase
 from swapgate.plan import Standing
+from swapgate.tickets import Lease, LoadFailed
 from swapgate.upstream import UpstreamClient
 
 _BACK_OFF_S, _BACK_OFF_AT_MOST_S = 1.0, 60.0
 # So many crashes in a row, each so soon after becoming ready, count as a failed load.
 _CRASHES, _CRASHED_EARLY_S = 3, 60.0
-
-
-class TooLarge(Exception):
-    """
-    A model can never be up, for the reason that the sum shows.
-    """
-
-
-class UnknownModel(Exception):
-    """
-    A model went from the configuration while somebody waited for it.
-    """
-
-
-class LoadFailed(Exception):
-    """
-    A model could not be loaded: `reason` in words, `retry_in_s` until it may be again.
-    """
-
-    def __init__(self, model: str, reason: str, retry_in_s: float) -> None:
-        super().__init__(f"{model} could not be loaded: {reason}")
-        self.model, self.reason, self.retry_in_s = model, reason, retry_in_s
-
-
-@define(eq=False)
-class Lease:
-    """
-    The right to ask one life of a daemon; whoever holds it keeps it from being stopped.
-    """
-
-    spec: ModelSpec
-    client: UpstreamClient
-    _release: Callable[["Lease", bool], None]
-
-    def release(self, *, doubt: bool = False) -> None:
-        """
-        Give it back; more than once is no harm.
-
-        :param doubt: the daemon failed to answer and may be dead.
-        """
-        self._release(self, doubt)
-
-
-@define(eq=False)
-class Ticket:
-    """
-    Somebody's place in the queue.
-    """
-
-    number: int
-    lease: Deferred[Lease]
 
 
 @define(eq=False)
@@ -79,9 +31,10 @@ class Place:
 
     spec: ModelSpec
     daemon: Daemon
+    line: Line
     life: Life = Life()
-    # In order of arrival.
-    tickets: dict[Ticket, None] = field(factory=dict)
+    # When it came to its present phase.
+    since_s: float = 0.0
     leases: set[Lease] = field(factory=set)
     client: UpstreamClient | None = None
     poll: HealthPoll | None = None
@@ -92,28 +45,88 @@ class Place:
     # No longer in the configuration, or not as it was; what comes in its place.
     retired: bool = False
     successor: "Place | None" = None
+    # To be unloaded, whoever waits; those who asked for it are told when it is gone.
+    leaving: bool = False
+    gone: list[Deferred[None]] = field(factory=list)
+    # Unloaded by somebody's wish: not to be preloaded until it is asked for.
+    put_away: bool = False
     examination: Deferred[None] | None = None
     last_used_s: float = 0.0
+    answered_s: float = -inf
     ready_since_s: float = 0.0
     failures: int = 0
     early_crashes: int = 0
     reason: str = ""
     retry_at_s: float = 0.0
+    # What went wrong last, and when.
+    last_error: tuple[str, float] | None = None
 
-    def standing(self, now_s: float) -> Standing:
+    def standing(self, now_s: float, fair_wait_s: float) -> Standing:
         """
         What the planner is to know.
         """
+        overdue_at_s = self._overdue_at_s(fair_wait_s)
         return Standing(
             self.spec.name,
             self.life.phase,
             self.spec.memory_bytes,
             self.last_used_s,
             len(self.leases),
-            doubtful=self.doubtful or self.looked_at or self.retired,
+            doubtful=self.doubtful or self.looked_at,
             pinned=self.spec.pin and not self.retired,
-            preload=self.spec.preload and now_s >= self.retry_at_s,
+            preload=(
+                self.spec.preload and not self.put_away and now_s >= self.retry_at_s
+            ),
+            lingers=now_s < self._lingers_until_s,
+            full=self.room == 0,
+            leaving=self.leaving or self.retired,
+            overdue=overdue_at_s is not None and now_s >= overdue_at_s,
         )
+
+    def _overdue_at_s(self, fair_wait_s: float) -> float | None:
+        first = self.line.first
+        return None if first is None else first.asked_s + fair_wait_s
+
+    @property
+    def _lingers_until_s(self) -> float:
+        return self.answered_s + self.spec.linger_s
+
+    def turning_points(self, fair_wait_s: float) -> Iterator[float]:
+        """
+        When time alone changes how it stands.
+        """
+        if (overdue_at_s := self._overdue_at_s(fair_wait_s)) is not None:
+            yield overdue_at_s
+        if self.life.phase is Phase.READY and not self.leases:
+            yield self._lingers_until_s
+
+    @property
+    def admits(self) -> bool:
+        """
+        Whether who asks now need not wait, as far as this model goes.
+        """
+        up = self.life.phase is Phase.READY and not (self.doubtful or self.leaving)
+        return up and self.room != 0
+
+    @property
+    def room(self) -> int | None:
+        """
+        How many more it may answer at a time; None is any number.
+        """
+        if self.spec.max_active is None:
+            return None
+        return max(0, self.spec.max_active - len(self.leases))
+
+    @property
+    def number_in_line(self) -> int | None:
+        """
+        Since when it is waited for, as the first ticket's number; None: it is not.
+        """
+        # Who wants nothing loaded still takes what is up.
+        if self.life.phase is Phase.READY and self.line.tickets:
+            return next(iter(self.line.tickets)).number
+        first = self.line.first
+        return None if first is None else first.number
 
     def is_idle(self, now_s: float) -> bool:
         """
@@ -123,7 +136,7 @@ class Place:
         return (
             allowed_s is not None
             and self.life.phase is Phase.READY
-            and not (self.leases or self.tickets)
+            and not (self.leases or self.line.tickets)
             and not (self.spec.pin or self.spec.preload)
             and now_s - self.last_used_s >= allowed_s
         )
@@ -162,6 +175,7 @@ class Place:
         """
         It ended while it served: no failed load, unless it happens at every load.
         """
+        self.last_error = (reason, now_s)
         early = now_s - self.ready_since_s < _CRASHED_EARLY_S
         self.early_crashes = self.early_crashes + 1 if early else 0
         if self.early_crashes >= _CRASHES:
@@ -178,7 +192,8 @@ class Place:
         self.retry_at_s = now_s + delay_s
         words = self.daemon.last_words()
         self.reason = f"{reason}; its last words: {words}" if words else reason
-        self.refuse(lambda: self.failure(now_s))
+        self.last_error = (self.reason, now_s)
+        self.line.refuse(lambda: self.failure(now_s))
 
     def failure(self, now_s: float) -> LoadFailed:
         """
@@ -186,21 +201,16 @@ class Place:
         """
         return LoadFailed(self.spec.name, self.reason, self.retry_at_s - now_s)
 
-    def refuse(self, error: Callable[[], Exception]) -> None:
-        """
-        Fail all who wait.
-        """
-        tickets, self.tickets = self.tickets, {}
-        for ticket in tickets:
-            ticket.lease.errback(error())
-
     def bury(self) -> None:
         """
         Forget what belonged to the life that has ended.
         """
         self.stop_polling()
         self.leases.clear()
-        self.doubtful = False
+        self.doubtful = self.leaving = False
+        gone, self.gone = self.gone, []
+        for told in gone:
+            told.callback(None)
         if self.examination is not None:
             self.examination.cancel()
         if self.client is not None:

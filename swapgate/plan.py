@@ -22,6 +22,11 @@ class Standing:
     `memory` and the budget share a unit; `last_used` is any clock's seconds. A
     doubtful daemon may be dead: it is asked nothing until that is known. A pinned one
     is never evicted; one to be preloaded is loaded whenever there is room.
+
+    :param lingers: it has answered so lately that only the overdue may evict it.
+    :param full: it answers as many at a time as it may.
+    :param leaving: it is to be unloaded, whoever waits for it.
+    :param overdue: somebody has waited for it so long that others must make way.
     """
 
     name: str
@@ -32,12 +37,16 @@ class Standing:
     doubtful: bool = False
     pinned: bool = False
     preload: bool = False
+    lingers: bool = False
+    full: bool = False
+    leaving: bool = False
+    overdue: bool = False
 
 
 @frozen
 class Admit:
     """
-    Let everybody who waits for this model in.
+    Let whoever waits for this model in, as many as it takes at a time.
     """
 
     name: str
@@ -56,9 +65,12 @@ class Start:
 class Evict:
     """
     Drain this model and unload it.
+
+    :param wanted_by: the model that needs its memory, or "" where it is too much.
     """
 
     name: str
+    wanted_by: str = field(default="", eq=False)
 
 
 Move = Admit | Start | Evict
@@ -98,12 +110,18 @@ class _Board:
     moves: list[Move] = field(factory=list, init=False)
     free: int = field(init=False)
     promised: int = field(init=False)
+    # Residents whose memory is promised to nobody yet.
     staying: set[str] = field(init=False)
+    # Residents that admit, or will once they are up.
+    serving: set[str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         resident = [s for s in self.standings.values() if s.phase.resident]
         self.free = self.budget - sum(s.memory for s in resident)
-        self.staying = {s.name for s in resident if s.phase is not Phase.STOPPING}
+        self.staying = {
+            s.name for s in resident if s.phase is not Phase.STOPPING and not s.leaving
+        }
+        self.serving = set(self.staying)
         self.promised = self.budget - sum(
             self.standings[name].memory for name in self.staying
         )
@@ -112,17 +130,17 @@ class _Board:
         """
         Evict what is too much, if daemons are up that we did not start.
         """
-        self._evict(self._victims(-self.promised))
+        self._promise(self._victims(-self.promised), "")
 
     def serve(self, name: str) -> None:
         standing = self.standings[name]
-        if name in self.staying:
+        if name in self.serving:
             self._serve_resident(standing)
         else:
             self._make_room(standing)
 
     def _serve_resident(self, standing: Standing) -> None:
-        if standing.doubtful or standing.phase is Phase.STARTING:
+        if standing.doubtful or standing.full or standing.phase is Phase.STARTING:
             return
         if standing.phase is Phase.DRAINING:
             self.moves.append(Start(standing.name))
@@ -130,25 +148,43 @@ class _Board:
 
     def _make_room(self, standing: Standing) -> None:
         if standing.memory:
-            self._evict(self._victims(standing.memory - self.promised))
+            victims = self._victims(standing.memory - self.promised)
+            self._promise(victims, standing.name)
         self._start_if_it_fits(standing)
         self.promised -= standing.memory
 
-    def _evict(self, victims: Iterable[Standing]) -> None:
+    def _promise(self, victims: Iterable[Standing], wanted_by: str) -> None:
+        """
+        Count on the memory of these, and evict them if it is time for that.
+
+        Those who need not go yet go on serving.
+        """
         victims = list(victims)
         # Nothing is evicted before it helps: not while a load among them is wanted.
         now = not any(map(self._loading_for_somebody, victims))
+        if wanted_by and not self.standings[wanted_by].overdue:
+            now = now and not any(map(self._is_of_use, victims))
         for victim in victims:
             self.staying.remove(victim.name)
             self.promised += victim.memory
-            if now and victim.phase is not Phase.DRAINING:
-                self.moves.append(Evict(victim.name))
+            if now:
+                self.serving.discard(victim.name)
+                if victim.phase is not Phase.DRAINING:
+                    self.moves.append(Evict(victim.name, wanted_by))
+
+    def _is_of_use(self, standing: Standing) -> bool:
+        """
+        Whether only somebody who has waited too long may have it evicted.
+        """
+        if standing.phase is Phase.DRAINING:
+            return standing.name in self.wanted
+        return any(self._harm(standing))
 
     def _start_if_it_fits(self, standing: Standing) -> bool:
         # What takes no memory waits for nobody's, even where too much is promised.
         fits = not standing.memory or standing.memory <= min(self.free, self.promised)
         stopped = standing.phase in {Phase.STOPPED, Phase.FAILED}
-        if fits and stopped and not standing.doubtful:
+        if fits and stopped and not (standing.doubtful or standing.leaving):
             self.moves.append(Start(standing.name))
             self.free -= standing.memory
             return True
@@ -171,19 +207,20 @@ class _Board:
             for name in self.staying
             if (standing := self.standings[name]).memory and not standing.pinned
         ]
-        for most in product((False, True), repeat=3):
+        for most in product((False, True), repeat=4):
             good = [s for s in candidates if all(map(le, self._harm(s), most))]
             if sum(s.memory for s in good) >= need:
                 return _cheapest(sorted(good, key=_first_to_go), need)
         return ()
 
-    def _harm(self, standing: Standing) -> tuple[bool, bool, bool]:
+    def _harm(self, standing: Standing) -> tuple[bool, ...]:
         """
         What evicting it would do, the worst first.
         """
         return (
             self._loading_for_somebody(standing),
             standing.in_flight > 0,
+            standing.lingers,
             standing.name in self.wanted,
         )
 
@@ -191,9 +228,11 @@ class _Board:
         """
         Give a draining model back to service once nobody wants its memory any more.
         """
-        for name in sorted(self.staying - self.wanted):
+        for name in sorted(self.staying & self.serving):
             standing = self.standings[name]
-            if standing.phase is Phase.DRAINING and not standing.doubtful:
+            if standing.phase is not Phase.DRAINING or standing.doubtful:
+                continue
+            if name not in self.wanted or standing.full:
                 self.moves.append(Start(name))
 
     def preload(self) -> None:

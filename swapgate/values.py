@@ -50,16 +50,23 @@ def duration(text: str) -> float:
     """
     Seconds, more than none; a bare number is seconds.
     """
+    result = duration_or_zero(text)
+    if result <= 0:
+        raise BadValue(f"{text!r} is no time at all; write a duration above 0")
+    return result
+
+
+def duration_or_zero(text: str) -> float:
+    """
+    Seconds, where none at all has a meaning too.
+    """
     found = _DURATION.fullmatch(text)
     if found is None:
         raise BadValue(
             f"{text!r} is not a duration; "
             "write a number, and ms, s, min or h, such as 90 s"
         )
-    result = float(Fraction(found[1]) * _SECONDS[found[2]])
-    if result <= 0:
-        raise BadValue(f"{text!r} is no time at all; write a duration above 0")
-    return result
+    return float(Fraction(found[1]) * _SECONDS[found[2]])
 
 
 def duration_or_none(text: str) -> float | None:
@@ -70,6 +77,27 @@ def duration_or_none(text: str) -> float | None:
         return None
     try:
         return duration(text)
+    except BadValue as error:
+        raise BadValue(f"{error}, or none for no limit") from None
+
+
+def count(text: str) -> int:
+    """
+    How many, at least one.
+    """
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not int(text):
+        raise BadValue(f"{text!r} is no number of things; write 1 or more")
+    return int(text)
+
+
+def count_or_none(text: str) -> int | None:
+    """
+    How many, or None for the word "none": no limit.
+    """
+    if text == "none":
+        return None
+    try:
+        return count(text)
     except BadValue as error:
         raise BadValue(f"{error}, or none for no limit") from None
 

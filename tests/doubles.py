@@ -15,26 +15,26 @@ from swapgate.upstream import UpstreamClient
 
 def model(name: str, memory: int = 10, **options: Any) -> ModelSpec:
     """
-    A model whose daemon is never really run.
+    A model whose daemon is never really run, and which does not linger.
     """
     return ModelSpec(
         name=name,
         memory_bytes=memory,
         service=ChildSpec(command=Command(words=()), cwd="/"),
-        **options,
+        **{"linger_s": 0.0, **options},
     )
 
 
 def config_of(*models: ModelSpec, budget: int = 10, **options: Any) -> Config:
     """
-    A configuration of these models.
+    A configuration of these models, in which nobody waits for another's answers.
     """
     return Config(
         path="/test.cfg",
         budget_bytes=budget,
         models=models,
         state_dir="/nowhere",
-        **options,
+        **{"fair_wait_s": 0.0, **options},
     )
 
 

@@ -18,11 +18,13 @@ PURE = (
     "config",
     "grammar",
     "ini",
+    "loads",
     "models",
     "phases",
     "plan",
     "routing",
     "sse",
+    "swaps",
     "values",
     "words",
 )

@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web._newclient import Request, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 
-from swapgate.fleet import Fleet, FleetStopping
-from swapgate.place import Lease, LoadFailed
+from swapgate.fleet import Fleet
+from swapgate.tickets import FleetStopping, Lease, LoadFailed
 from swapgate.upstream import (
     BodyProducer,
     Exchange,

@@ -200,6 +200,26 @@ class ConfigTests(SynchronousTestCase):
         self.assertEqual(config.budget_bytes, 1)
         self.assertEqual([model.memory_bytes for model in config.models], [1, 1])
 
+    def test_waiting(self) -> None:
+        """
+        How long, how many, and how it is told; for all, or for one model.
+        """
+        text = "[swapgate]\n{}\n[model a]\nservice = child\ncommand = x ${{port}}\n{}"
+        config = read(text.format("", ""))
+        [a] = config.models
+        self.assertEqual((config.fair_wait_s, config.max_held), (15.0, 4096))
+        usual = (0.5, 5.0, None, None)
+        self.assertEqual((a.linger_s, a.keepalive_s, a.max_active, a.notice), usual)
+        general = "fair_wait = 0\nmax_held = 7\nlinger = 0\nmax_active = 2"
+        config = read(text.format(general, "keepalive = 0\nnotice = reasoning\n"))
+        [a] = config.models
+        self.assertEqual((config.fair_wait_s, config.max_held), (0.0, 7))
+        theirs = (0.0, 0.0, 2, "reasoning")
+        self.assertEqual((a.linger_s, a.keepalive_s, a.max_active, a.notice), theirs)
+        none = "max_active = none\nnotice = none\n"
+        [a] = read(text.format(general, none)).models
+        self.assertEqual((a.max_active, a.notice), (None, None))
+
     def test_pinned_and_preloaded(self) -> None:
         """
         What is pinned keeps its memory; what cannot be up beside it is told why.

@@ -72,11 +72,7 @@ class MistakeTests(SynchronousTestCase):
         """
         [swapgate] has its own options, each with values of its kind.
         """
-        there_are = (
-            "there are drain_timeout, health_interval, idle_unload, listen, "
-            "load_timeout, "
-            "memory_budget, shutdown_timeout, stall_timeout, state_dir, stop_timeout"
-        )
+        there_are = f"there are {', '.join(sorted({*GENERAL_OPTIONS, *TIMINGS}))}"
         table = {
             "colour = 1": f"colour: is no option here; {there_are}",
             "lisen = tcp:1": (

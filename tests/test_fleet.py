@@ -8,9 +8,15 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config import ModelSpec
-from swapgate.fleet import Fleet, FleetStopping
+from swapgate.fleet import Fleet
 from swapgate.phases import Event, ImpossibleEvent
-from swapgate.place import Lease, LoadFailed, TooLarge, UnknownModel
+from swapgate.tickets import (
+    FleetStopping,
+    Lease,
+    LoadFailed,
+    TooLarge,
+    UnknownModel,
+)
 from tests.doubles import Farm, config_of, model
 
 

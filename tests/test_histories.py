@@ -4,6 +4,7 @@ Thousands of random histories: the budget holds at every instant, all are served
 
 from typing import Any, cast
 
+from attrs import define
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -21,7 +22,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config import Config, ModelSpec
 from swapgate.fleet import Fleet
-from swapgate.place import Lease, LoadFailed, TooLarge, UnknownModel
+from swapgate.tickets import (
+    Lease,
+    LoadFailed,
+    QueueFull,
+    TooLarge,
+    UnknownModel,
+)
 from tests.doubles import FakeDaemon, Farm, config_of, model
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -54,9 +61,27 @@ def configs(draw: st.DrawFn) -> Config:
                 preload=draw(st.integers(0, 3)) == 0,
                 idle_unload_s=draw(st.sampled_from([None, None, 5.0])),
                 drain_timeout_s=draw(st.sampled_from([None, None, 3.0])),
+                linger_s=draw(st.sampled_from([0.0, 0.5, 30.0])),
+                max_active=draw(st.sampled_from([None, None, 1, 2])),
             )
         )
-    return config_of(*models, budget=budget)
+    return config_of(
+        *models,
+        budget=budget,
+        fair_wait_s=draw(st.sampled_from([0.0, 5.0, 15.0])),
+        max_held=draw(st.sampled_from([4, 4096])),
+    )
+
+
+@define(eq=False)
+class Waiter:
+    """
+    Somebody who waits, and since when.
+    """
+
+    name: str
+    asked_s: float
+    lease: Deferred[Any]
 
 
 class Histories(RuleBasedStateMachine):
@@ -71,9 +96,10 @@ class Histories(RuleBasedStateMachine):
         self.farm: Farm
         # Every daemon ever made, with the memory that it takes while it is up.
         self.made: list[tuple[FakeDaemon, int]] = []
-        self.waiting: list[Deferred[Any]] = []
+        # In order of arrival.
+        self.waiting: list[Waiter] = []
         self.leases: list[Lease] = []
-        self.served = 0
+        self.wrongs: list[str] = []
 
     def _note_bug(self, event: LogEvent) -> None:
         if event["log_level"] is LogLevel.critical:
@@ -105,19 +131,40 @@ class Histories(RuleBasedStateMachine):
     # What clients do.
 
     def ask(self, name: str) -> None:
-        waiting = self.fleet.lease(name)
-        self.waiting.append(waiting)
+        waiter = Waiter(name, self.farm.clock.seconds(), Deferred())
+        self.waiting.append(waiter)
 
         def served(lease: Lease) -> None:
-            self.waiting.remove(waiting)
+            self.judge(waiter)
+            self.waiting.remove(waiter)
             self.leases.append(lease)
-            self.served += 1
 
         def refused(failure: Any) -> None:
-            failure.trap(LoadFailed, TooLarge, UnknownModel, CancelledError)
-            self.waiting.remove(waiting)
+            failure.trap(LoadFailed, TooLarge, UnknownModel, CancelledError, QueueFull)
+            self.waiting.remove(waiter)
 
-        waiting.addCallbacks(served, refused)
+        waiter.lease = self.fleet.lease(name).addCallbacks(served, refused)
+
+    def judge(self, served: Waiter) -> None:
+        """
+        Was it fair to let this one in, before those who came earlier?
+        """
+        earlier = self.waiting[: self.waiting.index(served)]
+        if any(waiter.name == served.name for waiter in earlier):
+            self.wrongs.append(f"{served} overtook one of its own model")
+        first = self.waiting[0]
+        waited_s = self.farm.clock.seconds() - first.asked_s
+        if waited_s > self.config.fair_wait_s + 0.1 and self.cannot_be_together(
+            first.name, served.name
+        ):
+            self.wrongs.append(f"{served} came after {first}, who has waited too long")
+
+    def cannot_be_together(self, *names: str) -> bool:
+        """
+        Whether one of two models is in the other's way, whatever else is up.
+        """
+        needed = {m.name: m.memory_bytes for m in self.config.models if m.name in names}
+        return len(needed) > 1 and sum(needed.values()) > self.config.budget_bytes
 
     @rule(data=st.data(), count=st.integers(1, 3))
     def somebody_asks(self, data: st.DataObject, count: int) -> None:
@@ -134,7 +181,11 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def somebody_hangs_up(self, data: st.DataObject) -> None:
-        data.draw(st.sampled_from(self.waiting)).cancel()
+        data.draw(st.sampled_from(self.waiting)).lease.cancel()
+
+    @rule(data=st.data(), now=st.booleans())
+    def somebody_unloads(self, data: st.DataObject, now: bool) -> None:
+        self.fleet.unload(data.draw(st.sampled_from(self.names())), now=now)
 
     # What daemons do.
 
@@ -177,6 +228,17 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def no_event_is_without_an_answer(self) -> None:
         assert self.bugs == [], self.bugs
+
+    @invariant()
+    def everybody_is_treated_fairly(self) -> None:
+        assert self.wrongs == [], self.wrongs
+
+    @invariant()
+    def bounds_are_kept(self) -> None:
+        assert len(self.waiting) <= 4096
+        for place in self.fleet.places.values():
+            most = place.spec.max_active
+            assert most is None or len(place.leases) <= most, place.spec.name
 
     def let_all_go_well(self) -> None:
         """

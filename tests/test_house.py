@@ -54,9 +54,11 @@ class HouseTests(SynchronousTestCase):
         floors = (
             {*PURE},
             {"upstream", "health", "daemons"},
-            {"place", "relay", "state"},
-            {"tending"},
-            {"fleet"},
+            {"tickets", "relay", "state"},
+            {"line"},
+            {"place"},
+            {"hangups", "tending"},
+            {"fleet", "stopping"},
             {"web"},
             {"tap"},
         )

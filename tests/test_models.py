@@ -8,6 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.ini import ConfigError, read_sections
 from swapgate.models import (
+    KIND_OPTIONS,
+    MODEL_OPTIONS,
+    TIMINGS,
     ChildSpec,
     CommandSpec,
     LaunchdSpec,
@@ -194,17 +197,29 @@ class MistakeTests(SynchronousTestCase):
             }
         )
 
+    def test_notice(self) -> None:
+        """
+        Where a held stream is told of its wait.
+        """
+        for text, notice in (("reasoning", "reasoning"), ("none", None)):
+            [section] = read_sections(f"{CHILD}notice = {text}\n", "/c")
+            around = {"notice": notice}
+            read = read_model("a", section, None, {}, AROUND)
+            self.assertEqual({"notice": read.notice}, around)
+
     def test_options(self) -> None:
         """
         Options that are nowhere, or elsewhere.
         """
+        of_a_child = {*MODEL_OPTIONS, *KIND_OPTIONS["child"], *TIMINGS}
         self.refuses(
             {
                 CHILD + "alias = x\n": (
                     "4: [model a] alias: is no option here; did you mean aliases? "
-                    "there are aliases, command, drain_timeout, env, health_interval, "
-                    "idle_unload, load_timeout, memory, pin, preload, service, "
-                    "stall_timeout, stop_timeout, upstream"
+                    f"there are {', '.join(sorted(of_a_child))}"
+                ),
+                CHILD + "notice = comment\n": (
+                    "4: [model a] notice: 'comment' is unknown; write reasoning or none"
                 ),
                 CHILD + "plist = x\n": (
                     "4: [model a] plist: is no option here; "

@@ -4,6 +4,7 @@ What the planner does with a snapshot: by value, and through random histories.
 
 from collections.abc import Sequence
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -187,13 +188,17 @@ class PlanTests(SynchronousTestCase):
         """
         Who came before the swap is still let in.
         """
-        self.check([ready("a"), stopped("b")], ["a", "b"], [Admit("a"), Evict("a")])
+        late = evolve(stopped("b"), overdue=True)
+        self.check([ready("a"), late], ["a", "b"], [Admit("a"), Evict("a")])
 
     def test_draining_admits_nobody(self) -> None:
         """
-        While another model waits for its memory, a draining one takes no request.
+        While another model waits too long for its memory, it takes no request.
         """
-        self.check([at("a", Phase.DRAINING, in_flight=1), stopped("b")], ["b", "a"], [])
+        draining = at("a", Phase.DRAINING, in_flight=1)
+        late = evolve(stopped("b"), overdue=True)
+        self.check([draining, late], ["b", "a"], [])
+        self.check([draining, stopped("b")], ["b", "a"], [Start("a"), Admit("a")])
 
     def test_draining_in_vain(self) -> None:
         """
@@ -328,6 +333,10 @@ def snapshots(draw: st.DrawFn) -> tuple[list[Standing], list[str], int]:
                 draw(st.integers(0, 2)) if serving else 0,
                 serving and draw(st.booleans()),
                 preload=draw(st.booleans()),
+                lingers=serving and draw(st.booleans()),
+                full=serving and draw(st.booleans()),
+                leaving=phase is Phase.DRAINING and draw(st.booleans()),
+                overdue=draw(st.booleans()),
             )
         )
     names = st.sampled_from([s.name for s in standings])
@@ -394,7 +403,12 @@ class PlanProperties(SynchronousTestCase):
         first = next(s for s in standings if s.name == waiting[0])
         moves = plan(standings, waiting, budget)
         under_way = any(
-            s.phase in {Phase.STARTING, Phase.STOPPING, Phase.DRAINING} or s.doubtful
+            s.phase in {Phase.STARTING, Phase.STOPPING, Phase.DRAINING}
+            or s.doubtful
+            # Its answers will end, or its time to linger.
+            or s.in_flight
+            or s.lingers
+            or s.full
             for s in standings
         )
         self.assertTrue(under_way or moves, f"{first} would wait for ever")

@@ -11,8 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from swapgate.ini import BadValue
 from swapgate.values import (
     Upstream,
+    count,
+    count_or_none,
     duration,
     duration_or_none,
+    duration_or_zero,
     gigabytes,
     interval,
     size,
@@ -126,6 +129,32 @@ class SwitchTests(Mistaken):
         )
 
 
+class CountTests(Mistaken):
+    """
+    How many.
+    """
+
+    def test_counts(self) -> None:
+        """
+        One or more, or no limit.
+        """
+        for text, number in (("1", 1), ("4096", 4096), ("007", 7)):
+            self.assertEqual((count(text), count_or_none(text)), (number, number))
+        self.assertIsNone(count_or_none("none"))
+
+    def test_mistakes(self) -> None:
+        """
+        None at all would let nobody in.
+        """
+        texts = ("0", "-1", "1.5", "many", "1e3", "9" * 10)
+        said = {
+            text: f"{text!r} is no number of things; write 1 or more" for text in texts
+        }
+        self.refuses(count, said)
+        or_none = {text: f"{what}, or none for no limit" for text, what in said.items()}
+        self.refuses(count_or_none, or_none)
+
+
 class DurationTests(Mistaken):
     """
     Durations are above zero, and finite.
@@ -145,6 +174,8 @@ class DurationTests(Mistaken):
         }.items():
             self.assertEqual(duration(text), expected)
             self.assertEqual(duration_or_none(text), expected)
+            self.assertEqual(duration_or_zero(text), expected)
+        self.assertEqual(duration_or_zero("0"), 0.0)
 
     def test_none(self) -> None:
         """

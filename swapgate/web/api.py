@@ -24,8 +24,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from swapgate.body import BadJSON
 from swapgate.config import Config
-from swapgate.fleet import Fleet, FleetStopping
-from swapgate.place import Lease, LoadFailed, TooLarge, UnknownModel
+from swapgate.fleet import Fleet
 from swapgate.relay import Ending, Relay
 from swapgate.routing import (
     Ask,
@@ -36,6 +35,13 @@ from swapgate.routing import (
     models_listing,
     read_ask,
     read_target,
+)
+from swapgate.tickets import (
+    FleetStopping,
+    Lease,
+    LoadFailed,
+    TooLarge,
+    UnknownModel,
 )
 from swapgate.upstream import BodyProducer
 from swapgate.web.channel import GatewayRequest

@@ -1,0 +1,78 @@
+"""
+How long does a load take here? As long as the last ones did.
+"""
+
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any
+
+from attrs import define, field
+
+_REMEMBERED = 5
+
+
+def _forget(_: Mapping[str, list[float]]) -> None:
+    """
+    For those who keep nothing.
+    """
+
+
+@define
+class LoadTimes:
+    """
+    The durations of each model's last loads, in seconds.
+
+    :param keep: is handed all of them whenever there is a new one.
+    """
+
+    _keep: Callable[[Mapping[str, list[float]]], None] = _forget
+    _times: dict[str, list[float]] = field(factory=dict, init=False)
+
+    def recall(self, kept: Any) -> None:
+        """
+        Take over what was kept, as far as it makes sense.
+        """
+        if not isinstance(kept, dict):
+            return
+        for model, times in kept.items():
+            if isinstance(times, list):
+                good = [t for t in times if isinstance(t, int | float) and t >= 0]
+                self._times[model] = good[-_REMEMBERED:]
+
+    def note(self, model: str, seconds: float) -> None:
+        """
+        One more load went well, and took so long.
+        """
+        times = [*self._times.get(model, ()), round(seconds, 3)]
+        self._times[model] = times[-_REMEMBERED:]
+        self._keep(self._times)
+
+    def estimate(self, model: str) -> float | None:
+        """
+        How long the next one may take; None where there was none yet.
+        """
+        times = self._times.get(model)
+        return median(times) if times else None
+
+
+def say_wait(
+    model: str,
+    *,
+    waited_s: float,
+    loading_s: float | None,
+    estimate_s: float | None,
+    ahead: int,
+) -> str:
+    """
+    What somebody who waits for `model` may be told.
+
+    :param loading_s: for how long it has been loading; None: it is not yet.
+    :param ahead: how many are served before.
+    """
+    if loading_s is None:
+        words = f"waiting for {model}, {waited_s:.0f} s"
+    elif estimate_s is None:
+        words = f"loading {model}, {loading_s:.0f} s"
+    else:
+        words = f"loading {model}, {loading_s:.0f} s of about {estimate_s:.0f} s"
+    return f"{words}, {ahead} ahead" if ahead else words

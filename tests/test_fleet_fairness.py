@@ -1,0 +1,517 @@
+"""
+Who waits how long, on fake daemons and a clock that the test moves.
+"""
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from swapgate.config import ModelSpec
+from swapgate.fleet import Fleet
+from swapgate.loads import LoadTimes
+from swapgate.tickets import Lease, LoadFailed, NotLoaded, QueueFull, Ticket
+from tests.doubles import Farm, config_of, model
+from tests.test_fleet import FleetCase
+
+
+class FairCase(FleetCase):
+    """
+    As people have it: 15 s until others make way, half a second to linger.
+    """
+
+    def setUp(self) -> None:
+        self.use(*(model(name, linger_s=0.5) for name in "abc"))
+
+    def use(self, *models: ModelSpec, budget: int = 10, **options: Any) -> None:
+        config = config_of(*models, budget=budget, fair_wait_s=15.0, **options)
+        self.farm = Farm(config)
+        self.load_times = LoadTimes()
+        self.fleet = Fleet(
+            config,
+            self.farm.make_daemon,
+            self.farm.clock,
+            self.farm.make_client,
+            self.load_times,
+        )
+        self.leases = {}
+
+    def swap(self, gone: str, wanted: str) -> None:
+        """
+        Let the one go and the other come.
+        """
+        self.assertEqual(self.told(gone)[-1], "halt")
+        self.farm.daemons[gone].end()
+        self.farm.come_up(wanted)
+
+
+class FairWaitTests(FairCase):
+    """
+    Nobody waits longer than fair_wait, the answers in flight and the swaps ahead.
+    """
+
+    def test_served_at_once_until_somebody_waits_too_long(self) -> None:
+        """
+        Then what is in the way lets nobody in, ends its answers and goes.
+        """
+        flood = [self.serve("a")]
+        waiting = self.ask("b")
+        for _ in range(14):
+            self.farm.pass_time(1)
+            flood.append(self.leases[self.ask("a")])
+        self.farm.pass_time(1.1)
+        late = self.ask("a")
+        self.assertNoResult(late)
+        for lease in flood[:-1]:
+            lease.release()
+        self.farm.pass_time(1)
+        self.assertEqual(self.told("a"), ["launch"])
+        flood[-1].release()
+        self.swap("a", "b")
+        lease = self.successResultOf(waiting)
+        self.assertNoResult(late)
+        lease.release()
+        self.farm.pass_time(1)
+        self.swap("b", "a")
+        self.successResultOf(late)
+
+    def test_in_turn(self) -> None:
+        """
+        a b a a c a b c: all of one model's together, in the order of the first of each.
+        """
+        order: list[str] = []
+        for name in "abaacabc":
+            self.ask(name).addCallback(lambda lease: order.append(lease.spec.name))
+        self.farm.come_up("a")
+        for gone, wanted in (("a", "b"), ("b", "c")):
+            for lease in list(self.leases.values()):
+                lease.release()
+            self.leases.clear()
+            self.farm.pass_time(0.6)
+            self.swap(gone, wanted)
+        self.assertEqual("".join(order), "aaaabbcc")
+
+    def test_who_came_before_the_swap_is_let_in(self) -> None:
+        """
+        While b loads for long, a is asked for; b's own are served before a's turn.
+        """
+        self.serve("a").release()
+        self.farm.pass_time(1)
+        first = self.ask("b")
+        self.farm.daemons["a"].end()
+        again = self.ask("a")
+        self.farm.pass_time(20)
+        second = self.ask("b")
+        self.farm.come_up("b")
+        for waiting in (first, second):
+            self.successResultOf(waiting)
+        third = self.ask("b")
+        self.assertNoResult(third)
+        for waiting in (first, second):
+            self.leases[waiting].release()
+        self.swap("b", "a")
+        self.successResultOf(again)
+
+    def test_two_that_fit_are_in_nobodys_way(self) -> None:
+        """
+        Neither waits for the other's answers.
+        """
+        self.use(model("a", 5), model("b", 5))
+        self.serve("a")
+        self.serve("b")
+        self.farm.pass_time(100)
+        self.successResultOf(self.ask("a"))
+
+
+class LingerTests(FairCase):
+    """
+    Who has just answered stays a moment.
+    """
+
+    def test_a_loop_keeps_its_model(self) -> None:
+        """
+        A client that asks again within linger is not swapped away, until fair_wait.
+        """
+        self.serve("a").release()
+        waiting = self.ask("b")
+        for _ in range(36):
+            self.farm.pass_time(0.4)
+            self.leases[self.ask("a")].release()
+        self.farm.pass_time(0.4)
+        self.assertEqual(self.told("a"), ["launch"])
+        self.farm.pass_time(0.2)
+        self.swap("a", "b")
+        self.successResultOf(waiting)
+
+    def test_after_a_pause(self) -> None:
+        """
+        Whoever comes later than that does not notice.
+        """
+        self.serve("a").release()
+        self.farm.pass_time(0.6)
+        self.ask("b")
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+
+    def test_a_load_that_nobody_used(self) -> None:
+        """
+        Only answers make a model linger.
+        """
+        self.ask("a").addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+        self.farm.come_up("a")
+        self.ask("b")
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+
+
+class BoundTests(FairCase):
+    """
+    max_held and max_active.
+    """
+
+    def test_a_full_queue(self) -> None:
+        """
+        Whoever would have to wait is told at once; who would not is served.
+        """
+        self.use(model("a"), model("b"), max_held=2)
+        self.serve("a")
+        held = [self.ask("b"), self.ask("b")]
+        self.failureResultOf(self.ask("b"), QueueFull)
+        self.successResultOf(self.ask("a"))
+        held[0].addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+        self.assertNoResult(self.ask("b"))
+
+    def test_max_active(self) -> None:
+        """
+        More than that wait until an answer has ended, in their order.
+        """
+        self.use(model("a", max_active=2))
+        leases = [self.serve("a"), self.serve("a")]
+        third, fourth = self.ask("a"), self.ask("a")
+        self.farm.pass_time(60)
+        self.assertNoResult(third)
+        leases[0].release()
+        self.successResultOf(third)
+        self.assertNoResult(fourth)
+        leases[1].release()
+        self.successResultOf(fourth)
+
+    def test_max_active_and_another_model(self) -> None:
+        """
+        Those in line for a full model do not keep another one waiting for ever.
+        """
+        self.use(model("a", max_active=1), model("b"))
+        lease = self.serve("a")
+        queued = [self.ask("a"), self.ask("a")]
+        waiting = self.ask("b")
+        self.farm.pass_time(15.1)
+        lease.release()
+        self.swap("a", "b")
+        self.successResultOf(waiting)
+        self.leases[waiting].release()
+        self.swap("b", "a")
+        self.successResultOf(queued[0])
+        self.assertNoResult(queued[1])
+
+
+class HangUpTests(FairCase):
+    """
+    Page Assist asks for a title when the user has pressed Stop.
+    """
+
+    def stop_streaming(self, client: str | None = "me") -> None:
+        """
+        Ask for a stream, and hang up while it loads.
+        """
+        waiting = self.fleet.lease("a", Ticket(client=client, streams=True))
+        waiting.addErrback(lambda failure: failure.trap(CancelledError))
+        waiting.cancel()
+
+    def title(self, client: str = "me", *, streams: bool = False) -> Deferred[Lease]:
+        return self.fleet.lease("a", Ticket(client=client, streams=streams))
+
+    def busy_with_b(self) -> None:
+        self.serve("b").release()
+        self.farm.pass_time(1)
+
+    def wanted(self) -> bool:
+        """
+        Whether b must go, for a to be loaded.
+        """
+        return self.told("b")[-1:] == ["halt"]
+
+    def test_the_load_is_given_up_for_another(self) -> None:
+        """
+        What nobody wants any more makes way at once.
+        """
+        self.stop_streaming()
+        self.ask("b")
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+
+    def test_a_title_loads_nothing(self) -> None:
+        """
+        It is told after 5 s that its model is not up.
+        """
+        self.serve("b")
+        self.stop_streaming()
+        self.farm.pass_time(0.08)
+        title = self.title()
+        self.farm.pass_time(4.9)
+        self.assertNoResult(title)
+        self.farm.pass_time(0.2)
+        self.failureResultOf(title, NotLoaded)
+        self.assertFalse(self.wanted())
+
+    def test_somebody_else_loads_it(self) -> None:
+        """
+        Then the title is served too, and nothing is left of its patience.
+        """
+        self.busy_with_b()
+        lease = self.leases[self.ask("b")]
+        self.stop_streaming()
+        title = self.title()
+        lease.release()
+        self.farm.pass_time(1)
+        self.assertFalse(self.wanted())
+        waiting = self.ask("a")
+        self.swap("b", "a")
+        self.successResultOf(waiting)
+        self.successResultOf(title).release()
+        self.farm.pass_time(10)
+        self.assertEqual(self.told("a"), ["launch"])
+
+    def test_it_may_leave(self) -> None:
+        """
+        As anybody who waits.
+        """
+        self.serve("b")
+        self.stop_streaming()
+        title = self.title()
+        title.cancel()
+        self.failureResultOf(title, CancelledError)
+        self.farm.pass_time(10)
+
+    def test_nobody_else_is_meant(self) -> None:
+        """
+        Another client, a stream, a later request: each has its model loaded.
+        """
+        for client, pause_s, streams in (
+            ("you", 0.1, False),
+            ("me", 0.1, True),
+            ("me", 1.1, False),
+        ):
+            self.setUp()
+            self.busy_with_b()
+            lease = self.leases[self.ask("b")]
+            self.stop_streaming()
+            self.farm.pass_time(pause_s)
+            self.title(client, streams=streams)
+            lease.release()
+            self.farm.pass_time(0.6)
+            self.assertTrue(self.wanted(), (client, pause_s, streams))
+
+    def test_who_cannot_be_told_apart(self) -> None:
+        """
+        Nobody is taken for somebody who gave nothing to know him by.
+        """
+        self.busy_with_b()
+        lease = self.leases[self.ask("b")]
+        self.stop_streaming(None)
+        self.ask("a")
+        lease.release()
+        self.farm.pass_time(0.6)
+        self.assertTrue(self.wanted())
+
+    def test_a_model_that_is_up(self) -> None:
+        """
+        Stop in the middle of an answer: the title is served.
+        """
+        self.serve("a")
+        self.stop_streaming()
+        self.successResultOf(self.title())
+
+
+class TellingTests(FairCase):
+    """
+    What those who wait are told, and what their wait was made of.
+    """
+
+    def test_how_long(self) -> None:
+        """
+        The wait for the load, and for all else.
+        """
+        lease = self.serve("b")
+        self.farm.pass_time(2)
+        ticket = Ticket()
+        served_s: list[float] = []
+        self.fleet.lease("a", ticket).addCallback(
+            lambda _: served_s.append(self.farm.clock.seconds())
+        )
+        self.farm.pass_time(3)
+        lease.release()
+        self.farm.pass_time(0.5)
+        self.farm.daemons["b"].end()
+        self.farm.pass_time(4)
+        self.farm.come_up("a")
+        self.assertAlmostEqual(ticket.queue_s, 3.5, 1)
+        self.assertAlmostEqual(
+            ticket.queue_s + ticket.load_s, served_s[0] - ticket.asked_s
+        )
+
+    def test_no_wait(self) -> None:
+        """
+        Who is served at once waited for nothing, whatever was before.
+        """
+        self.serve("a")
+        self.farm.pass_time(1)
+        ticket = Ticket()
+        self.successResultOf(self.fleet.lease("a", ticket))
+        self.assertEqual((ticket.queue_s, ticket.load_s), (0.0, 0.0))
+
+    def test_a_failed_load(self) -> None:
+        """
+        Was waited for as well.
+        """
+        ticket = Ticket()
+        waiting = self.fleet.lease("a", ticket)
+        self.farm.pass_time(2)
+        self.farm.daemons["a"].end("exited with status 1")
+        self.failureResultOf(waiting, LoadFailed)
+        self.assertAlmostEqual(ticket.load_s, 2.0, 1)
+
+    def test_outlook(self) -> None:
+        """
+        What goes on, how long it may take, how many are served before.
+        """
+        self.load_times.note("b", 11)
+        ticket = Ticket()
+        self.fleet.lease("b", ticket)
+        self.farm.pass_time(6)
+        said = "loading b, 6 s of about 11 s"
+        self.assertEqual(self.fleet.outlook(ticket), said)
+        behind = Ticket()
+        self.fleet.lease("a", behind)
+        self.farm.pass_time(1)
+        self.assertEqual(self.fleet.outlook(behind), "waiting for a, 1 s, 1 ahead")
+
+    def test_loads_are_remembered(self) -> None:
+        """
+        Only those that went well, and were ours.
+        """
+        self.ask("a")
+        self.farm.pass_time(2)
+        self.farm.come_up("a")
+        self.assertAlmostEqual(self.load_times.estimate("a") or 0, 2.2, 0)
+        self.farm.daemons["a"].end("exited with status 1")
+        self.ask("b").addErrback(lambda failure: failure.trap(LoadFailed))
+        self.farm.daemons["b"].end("exited with status 1")
+        self.assertIsNone(self.load_times.estimate("b"))
+
+    def test_watched(self) -> None:
+        """
+        Whoever wants to know is told of each change, until he does not.
+        """
+        told: list[int] = []
+        unwatch = self.fleet.watch(lambda: told.append(1))
+        lease = self.serve("a")
+        seen = len(told)
+        self.assertGreater(seen, 1)
+        lease.release()
+        self.assertGreater(len(told), seen)
+        unwatch()
+        seen = len(told)
+        self.ask("a")
+        self.assertEqual(len(told), seen)
+
+
+class UnloadTests(FairCase):
+    """
+    A model that somebody wants unloaded.
+    """
+
+    def test_drained(self) -> None:
+        """
+        Its answers end, whoever comes meanwhile waits for the next load.
+        """
+        lease = self.serve("a")
+        gone = self.fleet.unload("a")
+        waiting = self.ask("a")
+        self.farm.pass_time(20)
+        self.assertNoResult(gone)
+        self.assertNoResult(waiting)
+        lease.release()
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.daemons["a"].end()
+        self.successResultOf(gone)
+        self.farm.come_up("a")
+        self.successResultOf(waiting)
+
+    def test_now(self) -> None:
+        """
+        Its answers are cut.
+        """
+        lease = self.serve("a")
+        cut: list[str] = []
+        lease.cut = cut.append
+        self.serve("a")
+        gone = self.fleet.unload("a", now=True)
+        self.assertEqual(cut, ["was unloaded"])
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.daemons["a"].end()
+        self.successResultOf(gone)
+
+    def test_not_up(self) -> None:
+        """
+        There is nothing to be done; a load is given up, and comes again if wanted.
+        """
+        self.successResultOf(self.fleet.unload("a"))
+        waiting = self.ask("a")
+        gone = self.fleet.unload("a")
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        again = self.fleet.unload("a", now=True)
+        self.farm.daemons["a"].end()
+        for each in (gone, again):
+            self.successResultOf(each)
+        self.farm.come_up("a")
+        self.successResultOf(waiting)
+
+    def test_nobody_waits_any_more(self) -> None:
+        """
+        Whoever asked for it may leave; it goes on.
+        """
+        lease = self.serve("a")
+        gone = self.fleet.unload("a")
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        lease.release()
+        self.farm.daemons["a"].end()
+
+    def test_preloaded(self) -> None:
+        """
+        It stays away until somebody asks for it.
+        """
+        self.use(model("a", preload=True))
+        self.ask("a").addCallback(lambda lease: lease.release())
+        self.farm.come_up("a")
+        self.fleet.unload("a")
+        self.farm.daemons["a"].end()
+        self.farm.pass_time(10)
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.ask("a")
+        self.assertEqual(self.told("a")[-1], "launch")
+
+    def test_recent_swaps(self) -> None:
+        """
+        What was done, and why.
+        """
+        self.serve("a").release()
+        self.farm.pass_time(1)
+        self.ask("b")
+        self.farm.daemons["a"].end()
+        self.farm.come_up("b")
+        told = [(s.model, s.what, s.cause, s.outcome) for s in self.fleet.swaps]
+        self.assertEqual(
+            told,
+            [
+                ("a", "load", "asked for", "ready"),
+                ("a", "unload", "b is waited for", "gone"),
+                ("b", "load", "asked for", "ready"),
+            ],
+        )
