@@ -108,7 +108,7 @@ class LaunchdCase(TestCase):
         while not await port_answers(agent.upstream, reactor):
             await deferLater(reactor, 0.01)
         await self.until(lambda: agent.running)
-        await self.until(lambda: agent._process)
+        await self.until(lambda: agent._ending.process)
         return agent, gone, self.tools.told("started")[-1]["pid"]
 
 

@@ -121,7 +121,7 @@ class ManagedTests(TestCase):
         gone = self.launch(managed)
         await self.until_answered(managed)
         # Its pid is known as well.
-        while managed._process is None:
+        while managed._ending.process is None:
             await deferLater(reactor, 0.01)
         return managed, gone
 
@@ -359,7 +359,7 @@ class ManagedTests(TestCase):
         self.control.argv = self.fake("--listen-late", "60")
         managed = self.managed()
         gone = self.launch(managed)
-        while managed._process is None:
+        while managed._ending.process is None:
             await deferLater(reactor, 0.01)
         with socket.create_server(("127.0.0.1", self.port)):
             if sys.platform.startswith("linux"):

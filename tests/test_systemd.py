@@ -79,7 +79,7 @@ class SystemdTests(TestCase):
     async def until_up(self, unit: Managed) -> int:
         while not (
             unit.running
-            and unit._process
+            and unit._ending.process
             and await port_answers(unit.upstream, reactor)
         ):
             await deferLater(reactor, 0.01)

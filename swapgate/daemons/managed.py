@@ -1,33 +1,30 @@
 """
-A daemon that somebody else runs for us: launch, watch, halt, and proof that it is gone.
+A daemon that somebody else runs for us: launched or found, watched, halted.
 """
 
 import os
-import signal
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from swapgate.config import ModelSpec, Upstream
-from swapgate.daemons import Gone, lives, processes
+from swapgate.daemons import Gone, processes
 from swapgate.daemons.commands import Answer, ToolFailed
-from swapgate.daemons.control import Control, Sight, State, port_answers
+from swapgate.daemons.control import Control, Sight, State
+from swapgate.daemons.ending import Ending
 
-# Looking what became of it: at first, at most while it ends, at most while it is up.
-_LOOK_S, _LOOK_AT_END_S, _LOOK_AT_MOST_S = 0.02, 0.5, 1.0
+# Looking what became of it: at first, and at most.
+_LOOK_S, _LOOK_AT_MOST_S = 0.02, 1.0
 # For its end to be noticed by whoever runs it.
 _LOOKS_AFTER_IT, _LOOK_AFTER_IT_S = 5, 0.05
-# A stop that led to nothing is asked for again.
 # At our end, what is being asked is waited for so long.
 _LET_GO_S = 1.0
-_STOP_AGAIN_S = 10.0
 
 
 class Managed:
@@ -56,12 +53,9 @@ class Managed:
         self._left: Deferred[None] | None = None
         self._life: Deferred[None] | None = None
         self._late_at_s = self._reactor.seconds() + self._spec.load_timeout_s
-        # Its main process, as it was when we last looked.
-        self._process: lives.Process | None = None
+        self._ending = Ending(self._spec, self._control, self._reactor)
         self._sleep: Deferred[None] | None = None
         self._starting: Deferred[Answer] | None = None
-        self._kill_call: IDelayedCall | None = None
-        self._words = ""
 
     @property
     def upstream(self) -> Upstream:
@@ -89,6 +83,7 @@ class Managed:
         if self._life is None or self._life.called or self._left is not None:
             return succeed(None)
         self._left = Deferred()
+        self._ending.let_go = True
         patience = self._reactor.callLater(_LET_GO_S, self._life.cancel)
         self._left.addBoth(lambda _: patience.active() and patience.cancel())
         self._wake()
@@ -96,8 +91,7 @@ class Managed:
 
     def _bury(self, reason: str | Failure) -> str:
         self._up = False
-        if self._kill_call is not None and self._kill_call.active():
-            self._kill_call.cancel()
+        self._ending.disarm_kill()
         if isinstance(reason, Failure) and self._left is None:
             self._log.failure(
                 "{model}: a bug in swapgate", reason, model=self._spec.name
@@ -106,12 +100,11 @@ class Managed:
         return str(reason)
 
     async def _adopt(self, gone: Gone) -> bool:
-        sight = await self._look()
+        sight = await self._ending.look()
         # Who cannot be asked, nobody can stop, and a stranger may be what answers.
         if sight is None or sight.state is State.ABSENT:
             return False
-        if sight.pid is not None:
-            self._process = await lives.find(self._reactor, sight.pid)
+        await self._ending.remember(sight)
         self._up = True
         if self.impostor() is not None:
             self._up = False
@@ -123,16 +116,16 @@ class Managed:
         """
         From the launch until nothing of it is left: the reason of its end.
         """
-        sight = await self._look()
+        sight = await self._ending.look()
         if sight is None:
             # Whoever cannot be asked has not been asked to start anything.
             return "could not be started"
         if sight.state is State.IDLE and sight.ended:
             # What an earlier life has left would stand in the way.
-            await self._end()
+            await self._ending.end()
         elif sight.state is not State.ABSENT:
             return await self._live_on(sight)
-        if self._control.port_counts and await self._port_answers():
+        if await self._ending.port_is_taken():
             return (
                 f"port {self._upstream.port} is in use by another process; "
                 "stop that process, or give the model another port"
@@ -140,7 +133,7 @@ class Managed:
         if self._halted:
             return "stopped before its launch"
         failed = not await self._start()
-        sight = await self._look()
+        sight = await self._ending.look()
         if (
             sight is not None
             and sight.state is State.ABSENT
@@ -148,7 +141,7 @@ class Managed:
             and not self._halted
         ):
             self._up = False
-            await self._end()
+            await self._ending.end()
             if sight.ended and not failed:
                 return _why_ended(sight)
             return f"could not be started{_in_brackets(sight.note)}"
@@ -162,7 +155,7 @@ class Managed:
         reason = await self._watch(sight)
         self._up = False
         if self._left is None:
-            await self._end()
+            await self._ending.end()
         return reason
 
     async def _start(self) -> bool:
@@ -175,13 +168,13 @@ class Managed:
         try:
             answer = await self._starting
         except ToolFailed as error:
-            self._words = str(error)
+            self._ending.words = str(error)
             return False
         except CancelledError:
             return False
         finally:
             self._starting = None
-        self._words = answer.complaint
+        self._ending.words = answer.complaint
         return answer.status == 0
 
     async def _watch(self, sight: Sight | None) -> str:
@@ -192,28 +185,27 @@ class Managed:
         while not self._halted and self._left is None:
             if sight is not None and sight.state is State.UP:
                 self._was_up = True
-            if self._process is None and sight is not None:
+            if self._ending.process_has_ended:
+                return _why_ended(await self._look_after_it())
+            if self._ending.process is None and sight is not None:
                 if why := self._end_seen(sight):
                     return why
-                if sight.pid is not None:
-                    self._process = await lives.find(self._reactor, sight.pid)
-            elif self._process and not lives.seems_to_run(self._process.pid):
-                return _why_ended(await self._look_after_it())
-            known = self._process is not None
+                await self._ending.remember(sight)
+            known = self._ending.process is not None
             pause_s = _LOOK_AT_MOST_S if known else min(2 * pause_s, _LOOK_AT_MOST_S)
             await self._pause(pause_s)
             # Its pid tells all, and costs nothing.
-            sight = None if known or self._halted else await self._look()
+            sight = None if known or self._halted else await self._ending.look()
         return "was stopped"
 
     async def _look_after_it(self) -> Sight | None:
         """
         What is known of its end, which we may have seen before anybody else.
         """
-        assert self._process is not None
+        assert self._ending.process is not None
         for _ in range(_LOOKS_AFTER_IT):
-            sight = await self._look()
-            if sight is None or sight.pid != self._process.pid:
+            sight = await self._ending.look()
+            if sight is None or sight.pid != self._ending.process.pid:
                 break
             await deferLater(self._reactor, _LOOK_AFTER_IT_S)
         return sight
@@ -244,118 +236,22 @@ class Managed:
         if self._sleep is not None:
             self._sleep.cancel()
 
-    async def _end(self) -> None:
-        """
-        Stop it, and wait until it is gone, however long that takes.
-        """
-        kill_call = self._arm_kill()
-        # The pid must be known before the record that tells it vanishes.
-        sight = await self._look()
-        if sight is not None and sight.pid is not None:
-            self._process = await lives.find(self._reactor, sight.pid)
-        pause_s, stop_at_s = _LOOK_S, self._reactor.seconds()
-        while True:
-            if self._reactor.seconds() >= stop_at_s:
-                await self._stop()
-                stop_at_s = self._reactor.seconds() + _STOP_AGAIN_S
-            if self._left is not None or await self._is_gone():
-                break
-            if not kill_call.active():
-                # Also one that was found, or started anew, after its time was up.
-                self._kill_process()
-            await deferLater(self._reactor, pause_s)
-            pause_s = min(2 * pause_s, _LOOK_AT_END_S)
-        if kill_call.active():
-            kill_call.cancel()
-        self._kill_call = None
-
-    def _arm_kill(self) -> IDelayedCall:
-        """
-        From now on it has its stop_timeout.
-        """
-        if self._kill_call is None:
-            self._kill_call = self._reactor.callLater(
-                self._spec.stop_timeout_s, self._kill_process
-            )
-        return self._kill_call
-
-    async def _stop(self) -> None:
-        try:
-            answer = await self._control.stop()
-        except ToolFailed as error:
-            complaint = str(error)
-        else:
-            complaint = answer.complaint if answer.status else ""
-        if complaint:
-            # No harm where nothing was to be stopped; `_is_gone` knows.
-            self._log.info(
-                "{model}: {complaint}", model=self._spec.name, complaint=complaint
-            )
-
-    async def _is_gone(self) -> bool:
-        """
-        Nothing runs, nothing answers, and nobody will start it again.
-        """
-        if self._process and await lives.runs(self._reactor, self._process):
-            return False
-        if self._control.port_counts and await self._port_answers():
-            return False
-        sight = await self._look()
-        if sight is None:
-            return False
-        if sight.pid is not None:
-            # It was started anew in the meantime.
-            self._process = await lives.find(self._reactor, sight.pid)
-        return sight.state is State.ABSENT
-
-    async def _look(self) -> Sight | None:
-        """
-        What is known of it; None where nobody can tell.
-        """
-        try:
-            return await self._control.look()
-        except ToolFailed as error:
-            self._words = str(error)
-            self._log.warn("{model}: {error}", model=self._spec.name, error=str(error))
-            return None
-
-    async def _port_answers(self) -> bool:
-        return await port_answers(self._upstream, self._reactor)
-
     def halt(self) -> None:
         if self._halted:
             return
         self._halted = True
-        self._arm_kill()
+        self._ending.arm_kill()
         if self._starting is not None and self._control.slow:
             self._starting.cancel()
         self._wake()
 
     def kill(self) -> None:
         self.halt()
-        self._kill_process()
-
-    def _kill_process(self) -> None:
-        killed = Deferred.fromCoroutine(self._kill(self._process))
-        killed.addErrback(
-            lambda failure: self._log.failure(
-                "{model}: could not be killed", failure, model=self._spec.name
-            )
-        )
-
-    async def _kill(self, process: lives.Process | None) -> None:
-        if process is not None and await lives.runs(self._reactor, process):
-            # Another user's is left to whoever runs it.
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(process.pid, signal.SIGKILL)
+        self._ending.kill()
 
     @property
     def running(self) -> bool:
-        if (
-            self._up
-            and self._process is not None
-            and not lives.seems_to_run(self._process.pid)
-        ):
+        if self._up and self._ending.process_has_ended:
             self._up = False
             self._reactor.callLater(0, self._wake)
         return self._up
@@ -363,9 +259,9 @@ class Managed:
     def impostor(self) -> str | None:
         if not self.running:
             return "it has ended"
-        if self._process is None or not self._upstream.loopback:
+        if self._ending.process is None or not self._upstream.loopback:
             return None
-        pid = self._process.pid
+        pid = self._ending.process.pid
         if not (sys.platform.startswith("linux") and os.access(f"/proc/{pid}/fd", 5)):
             return None
         with suppress(ProcessLookupError):
@@ -373,7 +269,7 @@ class Managed:
         return "it has ended"
 
     def last_words(self) -> str:
-        return self._words
+        return self._ending.words
 
 
 def _why_ended(sight: Sight | None) -> str:
