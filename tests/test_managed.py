@@ -42,9 +42,12 @@ class FakeControl(Control):
     process: subprocess.Popen[bytes] | None = None
     argv: tuple[str, ...] = ()
     starting: Deferred[None] = field(factory=lambda: succeed(None))
+    bugs: list[Exception] = field(factory=list)
 
     async def look(self) -> Sight:
         self.told.append("look")
+        if self.bugs:
+            raise self.bugs.pop()
         if self.sight is None:
             raise ToolFailed("the tool is ill")
         return self.sight
@@ -342,6 +345,41 @@ class ManagedTests(TestCase):
         self.assertFalse(gone.called)
         self.control.sight = ABSENT
         self.assertEqual(await gone, "was stopped")
+
+    async def test_a_bug(self) -> None:
+        """
+        Whatever goes wrong here is logged, and no proof that the daemon is gone.
+        """
+        _, gone = await self.up("--stop-time", "0.3")
+        process = self.control.process
+        assert process is not None
+        # One ends its life, the next one meets us while we end it.
+        self.control.bugs = [KeyError("b"), KeyError("a")]
+        self.control.sight = Sight(State.IDLE)
+        process.send_signal(signal.SIGHUP)
+        process.wait()
+        self.control.argv = self.fake("--stop-time", "0.3")
+        second = self.control.run()
+        self.assertEqual(await gone, "cannot be run: 'b'")
+        self.assertFalse(lives.seems_to_run(second))
+        self.assertEqual(self.control.count("stop"), 1)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
+
+    async def test_a_bug_while_let_go(self) -> None:
+        """
+        Whoever is let go is not seen to its end.
+        """
+        managed, gone = await self.up()
+        self.control.bugs = [KeyError("a")]
+        process = self.control.process
+        assert process is not None
+        process.kill()
+        process.wait()
+        while self.control.bugs:
+            await deferLater(reactor, 0.01)
+        await managed.let_go()
+        self.assertFalse(gone.called)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     async def test_a_stranger_on_the_port(self) -> None:
         """

@@ -23,6 +23,8 @@ from swapgate.daemons.ending import Ending
 _LOOK_S, _LOOK_AT_MOST_S = 0.02, 1.0
 # For its end to be noticed by whoever runs it.
 _LOOKS_AFTER_IT, _LOOK_AFTER_IT_S = 5, 0.05
+# A bug that meets us again shall not keep us busy.
+_AFTER_A_BUG_S = 1.0
 # At our end, what is being asked is waited for so long.
 _LET_GO_S = 1.0
 
@@ -70,10 +72,33 @@ class Managed:
         return Deferred.fromCoroutine(self._adopt(gone))
 
     def _begin(self, living: Coroutine[Deferred[Any], Any, str], gone: Gone) -> None:
-        life = Deferred.fromCoroutine(living).addBoth(self._bury)
-        self._life = life.addCallback(self._tell, gone)
+        life = Deferred.fromCoroutine(self._outlive(living))
+        self._life = life.addCallback(self._bury, gone)
 
-    def _tell(self, why: str, gone: Gone) -> None:
+    async def _outlive(self, living: Coroutine[Deferred[Any], Any, str]) -> str:
+        """
+        The reason of its end, which no bug of ours makes known before its proof.
+        """
+        try:
+            return await living
+        except Exception as error:
+            bug = error
+        while self._left is None:
+            self._log.failure(
+                "{model}: a bug in swapgate", Failure(bug), model=self._spec.name
+            )
+            self._up = False
+            await self._pause(_AFTER_A_BUG_S)
+            try:
+                await self._ending.end()
+                break
+            except Exception as error:
+                bug = error
+        return f"cannot be run: {bug}"
+
+    def _bury(self, why: str, gone: Gone) -> None:
+        self._up = False
+        self._ending.disarm_kill()
         if self._left is None:
             gone(why)
         else:
@@ -88,16 +113,6 @@ class Managed:
         self._left.addBoth(lambda _: patience.active() and patience.cancel())
         self._wake()
         return self._left
-
-    def _bury(self, reason: str | Failure) -> str:
-        self._up = False
-        self._ending.disarm_kill()
-        if isinstance(reason, Failure) and self._left is None:
-            self._log.failure(
-                "{model}: a bug in swapgate", reason, model=self._spec.name
-            )
-            return f"cannot be run: {reason.getErrorMessage()}"
-        return str(reason)
 
     async def _adopt(self, gone: Gone) -> bool:
         sight = await self._ending.look()
