@@ -371,6 +371,9 @@ class Fleet:
                 place.timer = self.clock.callLater(
                     place.spec.drain_timeout_s, self._post, place, Event.IDLE
                 )
+            case Phase.STOPPING if before is Phase.DRAINING and not place.doubtful:
+                # It was well until we ended it: it does not crash at every load.
+                place.early_crashes = 0
         if before is Phase.STARTING and failed:
             self._log.warn("{model}: {reason}", model=name, reason=reason)
             place.load_failed(now_s, reason)

@@ -436,6 +436,44 @@ class CrashTests(FleetCase):
             self.crash(after_s)
         self.serve("a")
 
+    def evict(self) -> None:
+        """
+        Let another model take the place of `a`.
+        """
+        waiting = self.ask("b")
+        self.farm.daemons["a"].end()
+        self.farm.come_up("b")
+        self.leases[waiting].release()
+        # Make room again.
+        waiting = self.ask("a")
+        self.farm.daemons["b"].end()
+        self.farm.come_up("a")
+        self.leases[waiting].release()
+
+    def test_well_in_between(self) -> None:
+        """
+        So does one that was well until it was evicted, however soon.
+        """
+        for _ in range(2):
+            self.crash(after_s=5)
+        self.serve("a").release()
+        self.evict()
+        self.crash(after_s=5)
+        self.serve("a")
+
+    def test_ill_in_between(self) -> None:
+        """
+        One that was ended because it did not answer any more was not well.
+        """
+        for _ in range(2):
+            self.crash(after_s=5)
+        lease = self.serve("a")
+        self.farm.clients["a"].health = 503
+        lease.release(doubt=True)
+        self.farm.daemons["a"].end()
+        self.crash(after_s=5)
+        self.failureResultOf(self.ask("a"), LoadFailed)
+
     def test_a_dead_life_owes_nothing(self) -> None:
         """
         A lease of a life that has ended does not hold up the next one.
