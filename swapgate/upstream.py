@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import treq
 from attrs import define, field
 from OpenSSL.SSL import Error as SSLError
 from service_identity import VerificationError
@@ -21,6 +20,9 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IConsumer, IPushProducer, IStreamClientEndpoint
+from twisted.internet.protocol import Protocol as BodyProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 
 # Agent would parse our ready target again and normalise it, and hides the connection.
 from twisted.web._newclient import HTTP11ClientProtocol, Request
@@ -29,9 +31,10 @@ from twisted.web.client import (
     Agent,
     BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
+    ResponseDone,
     _HTTP11ClientFactory,
 )
-from twisted.web.http import _ChunkedTransferDecoder
+from twisted.web.http import PotentialDataLoss, _ChunkedTransferDecoder
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -42,6 +45,8 @@ from swapgate.config import Upstream
 _IDLE_CONNECTION_S = 3
 _IDLE_CONNECTIONS = 64
 _CONNECT_TIMEOUT_S = 10.0
+# What is read of a body that nobody wants.
+_UNWANTED_BYTES = 65536
 
 
 def flush(transport: object) -> None:
@@ -236,6 +241,36 @@ class BodyProducer:
         self.stopProducing()
 
 
+class _UnwantedBody(BodyProtocol):
+    """
+    Reads a body to its end, so that its connection can be kept, unless it is long.
+    """
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.read: Deferred[None] = Deferred(lambda _: self._cut())
+        self._left = _UNWANTED_BYTES
+
+    def dataReceived(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0 and not self.read.called:
+            self.read.callback(None)
+            self._cut()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.read.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.read.callback(None)
+        else:
+            self.read.errback(reason)
+
+    def _cut(self) -> None:
+        # What Twisted hands us can only close, and under TLS that is a request.
+        self.transport._producer.abortConnection()
+
+
 @define(eq=False)
 class Exchange:
     """
@@ -326,7 +361,7 @@ class UpstreamClient:
 
     async def get_status(self, path: str) -> int:
         """
-        The status of a GET; the body is read and dropped.
+        The status of a GET; the body is read and dropped, or cut where it is long.
         """
         headers = Headers()
         if self._authorization is not None:
@@ -338,7 +373,9 @@ class UpstreamClient:
                 allow_redirects=False,
                 unbuffered=True,
             )
-            await treq.collect(response, lambda _: None)
+            unwanted = _UnwantedBody()
+            response.deliverBody(unwanted)
+            await unwanted.read
         except Exception as error:
             self.shown = f"GET {path}: {_in_words(error)}"
             raise

@@ -398,6 +398,33 @@ class ClientTests(SynchronousTestCase):
             self.daemon.close()
             self.assertEqual(self.successResultOf(asked), int(line[:3]))
 
+    def test_a_body_without_end(self) -> None:
+        """
+        Who gives up waiting for its end reads no more of it.
+        """
+        asked = self.status()
+        self.daemon.accept()
+        self.daemon.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
+        self.assertNoResult(asked)
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        self.assertTrue(self.daemon.connections[0][1].disconnected)
+        self.daemon.close()
+
+    def test_a_long_body(self) -> None:
+        """
+        The status is known, and the rest of the body not worth its reading.
+        """
+        asked = self.status()
+        self.daemon.accept()
+        self.daemon.say(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(65536))
+        self.assertNoResult(asked)
+        for _ in range(2):
+            self.daemon.say(b"x")
+        self.assertEqual(self.successResultOf(asked), 200)
+        self.assertTrue(self.daemon.connections[0][1].disconnected)
+        self.daemon.close()
+
     def test_no_connection(self) -> None:
         """
         Connecting has its time.
