@@ -264,6 +264,35 @@ class AskTests(Case):
         self.assertEqual((status, error["code"]), (502, "upstream_failed"))
         self.assertEqual(self.fleet.released, [True, True])
 
+    def test_no_status(self) -> None:
+        """
+        What is no status of an answer is none, and passed on to nobody.
+        """
+        for status in (b"2000", b"600", b"099", b"0", b"-200"):
+            first, second = Daemon(), Daemon()
+            self.gateway(first, second)
+            self.ask()
+            first.say(ANSWER.replace(b"200", status))
+            self.assertEqual(self.fleet.released, [True])
+            self.assertTrue(first.wire.disconnected)
+            second.say(ANSWER.replace(b"200", status)[:-1])
+            self.assertTrue(second.wire.disconnected)
+            code, error = self.client.error()
+            self.assertEqual((code, error["code"]), (502, "upstream_failed"))
+
+    def test_an_interim_answer_is_no_answer(self) -> None:
+        """
+        What only announces one, or another protocol, is not passed on.
+        """
+        for status in (b"100", b"101", b"199"):
+            first, second = Daemon(), Daemon()
+            self.gateway(first, second)
+            self.ask()
+            for daemon in (first, second):
+                daemon.say(b"HTTP/1.1 " + status + b" x\r\nUpgrade: x\r\n\r\n")
+                daemon.connection.connectionLost(Failure(ConnectionLost()))
+            self.assertEqual(self.client.error()[0], 502)
+
     def test_a_cut_answer_is_not_asked_again(self) -> None:
         """
         What has begun to arrive cannot be begun once more.

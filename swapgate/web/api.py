@@ -206,6 +206,14 @@ class Gateway(Resource):
                 error=type(error).__name__,
             )
             return Ending.UNANSWERED
+        if not 200 <= exchange.response.code <= 599:
+            self._log.info(
+                "{model}: no answer (status {status})",
+                model=lease.spec.name,
+                status=exchange.response.code,
+            )
+            exchange.connection.abort_now()
+            return Ending.UNANSWERED
         relay = Relay(
             request,
             exchange.response,
