@@ -257,6 +257,24 @@ class ChildTests(TestCase):
                     child.impostor(), f"another process listens on port {port}"
                 )
 
+    async def test_a_death_while_it_is_looked_at(self) -> None:
+        """
+        Whoever has the port next is not blamed for what ended by itself.
+        """
+        child = self.fake()
+        pid = (await self.until("listening"))["pid"]
+        process = child._process
+        look = process.look
+
+        def look_and_lose_it() -> None:
+            look()
+            process.look = look  # type: ignore[method-assign]
+            os.kill(pid, signal.SIGKILL)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+        process.look = look_and_lose_it  # type: ignore[method-assign]
+        self.assertEqual(child.impostor(), "its process has ended")
+
     async def test_twice(self) -> None:
         """
         One daemon can live again, on another port.

@@ -30,6 +30,7 @@ _TAIL_BYTES = 4096
 _TAIL_LINES = 6
 _QUIET = Factory.forProtocol(protocol.Protocol)
 _QUIET.noisy = False
+_ENDED = "its process has ended"
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TMPDIR")
 _PASSED_ON_PREFIXES = ("LC_", "XDG_")
 
@@ -183,8 +184,11 @@ class Child:
 
     def impostor(self) -> str | None:
         if not self.running:
-            return "its process has ended"
+            return _ENDED
         stranger = processes.stranger_listens(self._process.pid, self.upstream.port)
+        if not self.running:
+            # Its listener went with it, and nobody else is to blame.
+            return _ENDED
         if stranger is None:
             noted = Deferred.fromCoroutine(self._register.note_argv(self._process.pid))
             noted.addErrback(lambda failure: self._log.failure("no argv", failure))

@@ -280,7 +280,10 @@ class Managed:
         if not (sys.platform.startswith("linux") and os.access(f"/proc/{pid}/fd", 5)):
             return None
         with suppress(ProcessLookupError):
-            return processes.stranger_listens(os.getsid(pid), self._upstream.port)
+            stranger = processes.stranger_listens(os.getsid(pid), self._upstream.port)
+            # If it has ended its listener went with it, and nobody else is to blame.
+            if self.running:
+                return stranger
         return "it has ended"
 
     def last_words(self) -> str:
