@@ -7,7 +7,8 @@ import resource
 import signal
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -222,10 +223,31 @@ class Swapgate(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        await super().stopService()
-        await self._fleet.stop()
-        await self._site.close()
-        self._state.leave()
+        with self._no_more_signals():
+            await super().stopService()
+            await self._fleet.stop()
+            await self._site.close()
+            self._state.leave()
+
+    @contextmanager
+    def _no_more_signals(self) -> Iterator[None]:
+        """
+        Who asks us to stop again is told; the reactor would stumble over it.
+        """
+
+        def tell(*_: object) -> None:
+            # Whatever was interrupted may be writing to the log.
+            self._reactor.callFromThread(self._log.info, "stopping already")
+
+        before = {}
+        with suppress(ValueError):  # As above.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[number] = signal.signal(number, tell)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _daemon(spec: ModelSpec, reactor: Any, state: StateFolder) -> Daemon:

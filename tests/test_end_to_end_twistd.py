@@ -48,6 +48,22 @@ class ProcessTests(TwistdCase):
         await self.assert_ended_in_order()
         self.assert_no_daemon()
 
+    async def test_sigterm_again(self) -> None:
+        """
+        Whoever asks twice, in whatever way, is told; the answer ends all the same.
+        """
+        await self.start()
+        client = await self.begin_stream("a", tokens=20, interval_s=0.1)
+        await client.until(b"x_sent_ns")
+        self.gateway.signal("TERM")
+        await self.gateway.until("Port .* Closed")
+        for count, name in enumerate(("TERM", "INT"), 1):
+            self.gateway.signal(name)
+            await self.gateway.until("stopping already", count)
+        self.assertEqual(events_of((await client.answer()).body)[-1], "[DONE]")
+        await self.assert_ended_in_order()
+        self.assert_no_daemon()
+
     async def test_two_ports(self) -> None:
         """
         Both lead to the same fleet.
