@@ -67,17 +67,19 @@ class Model:
         pairs = (str(part) for pair in options.items() for part in pair)
         return [sys.executable, str(STAND_IN), *pairs]
 
+    def service(self) -> str:
+        command = shlex.join(self.argv()).replace("$", "$$")
+        return f"service = child\ncommand = {command}"
+
     def section(self) -> str:
         """
         Its part of the gateway's configuration.
         """
-        command = shlex.join(self.argv()).replace("$", "$$")
         return f"""
 [model {self.name}]
 memory = 6 GB
-service = child
 upstream = http://127.0.0.1:{self.port}
-command = {command}
+{self.service()}
 """
 
 
@@ -96,10 +98,15 @@ class Gateway:
 
 
 @contextmanager
-def gateway(*models: Model) -> Iterator[Gateway]:
+def gateway(*models: Model, tools: Path | None = None) -> Iterator[Gateway]:
     """
     A gateway with room for one of these models at a time, until the block ends.
+
+    :param tools: a folder before the others of PATH.
     """
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    if tools is not None:
+        env["PATH"] = f"{tools}:{env['PATH']}"
     twistd = Path(sys.executable).with_name("twistd")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="swapgate-bench-") as name:
@@ -115,7 +122,7 @@ def gateway(*models: Model) -> Iterator[Gateway]:
             process = subprocess.Popen(
                 [str(twistd), "-n", "--pidfile=", "swapgate", "--config", str(config)],
                 cwd=folder,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                env=env,
                 stdout=out,
                 stderr=out,
             )
@@ -129,12 +136,14 @@ def gateway(*models: Model) -> Iterator[Gateway]:
             stop(process)
 
 
-def until_healthy(port: int, process: subprocess.Popen[bytes]) -> None:
+def until_healthy(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
     """
     Ask for `/health` every millisecond until the answer is 200.
     """
     began = time.monotonic()
-    while time.monotonic() - began < START_LIMIT_S and process.poll() is None:
+    while time.monotonic() - began < START_LIMIT_S:
+        if process is not None and process.poll() is not None:
+            break
         try:
             with Client(port) as client:
                 client.send(HEALTH)
