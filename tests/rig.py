@@ -187,6 +187,7 @@ class RigCase(TestCase):
     extra: dict[str, str] = {}
     memory: dict[str, str] = {}
     general = ""
+    listen: tuple[str, ...] = ("tcp:0:interface=127.0.0.1",)
 
     def setUp(self) -> None:
         self.journal = Path(self.mktemp()).absolute()
@@ -194,13 +195,21 @@ class RigCase(TestCase):
         self.folder = Path(self.mktemp()).absolute()
         self.service: Swapgate | None = None
 
-    async def start(self, **models: str) -> None:
+    def head(self) -> str:
         """
-        Start the gateway; `models` are names and options of their daemons.
+        What a configuration says of the gateway itself.
         """
-        text = "[swapgate]\nlisten = tcp:0:interface=127.0.0.1\n"
-        text += f"state_dir = {self.folder}\n"
-        text += f"memory_budget = 10 GB\n{self.general}\n"
+        listen = "\n  ".join(self.listen)
+        return (
+            f"[swapgate]\nlisten = {listen}\nstate_dir = {self.folder}\n"
+            f"memory_budget = 10 GB\n{self.general}\n"
+        )
+
+    def text(self, **models: str) -> str:
+        """
+        A configuration; `models` are names and options of their daemons.
+        """
+        text = self.head()
         for name, options in (models or self.models).items():
             text += MODEL.format(
                 name=name,
@@ -211,6 +220,18 @@ class RigCase(TestCase):
                 memory=self.memory.get(name, "8 GB"),
             )
             text += self.extra.get(name, "") + "\n"
+        return text
+
+    async def start(self, **models: str) -> None:
+        """
+        Start the gateway before these daemons.
+        """
+        await self.serve(self.text(**models))
+
+    async def serve(self, text: str) -> None:
+        """
+        Start the gateway with this configuration.
+        """
         config = read_config(
             text,
             path=str(self.journal.parent / "test.cfg"),

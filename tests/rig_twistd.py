@@ -15,7 +15,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from swapgate.daemons.processes import signal_group
-from tests.rig import FAKE, MODEL, RigCase
+from tests.rig import RigCase
 from tests.test_tap import TWISTD, environment
 
 
@@ -64,34 +64,12 @@ class TwistdCase(RigCase):
 
     # What a shell does before: limits, redirections; it ends with exec.
     shell = ""
-    listen: tuple[str, ...] = ("tcp:0:interface=127.0.0.1",)
-
-    async def start(self, **models: str) -> None:
-        await self.run_gateway(self.text(**models))
-
-    def text(self, **models: str) -> str:
-        """
-        A configuration of these models.
-        """
-        text = "[swapgate]\nlisten = " + "\n  ".join(self.listen) + "\n"
-        text += "memory_budget = 10 GB\n"
-        for name, options in (models or self.models).items():
-            text += MODEL.format(
-                name=name,
-                fake=FAKE,
-                journal=self.journal,
-                state=self.state,
-                options=options,
-                memory=self.memory.get(name, "8 GB"),
-            )
-            text += self.extra.get(name, "") + "\n"
-        return text
 
     @property
     def config(self) -> Path:
         return self.journal.with_suffix(".cfg")
 
-    async def run_gateway(self, text: str) -> None:
+    async def serve(self, text: str) -> None:
         self.spawn_gateway(text)
         count = text.count("tcp:")
         self.ports = await self.gateway.until(r" starting on (\d+)", count)

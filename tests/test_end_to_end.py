@@ -74,7 +74,7 @@ class SwapTests(RigCase):
         self.assertEqual(other.status, 200)
         body = (await stream.answer()).body
         self.assertEqual(events_of(body)[-1], "[DONE]")
-        [finished] = self.told("finished", "a")
+        finished = await self.until_told("finished", "a")
         [started] = self.told("started", "b")
         self.assertLess(finished["at"], started["at"])
 

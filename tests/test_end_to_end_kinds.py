@@ -4,17 +4,14 @@ The gateway before daemons of launchd, systemd and others: stand-ins, real socke
 
 import json
 import os
-import sys
 from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
-from swapgate.config import read_config
 from swapgate.daemons import lives
 from swapgate.daemons.processes import free_port
-from swapgate.tap import Swapgate
 from tests.fake_keeper import Definition
 from tests.fake_systemctl import definition
 from tests.rig import RigCase
@@ -64,27 +61,14 @@ class KindsCase(RigCase):
         """
         Start the gateway with three models of one kind.
         """
-        text = "[swapgate]\nlisten = tcp:0:interface=127.0.0.1\n"
-        text += f"state_dir = {self.folder}\nmemory_budget = 10 GB\n{self.general}\n"
+        text = self.head()
         for name, port in self.ports.items():
             if not (self.tools.state / f"{name}.plist").exists():
                 self.define(name)
             text += f"[model {name}]\nmemory = 8 GB\n{more.get(name, '')}\n"
             text += f"upstream = http://127.0.0.1:{port}\n"
             text += OF_KIND[kind].format(name=name, state=self.tools.state)
-        config = read_config(
-            text,
-            path=str(self.tools.state / "test.cfg"),
-            environ=os.environ,
-            python=sys.executable,
-            platform=sys.platform,
-        )
-        self.service = Swapgate(config, reactor)
-        self.service.privilegedStartService()
-        self.service.startService()
-        self.addCleanup(self.stop)
-        [listening] = self.service.services
-        self.port = (await listening._waitingForPort).getHost().port
+        await self.serve(text)
 
     def check_lives(self) -> None:
         """

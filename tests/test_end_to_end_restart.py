@@ -33,7 +33,7 @@ class CrashTests(TwistdCase):
         await self.crash()
         [orphan] = self.told("started")
         self.assertTrue(group_lives(orphan["pid"]))
-        await self.run_gateway(self.config.read_text())
+        await self.serve(self.config.read_text())
         self.assertEqual((await self.chat("b")).status, 200)
         self.assertFalse(group_lives(orphan["pid"]))
         await self.terminate()
@@ -46,7 +46,7 @@ class CrashTests(TwistdCase):
         await self.begin_stream("a")
         orphan = await self.until_told("listening", "a")
         await self.crash()
-        await self.run_gateway(self.config.read_text())
+        await self.serve(self.config.read_text())
         self.assertEqual((await self.chat("b")).status, 200)
         self.assertFalse(group_lives(orphan["pid"]))
 
@@ -58,11 +58,11 @@ class CrashTests(TwistdCase):
         await self.chat("a")
         await self.crash()
         [orphan] = self.told("started")
-        record = self.config.parent / ".local/state/swapgate/children.json"
+        record = self.folder / "children.json"
         text = record.read_text()
         self.assertIn(str(orphan["pid"]), text)
         record.write_text(text.replace('"born": "', '"born": "9'))
-        await self.run_gateway(self.config.read_text())
+        await self.serve(self.config.read_text())
         await self.ask("/health")
         self.assertEqual((await self.chat("b")).status, 200)
         self.assertTrue(group_lives(orphan["pid"]))
@@ -76,7 +76,7 @@ class CrashTests(TwistdCase):
         await self.chat("a")
         for change, said in (
             (("", ""), "state folder"),
-            (("memory_budget", "state_dir = other\nmemory_budget"), "cannot listen"),
+            ((str(self.folder), "other"), "cannot listen"),
         ):
             text = self.text().replace("tcp:0", f"tcp:{self.port}").replace(*change)
             config = Path(self.mktemp()).absolute()
@@ -102,6 +102,8 @@ class ReloadTests(TwistdCase):
 
     async def reload(self, text: str, logged: str) -> None:
         self.config.write_text(text)
+        # Whoever answers has started, and is not ended by the signal any more.
+        await self.ask("/health")
         self.gateway.signal("HUP")
         await self.gateway.until(logged)
 
@@ -169,9 +171,7 @@ class ReloadTests(TwistdCase):
         Ports and the state folder stay as they are, and the log says so.
         """
         await self.start(a="")
-        text = self.text(a="").replace(
-            "memory_budget", "state_dir = new\nmemory_budget"
-        )
+        text = self.text(a="").replace(str(self.folder), "new")
         await self.reload(text, "take effect at the next start only")
         self.assertEqual((await self.chat("a")).status, 200)
         await self.terminate()

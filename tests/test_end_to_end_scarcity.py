@@ -73,7 +73,7 @@ class ScarcityTests(TwistdCase):
         await self.ask("/health")
         await self.terminate()
         self.shell = "exec >/dev/full 2>&1; exec"
-        state = self.config.parent / ".local/state/swapgate/children.json.new"
+        state = self.folder / "children.json.new"
         state.mkdir()
         text = self.text(a="", b="").replace("tcp:0", f"tcp:{self.port}")
         self.spawn_gateway(text)

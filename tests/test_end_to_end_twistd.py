@@ -82,7 +82,7 @@ class ProcessTests(TwistdCase):
         Its models are listed; asked for without a plist, one names what is missing.
         """
         text = (ROOT / "etc" / "swapgate.cfg").read_text("utf-8")
-        await self.run_gateway(text.replace("tcp:11430", "tcp:0"))
+        await self.serve(text.replace("tcp:11430", "tcp:0"))
         listed = (await self.ask("/v1/models")).json["data"]
         self.assertIn("Qwen 2.5", [entry["id"] for entry in listed])
         answer = await self.chat("Qwen 2.5")
