@@ -356,13 +356,8 @@ class Fleet:
         place.since_s = now_s
         failed = place.life.failing or after is Phase.FAILED
         self.swaps.note(name, before, after, reason, now_s, failed=failed)
-        if before is Phase.STARTING:
-            took_s = place.line.load_ends()
-            if after is Phase.READY:
-                self.load_times.note(name, took_s)
+        self._note_load(place, before)
         match after:
-            case Phase.STARTING:
-                place.line.load_begins()
             case Phase.READY if before is Phase.DRAINING:
                 place.stop_timer()
             case Phase.READY:
@@ -382,6 +377,14 @@ class Fleet:
             place.crashed(now_s, reason)
         if not after.resident:
             place.bury()
+
+    def _note_load(self, place: Place, before: Phase) -> None:
+        if place.life.phase is Phase.STARTING:
+            place.line.load_begins()
+        elif before is Phase.STARTING:
+            took_s = place.line.load_ends()
+            if place.life.phase is Phase.READY:
+                self.load_times.note(place.spec.name, took_s)
 
     def reconfigure(self, config: Config) -> None:
         """

@@ -32,6 +32,7 @@ PASSED_HEADERS = (
 _WHOLE_EVENTS = (b"\n\n", b"\n\r\n")
 # A line longer than this is no line but a daemon that has lost its mind.
 _LONGEST_LINE = 64 * 2**20
+_FIRST_ERROR = 400
 
 
 class Ending(Enum):
@@ -90,9 +91,15 @@ class Relay(LineReceiver):
         self._heard = False
         self._heard_s = 0.0
         self._over = False
+        self._passed_on = False
         self._streams = sse.is_event_stream(
             (response.headers.getRawHeaders(b"Content-Type") or [None])[0]
         )
+        # The client was promised a stream while it waited. What is none is put into it.
+        self._promised = request.startedWriting
+        if self._promised and response.code != 200:
+            self._streams = False
+        self._held_back = 0
         if not self._streams:
             self.setRawMode()
 
@@ -135,6 +142,16 @@ class Relay(LineReceiver):
 
     def rawDataReceived(self, data: bytes) -> None:
         self._out.append(data)
+        self._held_back += len(data)
+        if self._keeps_back and self._held_back > _LONGEST_LINE:
+            self._fail("sent an endless answer")
+
+    @property
+    def _keeps_back(self) -> bool:
+        """
+        Whether nothing is passed on before all of it is here.
+        """
+        return bool(self._promised) and not self._streams
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self._fail("sent an endless line")
@@ -155,10 +172,11 @@ class Relay(LineReceiver):
         """
         Write what this read has brought, and see it off.
         """
-        if self._over or not self._out:
+        if self._over or not self._out or self._keeps_back:
             return
         data = b"".join(self._out)
         self._out.clear()
+        self._passed_on = True
         transport = self._request.channel.transport
         if self._request.startedWriting:
             framed = b"".join(toChunk(data)) if self._request.chunked else data
@@ -209,7 +227,7 @@ class Relay(LineReceiver):
     def _fail(self, what: str) -> None:
         if self._over:
             return
-        if self._request.startedWriting or self._out:
+        if self._passed_on or (self._out and not self._keeps_back):
             self._begun.clear()
             if self._streams:
                 self._write_error(what)
@@ -236,15 +254,20 @@ class Relay(LineReceiver):
         """
         Send what is left and end the response as `ending` deserves.
         """
+        whole = ending is Ending.WHOLE
         if ending is not Ending.UNANSWERED:
             if not self._request.startedWriting:
                 self._write_head()
-            self._request.write(b"".join(self._out))
+            out = b"".join(self._out)
+            if self._keeps_back:
+                whole = self._response.code < _FIRST_ERROR
+                out = sse.late_answer(self._response.code, out)
+            self._request.write(out)
         transport: Any = self._request.channel.transport
         self._close()
-        if ending is Ending.WHOLE:
+        if whole:
             self._request.finish()
-        elif ending is Ending.CUT:
+        elif ending is not Ending.UNANSWERED:
             # By FIN, without the final chunk: a reset would lose what was sent before.
             flush(transport)
             if self._end_would_look_whole():
@@ -259,9 +282,16 @@ class Relay(LineReceiver):
         """
         return not (
             self._streams
+            or self._promised
             or self._request.chunked
             or self._request.responseHeaders.hasHeader(b"Content-Length")
         )
+
+    def cut(self, why: str) -> None:
+        """
+        End the answer here, for a reason that its client is told.
+        """
+        self._fail(why)
 
     def _close(self) -> None:
         self._over = True

@@ -1,5 +1,5 @@
 """
-What outlives a crash of the gateway? Its lock, and a record of its children.
+What outlives the gateway? Its lock, a record of its children, how long loads took.
 """
 
 import errno
@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from swapgate.daemons import lives, processes
 from swapgate.daemons.commands import ToolFailed, run
 
-_LOCK, _CHILDREN = "lock", "children.json"
+_LOCK, _CHILDREN, _LOADS = "lock", "children.json", "loads.json"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # An orphan has so long to end by itself, and again when it is killed.
 _PATIENCE_S = 0.9
@@ -118,12 +118,32 @@ class StateFolder:
             self._save()
 
     def _save(self) -> None:
-        records = [asdict(record) for record in self._children.values()]
-        new = self._path / f"{_CHILDREN}.new"
+        self._keep(_CHILDREN, [asdict(record) for record in self._children.values()])
+
+    def keep_load_times(self, times: Mapping[str, list[float]]) -> None:
+        """
+        Remember how long loads take here.
+        """
+        self._keep(_LOADS, times)
+
+    def load_times(self) -> Any:
+        """
+        What was remembered of it; None where nothing was.
+        """
+        try:
+            return json.loads((self._path / _LOADS).read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            self._log.warn("the record of loads is broken: {error}", error=error)
+            return None
+
+    def _keep(self, name: str, value: object) -> None:
+        new = self._path / f"{name}.new"
         try:
             with open(new, "w", opener=_private) as file:
-                json.dump(records, file)
-            new.replace(self._path / _CHILDREN)
+                json.dump(value, file)
+            new.replace(self._path / name)
         except OSError as error:
             # A full disk, say. Only a crash before the next success would notice.
             self._log.warn("cannot write {path}: {error}", path=str(new), error=error)

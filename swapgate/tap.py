@@ -37,6 +37,7 @@ from swapgate.daemons.launchd import launchd
 from swapgate.daemons.remote import Remote, read_keys
 from swapgate.daemons.systemd import systemd
 from swapgate.fleet import Fleet
+from swapgate.loads import LoadTimes
 from swapgate.models import CommandSpec, RemoteSpec, SystemdSpec
 from swapgate.state import FolderTaken, StateFolder
 from swapgate.upstream import UpstreamClient
@@ -159,11 +160,13 @@ class Swapgate(MultiService):
         super().__init__()
         self._config, self._reactor = config, reactor
         self._state = StateFolder(config.state_dir, reactor)
+        self._load_times = LoadTimes(self._state.keep_load_times)
         self._fleet = Fleet(
             config,
             lambda spec: _daemon(spec, reactor, self._state),
             reactor,
             lambda daemon: UpstreamClient(daemon.upstream, reactor),
+            self._load_times,
         )
         self._gateway = Gateway(config, self._fleet, reactor, int(time.time()))
         self._site = GatewaySite(
@@ -196,6 +199,7 @@ class Swapgate(MultiService):
             signal.signal(
                 signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload)
             )
+        self._load_times.recall(self._state.load_times())
         self._fleet.start(self._state.end_orphans())
 
     def reload(self) -> None:

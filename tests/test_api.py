@@ -3,6 +3,7 @@ What the API makes of a fleet that lends, fails, stops or is wrong.
 """
 
 import json
+from types import SimpleNamespace
 from typing import Any, cast
 
 from attrs import define, field
@@ -16,7 +17,7 @@ from twisted.web._newclient import Request, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 
 from swapgate.fleet import Fleet
-from swapgate.tickets import FleetStopping, Lease, LoadFailed
+from swapgate.tickets import FleetStopping, Lease, LoadFailed, Ticket
 from swapgate.upstream import (
     BodyProducer,
     Exchange,
@@ -98,8 +99,22 @@ class Lender:
     released: list[bool] = field(factory=list)
     given_up: int = 0
     bug: Exception | None = None
+    tickets: list[Ticket] = field(factory=list)
+    waits: tuple[float, float] = (0.0, 0.0)
+    outlooks: int = 0
 
-    def lease(self, name: str) -> Deferred[Lease]:
+    @property
+    def places(self) -> dict[str, SimpleNamespace]:
+        return {"a": SimpleNamespace(spec=model("a", **self.options))}
+
+    def outlook(self, ticket: Ticket) -> str:
+        assert ticket is self.tickets[-1]
+        self.outlooks += 1
+        return f"outlook {self.outlooks}"
+
+    def lease(self, name: str, ticket: Ticket) -> Deferred[Lease]:
+        self.tickets.append(ticket)
+        ticket.queue_s, ticket.load_s = self.waits
         waiting: Deferred[Lease] = Deferred(self._give_up)
         if self.daemons:
             match self.daemons.pop(0):

@@ -59,6 +59,7 @@ class HouseTests(SynchronousTestCase):
             {"place"},
             {"hangups", "tending"},
             {"fleet", "stopping"},
+            {"survey"},
             {"web"},
             {"tap"},
         )

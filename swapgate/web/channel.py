@@ -80,6 +80,10 @@ class GatewayRequest(Request):
     channel: "GatewayChannel"
     # An answer without a Content-Type stays without one.
     defaultContentType = None
+    # A stream was begun while its model was waited for: its status is gone.
+    promised = False
+    # How long it was held, for the load and for all else.
+    load_s = queue_s = 0.0
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)

@@ -1,0 +1,209 @@
+"""
+How does one request come to its answer? Held, asked, passed on; once more if need be.
+"""
+
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionLost,
+)
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web.client import (
+    RequestTransmissionFailed,
+    ResponseFailed,
+    ResponseNeverReceived,
+)
+from twisted.web.http_headers import Headers
+
+from swapgate.fleet import Fleet
+from swapgate.relay import Ending, Relay
+from swapgate.routing import Ask, Refusal, Target
+from swapgate.tickets import Lease, Ticket
+from swapgate.upstream import BodyProducer, Exchange
+from swapgate.web.channel import GatewayRequest
+from swapgate.web.hold import Hold
+
+# What a client says to us alone: hop by hop, of its browser, its keys for us. Whatever
+# else it says is the daemon's to read. Bodies come as they are, so none is compressed.
+_NOT_PASSED_ON = frozenset(
+    {
+        b"host",
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"content-length",
+        b"expect",
+        b"accept-encoding",
+        b"authorization",
+        b"x-api-key",
+        b"cookie",
+        b"origin",
+        b"referer",
+    }
+)
+# The daemon was asked, and no byte of an answer came.
+_UNANSWERED = (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionLost,
+    RequestTransmissionFailed,
+    ResponseFailed,
+    ResponseNeverReceived,
+    TimeoutError,
+)
+
+
+@frozen
+class Errand:
+    """
+    One request on its way.
+    """
+
+    _request: GatewayRequest
+    _ask: Ask
+    _target: Target
+    _fleet: Fleet
+    _clock: IReactorTime
+    _log = Logger()
+
+    async def run(self) -> None:
+        """
+        Hold, ask and pass on; once more if the daemon turns out to be dead.
+        """
+        request = self._request
+        for _ in range(2):
+            lease = await self._lease()
+            ending = Ending.UNANSWERED
+            try:
+                ending = await self._try(lease)
+            finally:
+                failed = ending is not Ending.WHOLE and not request._disconnected
+                lease.release(doubt=failed)
+            # Cancelling a request may look like a failure of the daemon.
+            if ending is not Ending.UNANSWERED or request._disconnected:
+                return
+        raise Refusal(
+            status=502,
+            code="upstream_failed",
+            message=f"the daemon of {self._ask.model} failed twice without an answer",
+        )
+
+    async def _lease(self) -> Lease:
+        """
+        Wait for the model; whoever wants a stream is told of the wait in it.
+        """
+        request, name = self._request, self._ask.model
+        ticket = Ticket(client=_who(request), streams=self._ask.stream)
+        waiting = self._fleet.lease(name, ticket)
+        hold = None
+        if self._ask.stream and not waiting.called:
+            spec = self._fleet.places[name].spec
+            hold = Hold(
+                request,
+                spec,
+                self._target.path,
+                lambda: self._fleet.outlook(ticket),
+                self._clock,
+            )
+            hold.start()
+        try:
+            return await waiting
+        finally:
+            if hold is not None:
+                hold.stop()
+            request.load_s += ticket.load_s
+            request.queue_s += ticket.queue_s
+            request.setHeader(b"X-Swapgate-Load-Ms", b"%d" % (request.load_s * 1e3))
+            request.setHeader(b"X-Swapgate-Queue-Ms", b"%d" % (request.queue_s * 1e3))
+
+    async def _try(self, lease: Lease) -> Ending:
+        """
+        Ask once, and pass the answer on.
+        """
+        exchange = await self._asked(lease)
+        if isinstance(exchange, str):
+            self._log.info(
+                "{model}: no answer ({why})", model=lease.spec.name, why=exchange
+            )
+            return Ending.UNANSWERED
+        relay = Relay(
+            self._request,
+            exchange.response,
+            exchange.connection,
+            self._clock,
+            first_timeout_s=lease.spec.first_token_timeout_s,
+            stall_timeout_s=lease.spec.stall_timeout_s,
+        )
+        lease.cut = relay.cut
+        exchange.response.deliverBody(relay)
+        return await relay.done
+
+    async def _asked(self, lease: Lease) -> Exchange | str:
+        """
+        The head of the daemon's answer, or why there is none.
+        """
+        request = self._request
+        asked = Deferred.fromCoroutine(
+            lease.client.ask(
+                request.method,
+                self._target.raw,
+                _passed_on(request.requestHeaders),
+                BodyProducer(request.body.pieces()),
+            )
+        )
+        if lease.spec.first_token_timeout_s is not None:
+            asked.addTimeout(lease.spec.first_token_timeout_s, self._clock)
+        reasons: list[str] = []
+
+        def cut(why: str) -> None:
+            reasons.append(why)
+            asked.cancel()
+
+        lease.cut = cut
+        try:
+            exchange = await asked
+        except CancelledError:
+            if not reasons:
+                raise
+            return reasons[0]
+        except _UNANSWERED as error:
+            return type(error).__name__
+        if 200 <= exchange.response.code <= 599:
+            return exchange
+        exchange.connection.abort_now()
+        return f"status {exchange.response.code}"
+
+
+def _who(request: GatewayRequest) -> tuple[Any, ...] | None:
+    """
+    What tells one client from another, where anything does.
+    """
+    host = getattr(request.getClientAddress(), "host", None)
+    return None if host is None else (host, request.getHeader(b"User-Agent"))
+
+
+def _passed_on(headers: Headers) -> Headers:
+    """
+    Of a client's headers those that are meant for the daemon.
+    """
+    named = b",".join(headers.getRawHeaders(b"Connection", ())).lower()
+    dropped = _NOT_PASSED_ON.union(token.strip() for token in named.split(b","))
+    return Headers(
+        {
+            name: values
+            for name, values in headers.getAllRawHeaders()
+            if (lower := name.lower()) not in dropped
+            and not lower.startswith((b"sec-", b"access-control-"))
+        }
+    )
