@@ -39,6 +39,7 @@ class Client(StringTransport):
     """
 
     aborted = False
+    channel: Any = None
 
     def abortConnection(self) -> None:
         self.aborted = True
@@ -86,6 +87,9 @@ class Daemon:
     def say(self, data: bytes) -> None:
         self.connection.dataReceived(data)
 
+    def die(self) -> None:
+        self.connection.connectionLost(Failure(ConnectionLost()))
+
 
 @define(eq=False)
 class Lender:
@@ -102,6 +106,10 @@ class Lender:
     tickets: list[Ticket] = field(factory=list)
     waits: tuple[float, float] = (0.0, 0.0)
     outlooks: int = 0
+    # Whether everybody waits until the test has it go on.
+    late: bool = False
+    waiting: Deferred[Lease] = field(factory=Deferred)
+    leases: list[Lease] = field(factory=list)
 
     @property
     def places(self) -> dict[str, SimpleNamespace]:
@@ -115,20 +123,26 @@ class Lender:
     def lease(self, name: str, ticket: Ticket) -> Deferred[Lease]:
         self.tickets.append(ticket)
         ticket.queue_s, ticket.load_s = self.waits
-        waiting: Deferred[Lease] = Deferred(self._give_up)
-        if self.daemons:
-            match self.daemons.pop(0):
-                case Daemon() as daemon:
-                    waiting.callback(
-                        Lease(
-                            model(name, **self.options),
-                            cast(UpstreamClient, daemon),
-                            lambda _, doubt: self._release(doubt),
-                        )
-                    )
-                case error:
-                    waiting.errback(error)
-        return waiting
+        self.waiting = Deferred(self._give_up)
+        if self.daemons and not self.late:
+            self.go_on()
+        return self.waiting
+
+    def go_on(self) -> None:
+        """
+        Lend, or say why not.
+        """
+        match self.daemons.pop(0):
+            case Daemon() as daemon:
+                lease = Lease(
+                    model("a", **self.options),
+                    cast(UpstreamClient, daemon),
+                    lambda _, doubt: self._release(doubt),
+                )
+                self.leases.append(lease)
+                self.waiting.callback(lease)
+            case error:
+                self.waiting.errback(error)
 
     def _release(self, doubt: bool) -> None:
         self.released.append(doubt)
