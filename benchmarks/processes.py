@@ -98,11 +98,14 @@ class Gateway:
 
 
 @contextmanager
-def gateway(*models: Model, tools: Path | None = None) -> Iterator[Gateway]:
+def gateway(
+    *models: Model, tools: Path | None = None, options: str = "linger = 0"
+) -> Iterator[Gateway]:
     """
     A gateway with room for one of these models at a time, until the block ends.
 
     :param tools: a folder before the others of PATH.
+    :param options: of [swapgate]; no model lingers, as that is no cost of a swap.
     """
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     if tools is not None:
@@ -114,7 +117,7 @@ def gateway(*models: Model, tools: Path | None = None) -> Iterator[Gateway]:
         config = folder / "swapgate.cfg"
         config.write_text(
             f"[swapgate]\nlisten = tcp:{port}:interface=127.0.0.1\n"
-            "memory_budget = 10 GB\nstate_dir = ${dir}/state\n"
+            f"memory_budget = 10 GB\nstate_dir = ${{dir}}/state\n{options}\n"
             + "".join(each.section() for each in models)
         )
         log = folder / "log"
