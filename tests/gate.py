@@ -14,9 +14,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # Covered wholly, branches too, each by its own tests alone.
 PURE = (
+    "access",
     "body",
     "config",
     "grammar",
+    "guard",
     "ini",
     "loads",
     "models",
