@@ -14,8 +14,6 @@ from swapgate.models import key_in, key_place
 from swapgate.values import switch
 from swapgate.words import Surroundings
 
-ACCESS_OPTIONS = {"open", "hosts", "origins", "api_keys", "models_need_key"}
-
 _PORT = r"(?::([1-9][0-9]{0,4}))?"
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
 _HOST_AND_PORT = re.compile(_HOST + _PORT)

@@ -427,10 +427,15 @@ def _said(kinds: Iterable[str]) -> str:
 _KINDS_SAID = _said(_KINDS)
 
 GENERAL_OPTIONS = {
+    "api_keys",
     "fair_wait",
+    "hosts",
     "listen",
     "max_held",
     "memory_budget",
+    "models_need_key",
+    "open",
+    "origins",
     "shutdown_timeout",
     "state_dir",
 }

@@ -34,9 +34,10 @@ from swapgate.daemons import Daemon
 from swapgate.daemons.child import Child
 from swapgate.daemons.command import command
 from swapgate.daemons.launchd import launchd
-from swapgate.daemons.remote import Remote, read_keys
+from swapgate.daemons.remote import Remote
 from swapgate.daemons.systemd import systemd
 from swapgate.fleet import Fleet
+from swapgate.keyfiles import read_keys
 from swapgate.loads import LoadTimes
 from swapgate.models import CommandSpec, RemoteSpec, SystemdSpec
 from swapgate.state import FolderTaken, StateFolder
