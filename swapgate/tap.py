@@ -172,6 +172,7 @@ class Swapgate(MultiService):
         self._gateway = Gateway(config, self._fleet, reactor, int(time.time()))
         self._site = GatewaySite(
             self._gateway,
+            access=config.access,
             most_channels=_most_connections(),
             timeout=_IDLE_KEEP_ALIVE_S,
             reactor=reactor,
@@ -217,6 +218,7 @@ class Swapgate(MultiService):
         if (new.listen, new.state_dir) != (old.listen, old.state_dir):
             self._log.warn("listen and state_dir take effect at the next start only")
         self._config = new
+        self._site.access = new.access
         self._gateway.reconfigure(new)
         self._fleet.reconfigure(new)
         self._log.info("{path} is in effect", path=new.path)

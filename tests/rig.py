@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from swapgate.config import read_config
+from swapgate.keyfiles import read_keys
 from swapgate.tap import Swapgate
 
 FAKE = Path(__file__).parent / "fake_llama.py"
@@ -125,7 +126,8 @@ class Client(Protocol):
             f"{method or ('GET' if body is None else 'POST')} {path} HTTP/{version}"
         ]
         data = b""
-        sent = {"Host": "127.0.0.1"}
+        gate = self.transport.getPeer()
+        sent = {"Host": f"{gate.host}:{gate.port}"}
         if body is not None:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
             sent |= {"Content-Type": "application/json"}
@@ -239,7 +241,7 @@ class RigCase(TestCase):
             python=sys.executable,
             platform=sys.platform,
         )
-        self.service = Swapgate(config, reactor)
+        self.service = Swapgate(read_keys(config), reactor)
         self.service.privilegedStartService()
         self.service.startService()
         self.addCleanup(self.stop)

@@ -22,11 +22,13 @@ class PageAssistTests(RigCase):
     async def replay(self, recorded: dict[str, Any]) -> Answer:
         client = await self.connect()
         body = recorded["body"].encode()
-        headers = [(n, v) for n, v in recorded["headers"] if n != "Content-Length"]
+        headers = dict(recorded["headers"])
+        name, _, _ = headers["Host"].partition(":")
+        headers["Host"] = f"{name}:{self.port}"
         if body:
-            headers.append(("Content-Length", str(len(body))))
+            headers["Content-Length"] = str(len(body))
         lines = [f"{recorded['method']} {recorded['path']} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in headers]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
         client.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
         return await client.answer()
 
