@@ -356,6 +356,23 @@ class GuardTests(Case):
         self.say(b"GET / HTTP/1.1", *head[:2])
         self.assertEqual(self.error(), (401, "invalid_api_key"))
 
+    def test_refused_later(self) -> None:
+        """
+        A listed page is told as well what is wrong with the rest.
+        """
+        self.site.access = Access(
+            hosts=frozenset({"x"}), origins=frozenset({"https://a"})
+        )
+        self.say(
+            b"POST / HTTP/1.1",
+            b"Host: x",
+            b"Origin: https://a",
+            b"Content-Length: %d" % (MAX_BODY + 1),
+        )
+        self.assertEqual(self.error(), (413, "request_too_large"))
+        allowed = b"\r\nAccess-Control-Allow-Origin: https://a\r\n"
+        self.assertEqual(self.wire.value().count(allowed), 1)
+
     def test_preflight(self) -> None:
         """
         Answered here, and the connection stays for what follows.

@@ -5,6 +5,8 @@ What `swapgate.guard` decides, request by request.
 from typing import Any
 
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.access import Access, Key
@@ -605,3 +607,60 @@ class KeyTests(Case):
         headers = dict(self.refuses(knock, access).headers)
         self.assertEqual(headers["Access-Control-Allow-Origin"], PAGE)
         self.assertEqual(headers["WWW-Authenticate"], "Bearer")
+
+
+WORDS = st.sampled_from(
+    [
+        *("", HOST, "localhost", "evil.example", f"http://{HOST}", "null", "http://"),
+        *("cross-site", "none", "same-origin", "Bearer sk-one", "sk-one", "*", PAGE),
+        *(
+            "GET",
+            "POST",
+            "OPTIONS",
+            "/health",
+            "/v1/models",
+            "x, y",
+            "[",
+            "::1",
+            "true",
+        ),
+    ]
+)
+VALUES = st.lists(WORDS | st.text(st.characters(max_codepoint=255)), max_size=2)
+FIELDS = (
+    *("host", "origin", "sec_fetch_site", "authorization", "x_api_key"),
+    *("request_method", "request_headers", "request_private_network"),
+)
+
+
+class AnyKnockTests(SynchronousTestCase):
+    """
+    What holds whatever is sent.
+    """
+
+    @given(
+        st.fixed_dictionaries({"method": WORDS, "target": WORDS}),
+        st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, VALUES)),
+        st.booleans(),
+    )
+    def test_any(self, line: dict[str, str], headers: Any, keyed: bool) -> None:
+        """
+        A pass or a refusal; who gets in has named us and is no stranger, and no header
+        has anything but visible characters in it.
+        """
+        knock = Knock(**line, **headers)
+        access = evolve(LISTED, keys=KEYS if keyed else ())
+        try:
+            found = admit(access, DOOR, knock).headers
+        except Refusal as refusal:
+            self.assertIn(refusal.status, (400, 401, 403, 421))
+            found = refusal.headers
+        else:
+            self.assertIn([host.lower() for host in knock.host], ([HOST],))
+            if list(knock.sec_fetch_site) == ["cross-site"]:
+                self.assertIn(list(knock.origin), ([PAGE], ["null"]))
+        for name, value in found:
+            self.assertTrue((name + value).isprintable())
+            if name == "Access-Control-Allow-Origin":
+                self.assertIn([value], ([PAGE], ["null"]))
+                self.assertEqual(list(knock.origin), [value])

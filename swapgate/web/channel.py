@@ -199,12 +199,16 @@ class GatewayChannel(HTTPChannel):
             return
         self._refused = True
         body = error_body(refusal)
+        # A page that was let in may read what is wrong later.
+        said = refusal.headers + (
+            self.requests[-1].passed.headers if self.requests else ()
+        )
         head = [
             b"HTTP/1.1 %d %s" % (refusal.status, RESPONSES.get(refusal.status, b"")),
             b"Content-Type: application/json",
             b"Content-Length: %d" % len(body),
             b"Connection: close",
-            *(f"{name}: {value}".encode("latin-1") for name, value in refusal.headers),
+            *(f"{name}: {value}".encode("latin-1") for name, value in said),
         ]
         if refusal.retry_after_s is not None:
             head.append(b"Retry-After: %d" % refusal.retry_after_s)
