@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IStreamServerEndpointStringParser
 from twisted.internet.ssl import (
     Certificate,
@@ -17,7 +18,7 @@ from twisted.internet.ssl import (
 from twisted.plugin import getPlugins
 
 from tests.authority import Authority
-from tests.rig import RigCase, events_of
+from tests.rig import Client, RigCase, events_of
 
 
 class TLSCase(RigCase):
@@ -89,7 +90,7 @@ class SSLTests(TLSCase):
             client.send("/v1/nothing", Host=host)
             self.assertEqual((await client.answer()).status, status)
             if status != 404:
-                await client.closed()
+                await self.assert_ended_well(client)
         # Also to who is still busy sending.
         body = {"model": "a", "pad": "x" * 3_000_000}
         answer = await self.ask("/v1/chat/completions", body, Host="evil.example")
@@ -98,7 +99,15 @@ class SSLTests(TLSCase):
         client = await self.connect()
         client.transport.write(b"how do you do\r\n\r\n")
         self.assertEqual((await client.answer()).status, 400)
+        await self.assert_ended_well(client)
+
+    async def assert_ended_well(self, client: Client) -> None:
+        """
+        TLS has an end of its own, without which all may have been cut off.
+        """
         await client.closed()
+        assert client.reason is not None
+        self.assertTrue(client.reason.check(ConnectionDone), client.reason)
 
     async def test_own_page(self) -> None:
         """

@@ -215,11 +215,12 @@ class GatewayChannel(HTTPChannel):
         self.transport.write(b"\r\n".join([*head, b"", body]))
         self.setRawMode()
         self.setTimeout(None)
-        if ITCPTransport.providedBy(self.transport):
+        if self.isSecure() or not ITCPTransport.providedBy(self.transport):
+            # TLS has an end of its own, and then waits for that of the other side.
+            self.hang_up()
+        else:
             self.transport.loseWriteConnection()
             self._abortingCall = self.callLater(_LINGER_S, self.forceAbortClient)
-        else:
-            self.loseConnection()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(
