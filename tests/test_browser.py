@@ -62,7 +62,9 @@ TRIES = {
     "plain_form",
     "usual_form",
     "socket",
+    "state",
     "events",
+    "load",
 }
 
 
@@ -322,6 +324,7 @@ class HostilePageTests(RigCase):
         for by in ("models", "keyed"):
             self.assertEqual(json.loads(found[by])["data"][0]["id"], "a")
         self.assertEqual(json.loads(found["json"])["model"], "a")
-        self.assertEqual(found["events"], "")
+        self.assertEqual(json.loads(found["state"])["version"], 1)
+        self.assertEqual(found["events"], "opened")
         await self.until_refused({"image", "script", "blind"})
         self.assertEqual(len(self.told("started")), 1)

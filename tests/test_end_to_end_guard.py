@@ -368,7 +368,12 @@ class KeyTests(GuardCase):
         await self.begin()
         for path in ("/health", "/v1/models"):
             self.assertEqual((await self.ask(path)).status, 200)
-        self.assertEqual((await self.ask("/swapgate/stats")).status, 401)
+        for path in ("/swapgate/state", "/swapgate/events"):
+            answer = await self.ask(path)
+            self.check_refused(answer)
+            self.assertEqual(answer.status, 401)
+        key = {"X_Api_Key": "sk-private-2"}
+        self.assertEqual((await self.ask("/swapgate/state", **key)).status, 200)
         self.assertEqual((await self.ask("/v1/models/a")).status, 401)
 
     async def test_the_list_needs_one(self) -> None:
