@@ -120,8 +120,8 @@ def _check_host(access: Access, door: Door, knock: Knock) -> None:
         raise Refusal(
             status=421 if moved else 403,
             code="misdirected_request" if moved else "host_not_allowed",
-            message=f"the Host is {quoted(host)}, which is "
-            f"{'another port' if moved else 'no name of this gateway'}; "
+            message=f"the Host is {quoted(host)}, which "
+            f"{'names another port' if moved else 'is no name of this gateway'}; "
             f"send {_our_name(door)}, or list the other under hosts",
         )
     if knock.method == "CONNECT" or not knock.target.startswith(("/", "*")):

@@ -202,7 +202,7 @@ class HostTests(Case):
         )
         refusal = self.refuses(Knock(host=["localhost"]), access)
         self.assertEqual(refusal.code, "misdirected_request")
-        self.assertIn('"localhost", which is another port; send', refusal.message)
+        self.assertIn('"localhost", which names another port; send', refusal.message)
 
     def test_no_proxy(self) -> None:
         """
