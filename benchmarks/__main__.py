@@ -13,6 +13,7 @@ import sys
 from benchmarks.agent_rows import AGENT_ROWS
 from benchmarks.fair_rows import FAIR_ROWS
 from benchmarks.fleet_rows import FLEET_ROWS
+from benchmarks.guard_rows import GUARD_ROWS
 from benchmarks.measured import Measured
 from benchmarks.processes import raise_descriptor_limit
 from benchmarks.rows import ROWS
@@ -26,7 +27,7 @@ def said(measured: Measured, number: float) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    rows = [*ROWS, *AGENT_ROWS, *FLEET_ROWS, *FAIR_ROWS]
+    rows = [*ROWS, *AGENT_ROWS, *FLEET_ROWS, *GUARD_ROWS, *FAIR_ROWS]
     keys = [row.key for row in rows]
     parser.add_argument("--only", nargs="+", choices=keys, default=keys)
     parser.add_argument("--no-gate", action="store_true", help="exit 0 all the same")

@@ -118,7 +118,8 @@ def gateway(
         config.write_text(
             f"[swapgate]\nlisten = tcp:{port}:interface=127.0.0.1\n"
             f"memory_budget = 10 GB\nstate_dir = ${{dir}}/state\n{options}\n"
-            + "".join(each.section() for each in models)
+            # The same bytes go to the daemons directly.
+            "hosts = 127.0.0.1\n" + "".join(each.section() for each in models)
         )
         log = folder / "log"
         with log.open("wb") as out:

@@ -2,7 +2,8 @@
 What did the user write?
 
 Text in; a frozen `Config` out, or a `ConfigError` naming place and remedy. `models`
-reads one model, `ini` knows what a file is, `values` and `words` what is in it.
+reads one model, `access` who is let in, `ini` knows what a file is, `values` and
+`words` what is in it.
 """
 
 import re
@@ -12,6 +13,7 @@ from types import MappingProxyType
 
 from attrs import field, frozen
 
+from swapgate.access import Access, read_access
 from swapgate.ini import BadValue, ConfigError, Section, read_sections
 from swapgate.models import (
     GENERAL_OPTIONS,
@@ -70,6 +72,7 @@ class Config:
 
     path: str
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
+    access: Access = Access()
     budget_bytes: int
     models: tuple[ModelSpec, ...]
     shutdown_timeout_s: float = 15.0
@@ -160,16 +163,19 @@ def read_config(
     _check_names(models)
     _check_ports(models)
     _check_pins(general, [model for model, _ in models], budget)
+    general_fields = fields(general, _GENERAL, around)
+    listen = general_fields.setdefault("listen", (DEFAULT_LISTEN,))
     usual_state = _own_folder(environ, platform, "XDG_STATE_HOME", ".local/state")
     state_dir = general.read("state_dir", around.path, usual_state)
     if state_dir is None:
         raise general.wrong("needs state_dir, as HOME is not set; write its path")
     return Config(
         path=path,
+        access=read_access(general, listen, around),
         budget_bytes=ONE_AT_A_TIME if budget is None else budget,
         models=tuple(model for model, _ in models),
         state_dir=state_dir,
-        **fields(general, _GENERAL, around),
+        **general_fields,
     )
 
 

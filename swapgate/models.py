@@ -316,19 +316,23 @@ def _remote(
             "and hyphens between dots, or an address",
             "upstream",
         )
-    return section.read("api_key", lambda text: _api_key(text, around), RemoteSpec())
+    file, key = section.read(
+        "api_key", lambda text: key_place(text, around), (None, None)
+    )
+    return RemoteSpec(api_key_file=file, api_key=key)
 
 
-def _api_key(text: str, around: Surroundings) -> RemoteSpec:
+def key_place(text: str, around: Surroundings) -> tuple[str | None, str | None]:
     """
-    Where the key is. The key itself has no place in a file that is shown around, so
-    that whatever stands here instead is not repeated.
+    The file that holds a key, or the key that the environment does. The key itself has
+    no place in a file that is shown around, so that whatever stands here instead is not
+    repeated.
     """
     if text.startswith("file:"):
         path = text.removeprefix("file:").strip()
         if not path:
             raise BadValue("names no file; write file:PATH")
-        return RemoteSpec(api_key_file=around.path(path))
+        return around.path(path), None
     found = re.fullmatch(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", text)
     if found is None:
         raise BadValue(
@@ -337,7 +341,7 @@ def _api_key(text: str, around: Surroundings) -> RemoteSpec:
         )
     if found[1] not in around.environ:
         raise BadValue(f"{text} is not set in the environment; set it")
-    return RemoteSpec(api_key=key_in(around.environ[found[1]], text))
+    return None, key_in(around.environ[found[1]], text)
 
 
 def key_in(text: str, place: str) -> str:
@@ -423,10 +427,15 @@ def _said(kinds: Iterable[str]) -> str:
 _KINDS_SAID = _said(_KINDS)
 
 GENERAL_OPTIONS = {
+    "api_keys",
     "fair_wait",
+    "hosts",
     "listen",
     "max_held",
     "memory_budget",
+    "models_need_key",
+    "open",
+    "origins",
     "shutdown_timeout",
     "state_dir",
 }

@@ -23,6 +23,7 @@ class Refusal(Exception):
     :param param: the part of the body that is to blame.
     :param should_retry: whether the client is told to try again or not; None leaves
         it to the status.
+    :param headers: what the answer must say besides.
     """
 
     def __init__(
@@ -34,12 +35,14 @@ class Refusal(Exception):
         param: str | None = None,
         retry_after_s: int | None = None,
         should_retry: bool | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(message)
         self.status, self.code, self.message = status, code, message
         self.param = param
         self.retry_after_s = retry_after_s
         self.should_retry = should_retry
+        self.headers = headers
 
     @property
     def type(self) -> str:

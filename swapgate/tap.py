@@ -34,9 +34,10 @@ from swapgate.daemons import Daemon
 from swapgate.daemons.child import Child
 from swapgate.daemons.command import command
 from swapgate.daemons.launchd import launchd
-from swapgate.daemons.remote import Remote, read_keys
+from swapgate.daemons.remote import Remote
 from swapgate.daemons.systemd import systemd
 from swapgate.fleet import Fleet
+from swapgate.keyfiles import read_keys
 from swapgate.loads import LoadTimes
 from swapgate.models import CommandSpec, RemoteSpec, SystemdSpec
 from swapgate.state import FolderTaken, StateFolder
@@ -171,6 +172,7 @@ class Swapgate(MultiService):
         self._gateway = Gateway(config, self._fleet, reactor, int(time.time()))
         self._site = GatewaySite(
             self._gateway,
+            access=config.access,
             most_channels=_most_connections(),
             timeout=_IDLE_KEEP_ALIVE_S,
             reactor=reactor,
@@ -216,6 +218,7 @@ class Swapgate(MultiService):
         if (new.listen, new.state_dir) != (old.listen, old.state_dir):
             self._log.warn("listen and state_dir take effect at the next start only")
         self._config = new
+        self._site.access = new.access
         self._gateway.reconfigure(new)
         self._fleet.reconfigure(new)
         self._log.info("{path} is in effect", path=new.path)

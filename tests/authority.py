@@ -51,6 +51,14 @@ class Authority:
         """
         A server's side of TLS, for these names and addresses.
         """
+        pem = self.server_pem(*names)
+        options: CertificateOptions = PrivateCertificate.loadPEM(pem).options()
+        return options
+
+    def server_pem(self, *names: str) -> bytes:
+        """
+        Its key and its certificate, as a file has them.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
             _begun(_named("a server"), self._name, key)
@@ -61,9 +69,7 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         plain = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        pem = key.private_bytes(*plain) + certificate.public_bytes(Encoding.PEM)
-        options: CertificateOptions = PrivateCertificate.loadPEM(pem).options()
-        return options
+        return key.private_bytes(*plain) + certificate.public_bytes(Encoding.PEM)
 
 
 def _named(name: str) -> x509.Name:

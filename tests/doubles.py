@@ -8,9 +8,13 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
+from swapgate.access import Access
 from swapgate.config import ChildSpec, Command, Config, ModelSpec, Upstream
 from swapgate.daemons import Daemon, Gone
 from swapgate.upstream import UpstreamClient
+
+# A short name for the gateway.
+ACCESS = Access(hosts=frozenset({"x"}))
 
 
 def model(name: str, memory: int = 10, **options: Any) -> ModelSpec:

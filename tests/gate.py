@@ -1,12 +1,14 @@
 """
 Runs trial and fails where trial would not: on no tests, on too little covered.
 
-    python -m tests.gate pure | tests [--coverage PERCENT] | engine
+    python -m tests.gate pure | tests [--coverage PERCENT] | engine | browser
 """
 
 import argparse
+import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # Covered wholly, branches too, each by its own tests alone.
 PURE = (
+    "access",
     "body",
     "config",
     "grammar",
+    "guard",
     "ini",
     "loads",
     "models",
@@ -30,12 +34,15 @@ PURE = (
 )
 # Those that need the engine and the model of the extra `demo`.
 ENGINE = ("tests.test_engine", "tests.test_engine_streams")
+# Those that need a browser.
+BROWSER = ("tests.test_browser",)
 # Run as programs of their own, or by another environment.
 NOT_MEASURED = (
     "tests/check_wheel.py",
     "tests/engine_rig.py",
     "tests/fake_*.py",
     "tests/gate.py",
+    "tests/test_browser.py",
     "tests/test_engine*.py",
 )
 
@@ -45,6 +52,14 @@ def engine_expected() -> bool:
     Whether the extra `demo` brings an engine to this machine.
     """
     return (sys.platform, platform.machine()) == ("linux", "x86_64")
+
+
+def chromium() -> str | None:
+    """
+    Where this machine has a browser, if it has one.
+    """
+    found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    return next((path for path in found if path), None)
 
 
 def trial(*names: str, measured: bool = True, told: bool = True) -> None:
@@ -87,7 +102,7 @@ def main() -> None:
     Run what the command line asks for.
     """
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("pure", "tests", "engine"))
+    parser.add_argument("what", choices=("pure", "tests", "engine", "browser"))
     parser.add_argument("--coverage", default="0")
     args = parser.parse_args()
     if args.what == "pure":
@@ -96,8 +111,15 @@ def main() -> None:
             trial(*tests_of(f"{name}.py"), *tests_of(f"{name}_*.py"), told=False)
             report("100", f"--include=swapgate/{name}.py")
     elif args.what == "tests":
-        trial(*(name for name in tests_of("*.py") if name not in ENGINE))
+        trial(*(n for n in tests_of("*.py") if n not in (*ENGINE, *BROWSER)))
         report(args.coverage, f"--omit={','.join(NOT_MEASURED)}")
+    elif args.what == "browser":
+        if chromium() is not None:
+            trial(*BROWSER, measured=False)
+        elif os.environ.get("CI"):
+            sys.exit("there is no Chromium, without which this is no CI")
+        else:
+            print("no Chromium on this machine: not tested")
     elif engine_expected():
         trial(*ENGINE, measured=False)
     else:

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from swapgate.config import read_config
+from swapgate.keyfiles import read_keys
 from swapgate.tap import Swapgate
 
 FAKE = Path(__file__).parent / "fake_llama.py"
@@ -62,6 +63,8 @@ class Client(Protocol):
     A raw connection: what it heard, in which pieces, and how it was closed.
     """
 
+    #: What it calls the gateway.
+    host: str = ""
     pieces: list[bytes] = field(factory=list)
     taken: int = 0
     reason: Failure | None = None
@@ -125,7 +128,7 @@ class Client(Protocol):
             f"{method or ('GET' if body is None else 'POST')} {path} HTTP/{version}"
         ]
         data = b""
-        sent = {"Host": "127.0.0.1"}
+        sent = {"Host": self.host}
         if body is not None:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
             sent |= {"Content-Type": "application/json"}
@@ -239,12 +242,13 @@ class RigCase(TestCase):
             python=sys.executable,
             platform=sys.platform,
         )
-        self.service = Swapgate(config, reactor)
+        self.service = Swapgate(read_keys(config), reactor)
         self.service.privilegedStartService()
         self.service.startService()
         self.addCleanup(self.stop)
         [listening] = self.service.services
-        self.port = (await listening._waitingForPort).getHost().port
+        address = (await listening._waitingForPort).getHost()
+        self.port = getattr(address, "port", 0)
 
     async def stop(self) -> None:
         if self.service is not None:
@@ -252,13 +256,18 @@ class RigCase(TestCase):
             await service.stopService()
 
     async def connect(self) -> Client:
-        endpoint = HostnameEndpoint(reactor, "127.0.0.1", self.port)
-        client = Client()
+        client = Client(f"127.0.0.1:{self.port}")
         factory = Factory.forProtocol(lambda: client)
         factory.noisy = False
-        await endpoint.connect(factory)
+        await self.endpoint().connect(factory)
         self.addCleanup(self.hang_up, client)
         return client
+
+    def endpoint(self) -> Any:
+        """
+        Where the gateway is reached.
+        """
+        return HostnameEndpoint(reactor, "127.0.0.1", self.port)
 
     async def hang_up(self, client: Client) -> None:
         if client.reason is None:

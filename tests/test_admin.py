@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from swapgate.fleet import Fleet
 from swapgate.web.api import Gateway
 from swapgate.web.channel import GatewaySite
-from tests.doubles import Farm, config_of, model
+from tests.doubles import ACCESS, Farm, config_of, model
 from tests.rig import unchunked
 from tests.test_api import Client
 
@@ -31,7 +31,9 @@ class AdminCase(SynchronousTestCase):
             config, self.farm.make_daemon, self.farm.clock, self.farm.make_client
         )
         gateway = Gateway(config, self.fleet, self.farm.clock, started=1)
-        self.site = GatewaySite(gateway, reactor=self.farm.clock, most_channels=9)
+        self.site = GatewaySite(
+            gateway, access=ACCESS, reactor=self.farm.clock, most_channels=9
+        )
 
     def ask(self, method: str, path: str, **headers: str) -> Client:
         """

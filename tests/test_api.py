@@ -26,7 +26,7 @@ from swapgate.upstream import (
 )
 from swapgate.web.api import Gateway
 from swapgate.web.channel import GatewaySite
-from tests.doubles import config_of, model
+from tests.doubles import ACCESS, config_of, model
 
 BODY = b'{"model": "a", "x": [1,\t2]}'
 # What a daemon answers.
@@ -164,7 +164,7 @@ class Case(SynchronousTestCase):
         fleet = cast(Fleet, self.fleet)
         gateway = Gateway(config_of(model("a")), fleet, self.clock, started=1)
         self.client = Client()
-        site = GatewaySite(gateway, reactor=self.clock, most_channels=9)
+        site = GatewaySite(gateway, access=ACCESS, reactor=self.clock, most_channels=9)
         self.channel = site.buildProtocol(None)
         self.channel.makeConnection(self.client)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
+from swapgate.access import Access, Key
 from swapgate.config import (
     ChildSpec,
     Command,
@@ -190,6 +191,27 @@ class ConfigTests(SynchronousTestCase):
             dict(evolve(config, models=config.models[:1]).names),
             {"b": "b", "z": "b", "y": "b"},
         )
+
+    def test_access(self) -> None:
+        """
+        Who is let in, which may be everybody where it is said.
+        """
+        config = read(
+            "[swapgate]\nlisten = tcp:80\nhosts = box.lan\norigins = https://a\n"
+            "api_keys = ${KEY}\n  file:keys\nmodels_need_key = no\n" + MODEL,
+            {**ENVIRON, "KEY": "sk-1"},
+        )
+        self.assertEqual(
+            config.access,
+            Access(
+                hosts=frozenset({"box.lan"}),
+                origins=frozenset({"https://a"}),
+                keys=(Key.of("KEY", "sk-1"),),
+                key_files=("/etc/keys",),
+            ),
+        )
+        config = read("[swapgate]\nlisten = tcp:80\nopen = yes\n" + MODEL)
+        self.assertFalse(config.access.keyed)
 
     def test_one_at_a_time(self) -> None:
         """

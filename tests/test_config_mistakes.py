@@ -95,6 +95,12 @@ class MistakeTests(SynchronousTestCase):
                 "listen: 'tcp:1' stands here twice; keep one of the two "
                 "(an indented line continues the option above it)"
             ),
+            "listen = tcp:1": (
+                "listen: 'tcp:1' is open to other machines; add "
+                "interface=127.0.0.1 to it, or set api_keys, or write open = yes if "
+                "everybody shall get in"
+            ),
+            "hosts = *": "hosts: '*' is no host; write NAME or NAME:PORT",
             "listen =": "listen: is empty; give it a value or leave it out",
             "memory_budget = 21.8": (
                 "memory_budget: '21.8' has no unit; write GB, GiB, MB or MiB after it"

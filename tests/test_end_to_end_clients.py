@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from openai import APIStatusError, OpenAI
+from openai import APIStatusError, AuthenticationError, OpenAI
 from twisted.internet.threads import deferToThread
 
 from tests.rig import Answer, RigCase, events_of
@@ -22,11 +22,13 @@ class PageAssistTests(RigCase):
     async def replay(self, recorded: dict[str, Any]) -> Answer:
         client = await self.connect()
         body = recorded["body"].encode()
-        headers = [(n, v) for n, v in recorded["headers"] if n != "Content-Length"]
+        headers = dict(recorded["headers"])
+        name, _, _ = headers["Host"].partition(":")
+        headers["Host"] = f"{name}:{self.port}"
         if body:
-            headers.append(("Content-Length", str(len(body))))
+            headers["Content-Length"] = str(len(body))
         lines = [f"{recorded['method']} {recorded['path']} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in headers]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
         client.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
         return await client.answer()
 
@@ -90,6 +92,28 @@ class OpenAITests(RigCase):
         self.assertEqual(models, ["a", "b", "c"])
         self.assertEqual(plain, "Paris.")
         self.assertEqual(text.split(), ["0", "xx1", "xx2", "xx"])
+
+    async def test_keys(self) -> None:
+        """
+        A wrong one raises what the client has for it, at once; a right one is enough.
+        """
+        keys = self.journal.with_suffix(".keys")
+        keys.write_text("laptop: sk-right")
+        keys.chmod(0o600)
+        self.general = f"api_keys = file:{keys}"
+        await self.start(a="")
+
+        def use(key: str) -> str | None:
+            with self.client().with_options(api_key=key) as client:
+                messages: Any = [{"role": "user", "content": "hi"}]
+                plain = client.chat.completions.create(model="a", messages=messages)
+                return plain.choices[0].message.content
+
+        with self.assertRaises(AuthenticationError) as raised:
+            await deferToThread(use, "sk-wrong")
+        self.assertEqual(raised.exception.code, "invalid_api_key")
+        self.assertEqual(self.told(), [])
+        self.assertEqual(await deferToThread(use, "sk-right"), "Paris.")
 
     async def test_a_failed_load_is_not_retried(self) -> None:
         """

@@ -133,8 +133,9 @@ class OwnAnswersTests(RigCase):
         await self.start()
         client = await self.connect()
         client.transport.write(
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
             b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+            % self.port
         )
         mebibyte = b"100000\r\n%s\r\n" % (b" " * 2**20)
         for _ in range(65):

@@ -154,9 +154,10 @@ class DownTests(RemoteCase):
         """
         key = Path(self.mktemp())
         key.write_text(KEY)
-        key.chmod(0o644)
+        key.chmod(0o600)
         self.machine.turn_on()
         await self.begin(f"api_key = file:{key.absolute()}")
+        key.chmod(0o644)
         answer = await self.chat("r")
         self.assertEqual(answer.status, 409)
         self.assertIn(f"chmod 600 {key.absolute()}", answer.error["message"])

@@ -24,7 +24,7 @@ class RealSetupTests(SynchronousTestCase):
         return read_config(
             text,
             path=str(self.path),
-            environ={"HOME": "/home/me"},
+            environ={"HOME": "/home/me", "SWAPGATE_KEY": "sk-1"},
             python="/bin/py",
             platform="darwin",
         )
@@ -80,7 +80,18 @@ class RealSetupTests(SynchronousTestCase):
         What stands there commented out is right too.
         """
         lines = self.path.read_text("utf-8").splitlines()
-        options = ("# state_dir =", "# stall_timeout =")
+        options = tuple(
+            f"# {option} ="
+            for option in (
+                "api_keys",
+                "hosts",
+                "models_need_key",
+                "open",
+                "origins",
+                "stall_timeout",
+                "state_dir",
+            )
+        )
         start = lines.index("# [model tiny]")
         text = "\n".join(
             line.removeprefix("# ") if n >= start or line.startswith(options) else line
@@ -92,4 +103,11 @@ class RealSetupTests(SynchronousTestCase):
         self.assertEqual(
             config.state_dir, "/home/me/Library/Application Support/swapgate"
         )
+        self.assertEqual(
+            config.access.key_files, (f"{self.path.parent}/swapgate.keys",)
+        )
+        self.assertEqual([key.name for key in config.access.keys], ["SWAPGATE_KEY"])
+        self.assertEqual(config.access.hosts, {"box.lan"})
+        self.assertEqual(len(config.access.origins), 2)
+        self.assertTrue(config.access.models_need_key)
         self.assertEqual(config.models[0].first_token_timeout_s, 300.0)

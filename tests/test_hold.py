@@ -115,7 +115,8 @@ class CommentTests(HoldCase):
         daemon = Daemon()
         self.gateway(daemon)
         self.fleet.late = True
-        head = b"POST %b HTTP/1.0\r\nContent-Type: application/json\r\n" % CHAT
+        head = b"POST %b HTTP/1.0\r\nHost: x\r\n" % CHAT
+        head += b"Content-Type: application/json\r\n"
         length = b"Content-Length: %d\r\n\r\n" % len(STREAM)
         self.channel.dataReceived(head + length + STREAM)
         self.clock.advance(5)

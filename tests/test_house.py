@@ -53,6 +53,7 @@ class HouseTests(SynchronousTestCase):
         """
         floors = (
             {*PURE},
+            {"keyfiles"},
             {"upstream", "health", "daemons"},
             {"tickets", "relay", "state"},
             {"line"},

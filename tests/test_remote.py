@@ -2,123 +2,27 @@
 Daemons that others run: their life here, their keys, and what is verified of them.
 """
 
-import os
 from pathlib import Path
-from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.ssl import (
     Certificate,
     trustRootFromCertificates,
 )
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 from twisted.web.client import ResponseNeverReceived, readBody
 from twisted.web.http_headers import Headers
 
-from swapgate.config import ConfigError, ModelSpec, Upstream
-from swapgate.daemons.remote import Remote, read_key, read_keys
-from swapgate.ini import BadValue
+from swapgate.config import Upstream
+from swapgate.daemons.remote import Remote
 from swapgate.models import RemoteSpec
 from swapgate.upstream import BodyProducer, UpstreamClient
 from tests.authority import Authority
-from tests.doubles import config_of
 from tests.machine import Machine
-
-KEY = "sk-a-secret"
-
-
-def remote(service: RemoteSpec | None = None, **options: Any) -> ModelSpec:
-    upstream = Upstream(scheme="https", host="big.example.net", port=443)
-    return ModelSpec(
-        name="r",
-        memory_bytes=0,
-        service=service or RemoteSpec(),
-        upstream=upstream,
-        **options,
-    )
+from tests.test_keyfiles import KEY, KeyFileCase, remote
 
 
-class Case(SynchronousTestCase):
-    """
-    With key files in a folder of the test's own.
-    """
-
-    def key_file(self, content: str | bytes = KEY, mode: int = 0o600) -> str:
-        path = Path(self.mktemp()).absolute()
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        path.chmod(mode)
-        return str(path)
-
-
-class KeyFileTests(Case):
-    """
-    Keys that are kept in files.
-    """
-
-    def refusal(self, path: str) -> str:
-        """
-        Why there is no key in a file, without a word of what is in it.
-        """
-        error = str(self.assertRaises(BadValue, read_key, path))
-        self.assertNotIn("secret", error)
-        return error
-
-    def test_read(self) -> None:
-        """
-        The final newline that editors write is no part of it.
-        """
-        for mode in (0o600, 0o400, 0o700):
-            self.assertEqual(read_key(self.key_file(f"{KEY}\n", mode)), KEY)
-
-    def test_open_to_others(self) -> None:
-        """
-        Whoever else could read or change it, and how to put an end to that.
-        """
-        for mode in (0o640, 0o604, 0o620, 0o644, 0o666):
-            path = self.key_file(mode=mode)
-            said = f"{path} is open to others; run chmod 600 {path}"
-            self.assertEqual(self.refusal(path), said)
-
-    def test_no_key(self) -> None:
-        """
-        A header must hold it: one word, of characters that show.
-        """
-        for content in ("", "\n", "sk-secret 2", "sk-secret\nx", "sécret", b"secret\0"):
-            self.assertIn("holds no key", self.refusal(self.key_file(content)))
-
-    def test_no_file(self) -> None:
-        """
-        None there, or something that is none; nothing waits for it.
-        """
-        folder = Path(self.mktemp()).absolute()
-        self.assertIn("(No such file or directory)", self.refusal(str(folder)))
-        folder.mkdir()
-        self.assertIn("is no file", self.refusal(str(folder)))
-        pipe = folder / "pipe"
-        os.mkfifo(pipe, 0o600)
-        self.assertIn("is no file", self.refusal(str(pipe)))
-
-    def test_keys_of_a_configuration(self) -> None:
-        """
-        Another key makes another model; one that cannot be had is a mistake.
-        """
-        path = self.key_file()
-        config = config_of(remote(), remote(RemoteSpec(api_key_file=path)))
-        first = read_keys(config)
-        self.assertEqual(first, read_keys(config))
-        self.assertEqual(first.models[0], config.models[0])
-        self.assertNotIn("secret", repr(first))
-        Path(path).write_text("sk-another")
-        self.assertNotEqual(first, read_keys(config))
-        Path(path).chmod(0o644)
-        error = str(self.assertRaises(ConfigError, read_keys, config))
-        place = "/test.cfg: [model r] api_key: "
-        self.assertEqual(
-            error, f"{place}{path} is open to others; run chmod 600 {path}"
-        )
-
-
-class LifeTests(Case):
+class LifeTests(KeyFileCase):
     """
     What the fleet sees of it.
     """

@@ -99,7 +99,9 @@ class OptionsTests(Case):
             "ssl:1:privateKey=/nowhere/key.pem",
         ):
             with self.subTest(endpoint=endpoint):
-                path = self.written(GOOD.replace("tcp:0:interface=127.0.0.1", endpoint))
+                path = self.written(
+                    GOOD.replace("tcp:0:interface=127.0.0.1", f"{endpoint}\nopen = yes")
+                )
                 line = self.refusal("--check", "--config", path)
                 self.assertTrue(line.startswith(f"{path}: [swapgate] listen: "), line)
                 self.assertIn(endpoint, line)

@@ -2,66 +2,14 @@
 A daemon that others run: never started, never stopped, and it costs no memory here.
 """
 
-import os
-import stat
-
 from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 
-from swapgate.config import Config, ConfigError, ModelSpec, Upstream
+from swapgate.config import ModelSpec, Upstream
 from swapgate.daemons import Gone
 from swapgate.ini import BadValue
-from swapgate.models import RemoteSpec, key_in
-
-# More than any key is long, so that a wrong path is no flood.
-_LONGEST_FILE = 65536
-
-
-def read_key(path: str) -> str:
-    """
-    The key that a file holds, which nobody else may read.
-
-    :raises BadValue: never with anything of what the file holds.
-    """
-    try:
-        # Whatever is no file must not hold us up before that is known.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise BadValue(
-            f"{path} cannot be read ({error.strerror}); put the key there"
-        ) from None
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise BadValue(f"{path} is no file; write the key into one")
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise BadValue(f"{path} is open to others; run chmod 600 {path}")
-        return key_in(os.read(descriptor, _LONGEST_FILE).decode("latin-1"), path)
-    finally:
-        os.close(descriptor)
-
-
-def read_keys(config: Config) -> Config:
-    """
-    `config` with the keys that it keeps in files, or the `ConfigError` of the first
-    that cannot be had. A key that is another one makes another `ModelSpec`.
-    """
-    models = (_with_key(model, config.path) for model in config.models)
-    return evolve(config, models=tuple(models))
-
-
-def _with_key(model: ModelSpec, path: str) -> ModelSpec:
-    service = model.service
-    if not isinstance(service, RemoteSpec) or service.api_key_file is None:
-        return model
-    try:
-        key = read_key(service.api_key_file)
-    except BadValue as error:
-        section = f"model {model.name}"
-        raise ConfigError(
-            str(error), path=path, section=section, option="api_key"
-        ) from None
-    return evolve(model, service=evolve(service, api_key=key))
+from swapgate.keyfiles import read_key
+from swapgate.models import RemoteSpec
 
 
 class Remote:

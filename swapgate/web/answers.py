@@ -40,12 +40,12 @@ def allow_only(request: GatewayRequest, target: Target, *methods: bytes) -> None
     Refuse what this path does not take.
     """
     if request.method not in methods:
-        request.setHeader(b"Allow", b", ".join(methods))
-        said = " and ".join(method.decode("ascii") for method in methods)
+        names = [method.decode("ascii") for method in methods]
         raise Refusal(
             status=405,
             code="method_not_allowed",
-            message=f"{target.path} takes {said}",
+            message=f"{target.path} takes {' and '.join(names)}",
+            headers=(("Allow", ", ".join(names)),),
         )
 
 
@@ -72,6 +72,8 @@ def answer_failure(failure: Failure, request: GatewayRequest) -> None:
             flush(request.channel.transport)
         request.channel.transport.loseConnection()
         return
+    for name, value in error.headers:
+        request.setHeader(name, value)
     if error.retry_after_s is not None:
         request.setHeader(b"Retry-After", b"%d" % error.retry_after_s)
     if error.should_retry is False:

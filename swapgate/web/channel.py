@@ -14,14 +14,22 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import RESPONSES, HTTPChannel, datetimeToString
+from twisted.web.http import (
+    NO_CONTENT,
+    RESPONSES,
+    HTTPChannel,
+    datetimeToString,
+)
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
+from swapgate.access import Access
 from swapgate.body import BadJSON, BodyReader, Wish
+from swapgate.guard import Pass, admit
 from swapgate.routing import Refusal, error_body
 from swapgate.upstream import flush
+from swapgate.web.guard import door_of, knock_of
 
 MAX_BODY = 64 * 2**20
 # Bodies are kept in pieces of about this size, however small they came.
@@ -78,6 +86,8 @@ class GatewayRequest(Request):
     """
 
     channel: "GatewayChannel"
+    # What the guard said; nobody is here whom it did not let in.
+    passed = Pass()
     # An answer without a Content-Type stays without one.
     defaultContentType = None
     # A stream was begun while its model was waited for: its status is gone.
@@ -102,7 +112,13 @@ class GatewayRequest(Request):
         self.site = self.channel.site
         self.setHeader(b"Server", b"swapgate")
         self.setHeader(b"Date", datetimeToString())
-        self.site.resource.render(self)
+        for name, value in self.passed.headers:
+            self.setHeader(name, value)
+        if self.passed.preflight:
+            self.setResponseCode(NO_CONTENT)
+            self.finish()
+        else:
+            self.site.resource.render(self)
 
 
 def _too_large() -> Refusal:
@@ -137,6 +153,14 @@ class GatewayChannel(HTTPChannel):
             )
 
     def allHeadersReceived(self) -> None:
+        request = self.requests[-1]
+        knock = knock_of(self._command, self._path, request.requestHeaders)
+        try:
+            door = door_of(self.transport)
+            request.passed = admit(self.site.access, door, knock)
+        except Refusal as refusal:
+            self.refuse(refusal)
+            return
         if self.length is not None and self.length > MAX_BODY:
             self.refuse(_too_large())
             return
@@ -175,22 +199,28 @@ class GatewayChannel(HTTPChannel):
             return
         self._refused = True
         body = error_body(refusal)
+        # A page that was let in may read what is wrong later.
+        said = refusal.headers + (
+            self.requests[-1].passed.headers if self.requests else ()
+        )
         head = [
-            b"HTTP/1.1 %d %s" % (refusal.status, RESPONSES[refusal.status]),
+            b"HTTP/1.1 %d %s" % (refusal.status, RESPONSES.get(refusal.status, b"")),
             b"Content-Type: application/json",
             b"Content-Length: %d" % len(body),
             b"Connection: close",
+            *(f"{name}: {value}".encode("latin-1") for name, value in said),
         ]
         if refusal.retry_after_s is not None:
             head.append(b"Retry-After: %d" % refusal.retry_after_s)
         self.transport.write(b"\r\n".join([*head, b"", body]))
         self.setRawMode()
         self.setTimeout(None)
-        if ITCPTransport.providedBy(self.transport):
+        if self.isSecure() or not ITCPTransport.providedBy(self.transport):
+            # TLS has an end of its own, and then waits for that of the other side.
+            self.hang_up()
+        else:
             self.transport.loseWriteConnection()
             self._abortingCall = self.callLater(_LINGER_S, self.forceAbortClient)
-        else:
-            self.loseConnection()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(
@@ -226,7 +256,12 @@ class GatewaySite(Site):
     _closed: Deferred[None] | None = None
 
     def __init__(
-        self, resource: IResource, *, most_channels: int, **kwargs: object
+        self,
+        resource: IResource,
+        *,
+        access: Access,
+        most_channels: int,
+        **kwargs: object,
     ) -> None:
         """
         :param most_channels: so many connections at a time; the next ones get 503.
@@ -234,6 +269,8 @@ class GatewaySite(Site):
         super().__init__(
             resource, GatewayRequest, parsePOSTFormSubmission=False, **kwargs
         )
+        # Another configuration may be another.
+        self.access = access
         self.most_channels = most_channels
         self.channels: set[Any] = set()
 

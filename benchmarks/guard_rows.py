@@ -1,0 +1,54 @@
+"""
+What it costs to ask who may ask.
+"""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.testing import StringTransport
+from twisted.web.http_headers import Headers
+
+from benchmarks.measured import Measured, Row
+from swapgate.access import Access, Key
+from swapgate.guard import admit
+from swapgate.web.guard import door_of, knock_of
+
+REQUESTS = 20_000
+KEYS = 10
+PAGE = "https://chat.example.org"
+TARGET = b"/v1/chat/completions"
+
+
+def guarded() -> list[Measured]:
+    """
+    From a head as Twisted has it to the pass: of a program, and of a listed page with a
+    key, where there are several of each.
+    """
+    bare = Access()
+    full = Access(
+        hosts=frozenset({"box.lan", "gate.example.org"}),
+        origins=frozenset({PAGE, "https://other.example.org"}),
+        keys=tuple(Key.of(f"k{n}", f"sk-{n}") for n in range(KEYS)),
+    )
+    program = Headers({"Host": ["127.0.0.1:11430"], "Content-Type": ["a/b"]})
+    page = program.copy()
+    page.addRawHeader("Origin", PAGE)
+    page.addRawHeader("Sec-Fetch-Site", "cross-site")
+    page.addRawHeader("Authorization", f"Bearer sk-{KEYS - 1}")
+    wire = StringTransport(hostAddress=IPv4Address("TCP", "127.0.0.1", 11430))
+    medians = []
+    for access, headers in ((bare, program), (full, page)):
+        took_ms = []
+        for _ in range(REQUESTS):
+            began = time.perf_counter()
+            admit(access, door_of(wire), knock_of(b"POST", TARGET, headers))
+            took_ms.append((time.perf_counter() - began) * 1000)
+        medians.append(median(took_ms))
+    detail = f"a program {medians[0]:.3f}, a listed page with a key {medians[1]:.3f}"
+    return [Measured(max(medians), 0.05, "ms", detail)]
+
+
+GUARD_ROWS = [Row("guard", "who may ask, for each request, median", guarded)]

@@ -1,0 +1,288 @@
+"""
+Who may ask? What a request shows of where it comes from in; a `Pass` out, or a
+`Refusal` that says what was wrong and what would be right.
+"""
+
+import hmac
+import re
+from collections.abc import Sequence
+from hashlib import sha256
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from attrs import frozen
+
+from swapgate.access import Access
+from swapgate.grammar import quoted
+from swapgate.routing import Refusal
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@frozen(kw_only=True)
+class Door:
+    """
+    Where a connection came in: our side of it. A UNIX socket has neither of the two.
+    """
+
+    address: str | None
+    port: int | None
+    secure: bool = False
+
+
+@frozen(kw_only=True)
+class Knock:
+    """
+    What a request shows of who sent it. A header's values as they came, in order.
+    """
+
+    method: str = "GET"
+    target: str = "/"
+    host: Sequence[str] = ()
+    origin: Sequence[str] = ()
+    sec_fetch_site: Sequence[str] = ()
+    authorization: Sequence[str] = ()
+    x_api_key: Sequence[str] = ()
+    # Of a preflight: what will follow.
+    request_method: Sequence[str] = ()
+    request_headers: Sequence[str] = ()
+    request_private_network: Sequence[str] = ()
+
+
+@frozen(kw_only=True)
+class Pass:
+    """
+    Who asks may go on.
+
+    :param key_name: whose key it was, where one was shown.
+    :param headers: what the answer must say, whatever it is.
+    :param preflight: a browser only asks whether it may; the headers say so.
+    """
+
+    key_name: str | None = None
+    headers: Headers = ()
+    preflight: bool = False
+
+
+_PORT: Final = re.compile(r":[0-9]*$")
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
+_EXTENSION: Final = re.compile(
+    r"(?:chrome-extension|moz-extension|safari-web-extension)://[A-Za-z0-9.-]+"
+)
+# Everything else asks for a key where there are any.
+_HEALTH: Final = "/health"
+_MODELS: Final = frozenset({"/models", "/v1/models"})
+
+_METHODS: Final = "GET, HEAD, POST"
+_EXPOSED: Final = "Retry-After, X-Request-Id, X-Should-Retry"
+_PREFLIGHT_AGE_S: Final = 600
+_NAME: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_NAMES: Final = re.compile(rf"{_NAME}(?:[ \t]*,[ \t]*{_NAME})*")
+
+
+def admit(access: Access, door: Door, knock: Knock) -> Pass:
+    """
+    Decide by the head of a request alone, before any of its body is read.
+
+    :raises Refusal: with the headers that its answer must have as well.
+    """
+    _check_host(access, door, knock)
+    origin = ", ".join(knock.origin)
+    listed = origin in access.origins
+    if not listed:
+        _check_stranger(access, door, knock, origin)
+    headers = _shared_with(origin, listed, access)
+    if listed and knock.method == "OPTIONS" and knock.request_method:
+        # It never bears a key: that is one of the things that it asks for.
+        return Pass(headers=headers + _preflight(knock), preflight=True)
+    try:
+        return Pass(key_name=_key_name(access, knock), headers=headers)
+    except Refusal as refusal:
+        refusal.headers += headers
+        raise
+
+
+def _check_host(access: Access, door: Door, knock: Knock) -> None:
+    """
+    What it was sent to must be a name of ours, letter by letter: no other way of
+    writing one is needed, and each has been somebody's trick.
+    """
+    if len(knock.host) != 1:
+        raise Refusal(
+            status=400,
+            code="bad_host",
+            message=f"there are {len(knock.host)} Host headers; send one",
+        )
+    host = knock.host[0].lower()
+    if host not in _own(door) and host not in _listed(access, door):
+        ours = {*_names(door), *map(_without_port, access.hosts)}
+        moved = _without_port(host) in ours
+        raise Refusal(
+            status=421 if moved else 403,
+            code="misdirected_request" if moved else "host_not_allowed",
+            message=f"the Host is {quoted(host)}, which "
+            f"{'names another port' if moved else 'is no name of this gateway'}; "
+            f"send {_our_name(door)}, or list the other under hosts",
+        )
+    if knock.method == "CONNECT" or not knock.target.startswith(("/", "*")):
+        raise Refusal(
+            status=421,
+            code="misdirected_request",
+            message="this is no proxy; send a path, such as /v1/chat/completions",
+        )
+
+
+def _our_name(door: Door) -> str:
+    return "localhost" if door.port is None else f"127.0.0.1:{door.port}"
+
+
+def _without_port(host: str) -> str:
+    return _PORT.sub("", host)
+
+
+def _names(door: Door) -> set[str]:
+    """
+    What every gateway is called, and the very address that was reached. That is never
+    0.0.0.0, which is how a page gets here without a name.
+    """
+    if door.address is None:
+        return {*_LOOPBACK}
+    address = ip_address(door.address.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        # A socket for both kinds of addresses shows the old ones like this.
+        address = address.ipv4_mapped or address
+    shown = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
+    return {*_LOOPBACK, shown}
+
+
+def _own(door: Door) -> set[str]:
+    """
+    Our names as a Host header says them, with the port where it must be said.
+    """
+    names = _names(door)
+    if door.port is None:
+        return names
+    said = {f"{name}:{door.port}" for name in names}
+    return said | names if door.port == (443 if door.secure else 80) else said
+
+
+def _listed(access: Access, door: Door) -> set[str]:
+    """
+    The user's names for us: one without a port may be said with ours, or with none,
+    as a proxy in front on its usual port is.
+    """
+    bare = (name for name in access.hosts if _without_port(name) == name)
+    return {*access.hosts, *(f"{name}:{door.port}" for name in bare)}
+
+
+def _check_stranger(access: Access, door: Door, knock: Knock, origin: str) -> None:
+    """
+    Refuse a page that is neither ours nor listed. A browser's own word, which no page
+    and no extension can write, goes before an Origin, which some extensions do.
+    """
+    if knock.sec_fetch_site:
+        fine = list(knock.sec_fetch_site) in (["none"], ["same-origin"])
+    else:
+        fine = not knock.origin or _is_innocent(access, door, origin)
+    if not fine:
+        page = f"a page of {quoted(origin)}" if origin else "a page on another site"
+        raise Refusal(
+            status=403,
+            code="origin_not_allowed",
+            message=f"{page} may not ask here; list its origin under origins, "
+            "if you trust it",
+        )
+
+
+def _is_innocent(access: Access, door: Door, origin: str) -> bool:
+    scheme, _, host = origin.partition("://")
+    if scheme == ("https" if door.secure else "http") and host in _own(door):
+        return True
+    # In front of these there may be a proxy that does TLS.
+    if scheme in ("http", "https") and host in _listed(access, door):
+        return True
+    return _EXTENSION.fullmatch(origin) is not None
+
+
+def _shared_with(origin: str, listed: bool, access: Access) -> Headers:
+    """
+    With whom a browser may share the answer.
+    """
+    if not access.origins:
+        return ()
+    # It holds for the others, too: they would have got another answer.
+    vary = ("Vary", "Origin")
+    if not listed:
+        return (vary,)
+    return (
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Expose-Headers", _EXPOSED),
+        vary,
+    )
+
+
+def _preflight(knock: Knock) -> Headers:
+    """
+    What a listed page may send: whatever it wants, as far as a header can say it.
+    """
+    headers: Headers = (
+        ("Access-Control-Allow-Methods", _METHODS),
+        ("Access-Control-Max-Age", str(_PREFLIGHT_AGE_S)),
+    )
+    wanted = ",".join(knock.request_headers)
+    if _NAMES.fullmatch(wanted):
+        headers += (("Access-Control-Allow-Headers", wanted),)
+    if list(knock.request_private_network) == ["true"]:
+        headers += (("Access-Control-Allow-Private-Network", "true"),)
+    return headers
+
+
+def _key_name(access: Access, knock: Knock) -> str | None:
+    """
+    Whose key was shown; None where there is none and none is needed.
+    """
+    if not access.keyed:
+        return None
+    shown = _shown_keys(knock)
+    for key in shown:
+        if name := _name_of(access, key):
+            return name
+    if knock.method in ("GET", "HEAD") and _is_free(access, knock.target):
+        return None
+    what = "the key is none of this gateway's" if shown else "there is no key"
+    raise Refusal(
+        status=401,
+        code="invalid_api_key",
+        message=f"{what}; send one as Authorization: Bearer KEY, or as x-api-key: KEY",
+        headers=(("WWW-Authenticate", "Bearer"),),
+    )
+
+
+def _shown_keys(knock: Knock) -> list[str]:
+    """
+    One of each kind at most: nobody may try many in one request.
+    """
+    shown = []
+    for value in knock.authorization[:1]:
+        scheme, _, key = value.strip().partition(" ")
+        if scheme.lower() == "bearer":
+            shown.append(key.strip())
+    shown += [value.strip() for value in knock.x_api_key[:1]]
+    return shown
+
+
+def _name_of(access: Access, shown: str) -> str | None:
+    """
+    How long it takes tells nothing: digests of one length are compared, all of them.
+    """
+    digest = sha256(shown.encode("latin-1")).digest()
+    name = None
+    for key in access.keys:
+        if hmac.compare_digest(key.digest, digest):
+            name = key.name
+    return name
+
+
+def _is_free(access: Access, target: str) -> bool:
+    path = target.partition("?")[0]
+    return path == _HEALTH or (path in _MODELS and not access.models_need_key)

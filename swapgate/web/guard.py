@@ -1,0 +1,45 @@
+"""
+How does the guard see a request? A connection and a head as Twisted has them in, the
+values that `swapgate.guard` decides by out.
+"""
+
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import ISSLTransport
+from twisted.web.http_headers import Headers
+
+from swapgate.guard import Door, Knock
+
+
+def door_of(transport: Any) -> Door:
+    """
+    Where this connection came in.
+    """
+    host = transport.getHost()
+    secure = ISSLTransport.providedBy(transport)
+    if isinstance(host, IPv4Address | IPv6Address):
+        return Door(address=host.host, port=host.port, secure=secure)
+    return Door(address=None, port=None, secure=secure)
+
+
+def knock_of(method: bytes, target: bytes, headers: Headers) -> Knock:
+    """
+    Of a request's head what tells who sent it.
+    """
+
+    def values(name: bytes) -> list[str]:
+        return [value.decode("latin-1") for value in headers.getRawHeaders(name, ())]
+
+    return Knock(
+        method=method.decode("latin-1"),
+        target=target.decode("latin-1"),
+        host=values(b"Host"),
+        origin=values(b"Origin"),
+        sec_fetch_site=values(b"Sec-Fetch-Site"),
+        authorization=values(b"Authorization"),
+        x_api_key=values(b"X-Api-Key"),
+        request_method=values(b"Access-Control-Request-Method"),
+        request_headers=values(b"Access-Control-Request-Headers"),
+        request_private_network=values(b"Access-Control-Request-Private-Network"),
+    )

@@ -1,0 +1,256 @@
+"""
+What `swapgate.access` makes of the options about who is let in.
+"""
+
+from hashlib import sha256
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from swapgate.access import Access, Key, distinct, is_public, keys_in, read_access
+from swapgate.ini import BadValue, ConfigError, Section
+from swapgate.words import Surroundings
+
+LOCAL = "tcp:11430:interface=127.0.0.1"
+ENVIRON = {"ONE": "sk-secret-1", "TWO": "sk-secret-2", "BAD": "sk secret", "BOX": "box"}
+AROUND = Surroundings(folder="/etc", python="/bin/py", environ=ENVIRON)
+
+
+def read(*, listen: str = LOCAL, **options: str) -> Access:
+    section = Section(path="/c", name="swapgate", options=options)
+    return read_access(section, [LOCAL, listen], AROUND)
+
+
+class Case(SynchronousTestCase):
+    """
+    What is refused says so in one line, without a key in it.
+    """
+
+    def wrong(self, *, listen: str = LOCAL, **options: str) -> str:
+        error = str(self.assertRaises(ConfigError, read, listen=listen, **options))
+        self.assertNotIn("secret", error)
+        return error.removeprefix("/c: [swapgate] ")
+
+
+class HostsTests(Case):
+    """
+    `hosts`.
+    """
+
+    def test_right(self) -> None:
+        """
+        Names and addresses as a browser writes them, which leaves usual ports out.
+        """
+        text = "${BOX}.LAN, box.lan:8443,10.0.0.1:1\na_b.example.\n[FE80:0::1]:2, x:443"
+        expected = "box.lan box.lan:8443 10.0.0.1:1 a_b.example. [fe80::1]:2 x"
+        self.assertEqual(read(hosts=text).hosts, {*expected.split()})
+
+    def test_wrong(self) -> None:
+        """
+        No patterns, no URLs, nothing but one name each.
+        """
+        for text in (
+            *("*", "*.lan", "http://box.lan", "box.lan/", "a@box.lan", "a b"),
+            *("box:", "box:0", "box:123456", "::1", "bücher.example", "a,,b"),
+        ):
+            with self.subTest(text):
+                expected = " is no host; write NAME or NAME:PORT"
+                self.assertIn(expected, self.wrong(hosts=text))
+        self.assertEqual(
+            self.wrong(hosts="[1::2::3]"),
+            "hosts: '[1::2::3]' is no address; write one like [::1]",
+        )
+
+    def test_nowhere(self) -> None:
+        """
+        What a page without a name would be let in by.
+        """
+        for text in ("0.0.0.0", "0.0.0.0:11430", "[::]", "[0::0]:1"):
+            self.assertIn("is no name of anything", self.wrong(hosts=text))
+
+
+class OriginsTests(Case):
+    """
+    `origins`.
+    """
+
+    def test_right(self) -> None:
+        """
+        As a browser says them.
+        """
+        text = (
+            "https://Chat.Example.org, http://${BOX}:3000\nhttps://a:443,http://a:80\n"
+            "http://a:443,http://[0::1]:8,null,chrome-extension://abc"
+        )
+        expected = (
+            "https://chat.example.org http://box:3000 https://a http://a "
+            "http://a:443 http://[::1]:8 null chrome-extension://abc"
+        )
+        self.assertEqual(read(origins=text).origins, {*expected.split()})
+
+    def test_wrong(self) -> None:
+        """
+        One of each, and all of it.
+        """
+        for text in (
+            *("chat.example.org", "https://", "https://a/", "https://a/b", "*://a"),
+            *("https://*.a", "https://a@b", "https://a b", "Null", "a,,b"),
+        ):
+            with self.subTest(text):
+                expected = " is no origin; write one like https://chat.example.org"
+                self.assertIn(expected, self.wrong(origins=text))
+        self.assertEqual(
+            self.wrong(origins="*"),
+            "origins: '*' would be every page there is; "
+            "write one like https://chat.example.org",
+        )
+
+    def test_what_proves_nothing(self) -> None:
+        """
+        An extension gives this Origin to every page of its browser.
+        """
+        for text in ("http://127.0.0.1", "http://127.0.0.1:80"):
+            self.assertIn("proves nothing", self.wrong(origins=text))
+        self.assertTrue(read(origins="http://127.0.0.1:3000").origins)
+
+
+class KeysTests(Case):
+    """
+    `api_keys`, and what the files hold.
+    """
+
+    def test_right(self) -> None:
+        """
+        Keys of the environment by their variables, files by their paths.
+        """
+        access = read(api_keys="${ONE}, file:keys\nfile:/h/x\n${TWO}")
+        self.assertEqual([key.name for key in access.keys], ["ONE", "TWO"])
+        self.assertEqual(access.keys[0].digest, sha256(b"sk-secret-1").digest())
+        self.assertEqual(access.key_files, ("/etc/keys", "/h/x"))
+        self.assertTrue(access.keyed)
+        self.assertFalse(read().keyed)
+        self.assertNotIn("secret", repr(access))
+        self.assertNotIn(repr(access.keys[0].digest), repr(access))
+
+    def test_wrong(self) -> None:
+        """
+        A key has no place here, and is not repeated.
+        """
+        for text, expected in {
+            "sk-secret": "does not belong here itself",
+            "x${ONE}": "does not belong here itself",
+            "file:": "names no file",
+            "${NONE}": "${NONE} is not set in the environment",
+            "${BAD}": "${BAD} holds no key",
+            "${ONE},${ONE}": "has two keys named ONE; rename one of them",
+        }.items():
+            with self.subTest(text):
+                self.assertIn(expected, self.wrong(api_keys=text))
+
+    def test_files(self) -> None:
+        """
+        A name and its key on each line, with a colon between them or without.
+        """
+        text = "# mine\n\nlaptop: sk-secret-1\n phone\tsk-2 \nnas.1:sk:3\r\n"
+        names = [("laptop", "sk-secret-1"), ("phone", "sk-2"), ("nas.1", "sk:3")]
+        expected = tuple(Key.of(*pair) for pair in names)
+        self.assertEqual(keys_in(text, "/k"), expected)
+
+    def test_files_that_are_wrong(self) -> None:
+        """
+        The line is named, not what is in it.
+        """
+        no_key = "/k:2 is no key with its name; write NAME: KEY"
+        for text, expected in {
+            "": "/k holds no key; write NAME: KEY, a line each",
+            "# none\n\n": "/k holds no key; write NAME: KEY, a line each",
+            "a: b\nsk-secret": no_key,
+            "a: b\na b c": no_key,
+            "a: b\n: sk-secret": no_key,
+            "a: b\nmy key: sk-secret": no_key,
+            f"a: b\n{'n' * 65}: sk-secret": no_key,
+            "a: b\nx: sécret": "/k:2 holds no key; it must be one word of plain ASCII",
+        }.items():
+            with self.subTest(text):
+                error = self.assertRaises(BadValue, keys_in, text, "/k")
+                self.assertEqual(str(error), expected)
+
+    def test_distinct(self) -> None:
+        """
+        One name, one key.
+        """
+        keys = (Key.of("a", "sk-secret"), Key.of("b", "x"), Key.of("c", "sk-secret"))
+        self.assertEqual(distinct(keys[:2]), keys[:2])
+        error = self.assertRaises(BadValue, distinct, keys)
+        self.assertEqual(str(error), "has one key twice, as a and c; give each its own")
+
+    def test_models(self) -> None:
+        """
+        On loopback the list is free unless it is said otherwise, elsewhere the reverse.
+        """
+        keys = {"api_keys": "${ONE}"}
+        self.assertFalse(read(**keys).models_need_key)
+        self.assertTrue(read(**keys, models_need_key="yes").models_need_key)
+        self.assertTrue(read(**keys, listen="tcp:1").models_need_key)
+        public = read(**keys, listen="tcp:1", models_need_key="no")
+        self.assertFalse(public.models_need_key)
+        self.assertEqual(
+            self.wrong(models_need_key="yes"),
+            "models_need_key: needs api_keys; set them",
+        )
+
+
+class PublicTests(Case):
+    """
+    What is listened on.
+    """
+
+    def test_endpoints(self) -> None:
+        """
+        Whatever is not surely this machine's own is public.
+        """
+        for endpoint, public in {
+            LOCAL: False,
+            "tcp:80:127.0.0.1": False,
+            "TCP:80:interface=localhost": False,
+            "tcp:interface=127.9.9.9:port=80": False,
+            "tcp6:80:interface=\\:\\:1": False,
+            "tcp:80:interface=127.0.0.1:backlog=5": False,
+            "ssl:443:privateKey=k.pem:certKey=c.pem:interface=127.0.0.1": False,
+            "tls:/etc/certs:tcp\\:443\\:interface=127.0.0.1": True,
+            "unix:/run/swapgate": False,
+            "unix:address=/run/swapgate:mode=660": False,
+            "tcp:80": True,
+            "tcp:80:": True,
+            "tcp:80:interface=": True,
+            "tcp:80:0.0.0.0": True,
+            "tcp:80:interface=0.0.0.0": True,
+            "tcp:80:interface=127.0.0.1:interface=0.0.0.0": True,
+            "tcp:80:interface=192.168.1.5": True,
+            "tcp:80:interface=localhost.example": True,
+            "tcp:80:backlog=127.0.0.1": True,
+            "tcp6:80": True,
+            "tcp6:80:interface=\\:\\:": True,
+            "ssl:443": True,
+            "ssl:443:127.0.0.1": True,
+            "tls:/etc/certs:443": True,
+            "systemd:domain=INET:index=0": True,
+            "haproxy:unix:/run/x": True,
+            "tcp:80:interface=127.0.0.1\\": False,
+            "tcp:80:interface=127.0.0.1\\:interface=0.0.0.0": True,
+        }.items():
+            with self.subTest(endpoint):
+                self.assertIs(is_public(endpoint), public)
+
+    def test_needs_a_key(self) -> None:
+        """
+        Or the word that it is meant.
+        """
+        self.assertEqual(
+            self.wrong(listen="tcp:1"),
+            "listen: 'tcp:1' is open to other machines; add interface=127.0.0.1 to it, "
+            "or set api_keys, or write open = yes if everybody shall get in",
+        )
+        self.assertIn("open to other", self.wrong(listen="tcp:1", open="no"))
+        self.assertFalse(read(listen="tcp:1", open="yes").keyed)
+        self.assertTrue(read(listen="tcp:1", api_keys="file:/k").keyed)
+        self.assertIn("neither yes nor no", self.wrong(open="true"))
