@@ -13,6 +13,7 @@ from types import MappingProxyType
 from attrs import field, frozen
 
 from swapgate.ini import BadValue, ConfigError, Section, read_sections
+from swapgate.limits import LIMITS, Limits
 from swapgate.models import (
     GENERAL_OPTIONS,
     KIND_OPTIONS,
@@ -76,6 +77,7 @@ class Config:
     fair_wait_s: float = 15.0
     max_held: int = 4096
     state_dir: str
+    limits: Limits = Limits()
     #: Name or alias -> model, in the order of /v1/models: all names, then all aliases.
     names: Mapping[str, str] = field(init=False, eq=False, repr=False)
 
@@ -169,6 +171,7 @@ def read_config(
         budget_bytes=ONE_AT_A_TIME if budget is None else budget,
         models=tuple(model for model, _ in models),
         state_dir=state_dir,
+        limits=Limits(**fields(general, LIMITS, around)),
         **fields(general, _GENERAL, around),
     )
 

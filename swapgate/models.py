@@ -12,6 +12,7 @@ from typing import Any, Literal
 from attrs import field, frozen
 
 from swapgate.ini import BadValue, Section, nearest
+from swapgate.limits import LIMITS
 from swapgate.values import (
     Upstream,
     count_or_none,
@@ -429,6 +430,7 @@ GENERAL_OPTIONS = {
     "memory_budget",
     "shutdown_timeout",
     "state_dir",
+    *LIMITS,
 }
 MODEL_OPTIONS = {"aliases", "memory", "pin", "preload", "service", "upstream"}
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import IService, MultiService
 from twisted.application.strports import service as listen_on
 from twisted.internet.defer import Deferred
@@ -37,14 +38,14 @@ from swapgate.daemons.launchd import launchd
 from swapgate.daemons.remote import Remote, read_keys
 from swapgate.daemons.systemd import systemd
 from swapgate.fleet import Fleet
+from swapgate.limits import Limits
 from swapgate.models import CommandSpec, RemoteSpec, SystemdSpec
 from swapgate.state import FolderTaken, StateFolder
 from swapgate.upstream import UpstreamClient
 from swapgate.web.api import Gateway
 from swapgate.web.channel import GatewaySite
 
-_IDLE_KEEP_ALIVE_S = 60
-_MOST_CONNECTIONS, _RESERVED_DESCRIPTORS = 8192, 48
+_RESERVED_DESCRIPTORS = 48
 
 
 class Options(usage.Options):
@@ -139,13 +140,16 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _most_connections() -> int:
+def _limits(config: Config) -> Limits:
     """
-    How many clients there are descriptors for: each may need another one upstream, and
-    polls, pipes and files need theirs.
+    What the configuration says, within what there are descriptors for: each client may
+    need another one upstream, and polls, pipes and files need theirs.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, min(_MOST_CONNECTIONS, (soft - _RESERVED_DESCRIPTORS) // 2))
+    possible = max(1, (soft - _RESERVED_DESCRIPTORS) // 2)
+    return evolve(
+        config.limits, max_connections=min(config.limits.max_connections, possible)
+    )
 
 
 class Swapgate(MultiService):
@@ -166,12 +170,7 @@ class Swapgate(MultiService):
             lambda daemon: UpstreamClient(daemon.upstream, reactor),
         )
         self._gateway = Gateway(config, self._fleet, reactor, int(time.time()))
-        self._site = GatewaySite(
-            self._gateway,
-            most_channels=_most_connections(),
-            timeout=_IDLE_KEEP_ALIVE_S,
-            reactor=reactor,
-        )
+        self._site = GatewaySite(self._gateway, limits=_limits(config), reactor=reactor)
         for endpoint in config.listen:
             self.addService(listen_on(endpoint, self._site, reactor=reactor))
 
@@ -213,6 +212,7 @@ class Swapgate(MultiService):
             self._log.warn("listen and state_dir take effect at the next start only")
         self._config = new
         self._gateway.reconfigure(new)
+        self._site.limits = _limits(new)
         self._fleet.reconfigure(new)
         self._log.info("{path} is in effect", path=new.path)
 

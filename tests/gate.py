@@ -18,6 +18,7 @@ PURE = (
     "config",
     "grammar",
     "ini",
+    "limits",
     "loads",
     "models",
     "phases",

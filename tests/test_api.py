@@ -16,6 +16,7 @@ from twisted.web._newclient import Request, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 
 from swapgate.fleet import Fleet
+from swapgate.limits import Limits
 from swapgate.tickets import FleetStopping, Lease, LoadFailed
 from swapgate.upstream import (
     BodyProducer,
@@ -135,7 +136,7 @@ class Case(SynchronousTestCase):
         fleet = cast(Fleet, self.fleet)
         gateway = Gateway(config_of(model("a")), fleet, self.clock, started=1)
         self.client = Client()
-        site = GatewaySite(gateway, reactor=self.clock, most_channels=9)
+        site = GatewaySite(gateway, reactor=self.clock, limits=Limits())
         self.channel = site.buildProtocol(None)
         self.channel.makeConnection(self.client)
 

@@ -1,143 +1,19 @@
 """
-What a client's connection bears, and how it ends.
+What becomes a request, and what does not.
 """
 
-import json
-from typing import Any
-
-from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import ITCPTransport
-from twisted.internet.task import Clock
+from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
-from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
-from zope.interface import implementer
+from zope.interface import directlyProvides
 
-from swapgate.body import BadJSON
-from swapgate.web.channel import MAX_BODY, Body, GatewayRequest, GatewaySite
+from swapgate.limits import Limits
+from tests.channel_rig import ChannelCase, TCPWire, Wire
+
+MAX_BODY = Limits().max_body_bytes
 
 
-class Wire(StringTransport):
-    """
-    The client's side, and how it was closed.
-    """
-
-    aborted = False
-
-    def abortConnection(self) -> None:
-        self.aborted = True
-
-
-@implementer(ITCPTransport)
-class TCPWire(Wire):
-    """
-    One that can be closed in one direction.
-    """
-
-    half_closed = False
-
-    def getTcpNoDelay(self) -> bool:  # noqa: N802
-        return True
-
-    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802
-        """
-        It is anyway.
-        """
-
-    def getTcpKeepAlive(self) -> bool:  # noqa: N802
-        return False
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:  # noqa: N802
-        """
-        There is nothing to keep.
-        """
-
-    def loseWriteConnection(self) -> None:  # noqa: N802
-        self.half_closed = True
-
-
-class Hall(Resource):
-    """
-    Where the requests arrive.
-    """
-
-    isLeaf = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.requests: list[GatewayRequest] = []
-
-    def render(self, request: GatewayRequest) -> int:
-        self.requests.append(request)
-        return int(NOT_DONE_YET)
-
-
-class BodyTests(SynchronousTestCase):
-    """
-    A body while it comes.
-    """
-
-    def test_bytes_as_they_came(self) -> None:
-        """
-        However small the pieces are that it comes in, few are kept.
-        """
-        body = Body()
-        text = b'{"model": "a", "x": "%s"}' % (b"y" * 300_000)
-        for start in range(0, len(text), 1000):
-            body.add(text[start : start + 1000])
-        self.assertEqual(body.wish().model, "a")
-        self.assertEqual(b"".join(body.pieces()), text)
-        self.assertEqual(body.length, len(text))
-        self.assertLess(len(body.pieces()), 6)
-
-    def test_a_fault(self) -> None:
-        """
-        What cannot be read is counted, and kept no longer.
-        """
-        body = Body()
-        for piece in (b'{"model": "a"', b" nonsense", b" and more"):
-            body.add(piece)
-        self.assertEqual((body.length, list(body.pieces())), (31, []))
-        for _ in range(2):
-            self.assertRaises(BadJSON, body.wish)
-
-
-class Case(SynchronousTestCase):
-    """
-    One connection.
-    """
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.hall = Hall()
-        self.site = GatewaySite(self.hall, reactor=self.clock, most_channels=9)
-        self.connect(TCPWire())
-
-    def connect(self, wire: Any) -> None:
-        self.wire = wire
-        self.channel = self.site.buildProtocol(None)
-        self.channel.makeConnection(wire)
-
-    def disconnect(self, channel: Any) -> None:
-        channel.connectionLost(Failure(ConnectionDone()))
-
-    def say(self, *lines: bytes, body: bytes = b"") -> None:
-        self.channel.dataReceived(b"\r\n".join([*lines, b"", body]))
-
-    def error(self) -> tuple[int, str]:
-        """
-        Status and code of the one answer that was heard.
-        """
-        head, _, body = self.wire.value().partition(b"\r\n\r\n")
-        self.assertIn(b"\r\nContent-Length: %d" % len(body), head)
-        self.assertIn(b"\r\nConnection: close", head)
-        return int(head.split()[1]), json.loads(body)["error"]["code"]
-
-
-class RequestTests(Case):
+class RequestTests(ChannelCase):
     """
     What becomes a request.
     """
@@ -186,6 +62,28 @@ class RequestTests(Case):
         self.channel.resumeProducing()
         self.assertEqual(producer.producerState, "producing")
 
+    def test_connection(self) -> None:
+        """
+        It stays open unless somebody says otherwise, in whatever words.
+        """
+        for version, connection, closes in (
+            (b"1.1", b"keep-alive", False),
+            (b"1.1", b"close", True),
+            (b"1.1", b"Close, TE", True),
+            (b"1.0", b"keep-alive", True),
+        ):
+            with self.subTest(version=version, connection=connection):
+                self.connect(TCPWire())
+                self.say(
+                    b"GET / HTTP/" + version,
+                    b"Host: x",
+                    b"Connection: " + connection,
+                )
+                self.hall.requests[-1].finish()
+                self.assertEqual(self.wire.disconnecting, closes)
+                said = b"\r\nConnection: close\r\n" in self.wire.value()
+                self.assertEqual(said, closes)
+
     def test_log(self) -> None:
         """
         A line for each answer; no query, no control bytes.
@@ -201,7 +99,7 @@ class RequestTests(Case):
         self.assertEqual(line["log_format"].format(**line), "GET /\x1b\\xff 404 3")
 
 
-class RefusalTests(Case):
+class RefusalTests(ChannelCase):
     """
     What does not.
     """
@@ -244,6 +142,53 @@ class RefusalTests(Case):
         self.channel.dataReceived(b"1\r\n \r\n1\r\n \r\n0\r\n\r\n")
         self.assertEqual(self.error(), (413, "request_too_large"))
         self.assertEqual(self.hall.requests, [])
+
+    def test_too_long(self) -> None:
+        """
+        A line without an end is no reason to wait for it.
+        """
+        for begin, status, code in (
+            (b"GET /", 414, "target_too_long"),
+            (b"GET / HTTP/1.1\r\nX: ", 431, "headers_too_large"),
+        ):
+            self.connect(TCPWire())
+            self.channel.dataReceived(begin)
+            for _ in range(5):
+                self.channel.dataReceived(b"x" * 4096)
+            self.assertEqual(self.error(), (status, code))
+
+    def test_no_half_of_a_tls_connection(self) -> None:
+        """
+        It is closed as a whole: else the answer would not get out.
+        """
+        directlyProvides(self.wire, ISSLTransport, ITCPTransport)
+        self.say(b"nonsense")
+        self.assertFalse(self.wire.half_closed)
+        self.assertTrue(self.wire.disconnecting)
+
+    def test_a_bad_chunk(self) -> None:
+        """
+        The body is refused where it cannot be read.
+        """
+        for body in (
+            b"0x2\r\n{}",
+            b"-2\r\n",
+            b" 2\r\n",
+            b"2 \r\n",
+            b"2\n{}\r\n",
+            b"2;\x00\r\n",
+            b"2\r\n{}}\r\n",
+        ):
+            with self.subTest(body=body):
+                self.connect(TCPWire())
+                self.say(
+                    b"POST / HTTP/1.1",
+                    b"Host: x",
+                    b"Transfer-Encoding: chunked",
+                    body=body + b"\r\n0\r\n\r\n",
+                )
+                self.assertEqual(self.error(), (400, "bad_request"))
+                self.assertEqual(self.hall.requests, [])
 
     def test_not_http(self) -> None:
         """
@@ -296,53 +241,3 @@ class RefusalTests(Case):
         self.say(b"nonsense")
         self.assertEqual(self.error(), (400, "bad_request"))
         self.assertTrue(self.wire.disconnecting)
-
-
-class CloseTests(Case):
-    """
-    The end of the gateway.
-    """
-
-    def test_nobody_there(self) -> None:
-        """
-        It is closed at once.
-        """
-        self.disconnect(self.channel)
-        self.successResultOf(self.site.close())
-
-    def test_each_is_hung_up_on(self) -> None:
-        """
-        It is closed when the last connection is.
-        """
-        first = self.channel
-        first_wire = self.wire
-        self.connect(TCPWire())
-        closed = self.site.close()
-        self.assertTrue(first_wire.disconnecting)
-        self.assertTrue(self.wire.disconnecting)
-        self.disconnect(first)
-        self.assertNoResult(closed)
-        self.disconnect(self.channel)
-        self.successResultOf(closed)
-
-    def test_one_that_takes_nothing(self) -> None:
-        """
-        Is aborted after 2 s.
-        """
-        closed = self.site.close()
-        self.clock.advance(1.9)
-        self.assertFalse(self.wire.aborted)
-        self.clock.advance(0.2)
-        self.assertTrue(self.wire.aborted)
-        self.disconnect(self.channel)
-        self.successResultOf(closed)
-
-    def test_one_that_was_refused(self) -> None:
-        """
-        Its time is running already.
-        """
-        self.say(b"nonsense")
-        self.clock.advance(1.5)
-        self.site.close()
-        self.clock.advance(0.6)
-        self.assertTrue(self.wire.aborted)

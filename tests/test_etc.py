@@ -8,6 +8,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config import Config, LaunchdSpec, ModelSpec, Upstream, read_config
+from swapgate.limits import LIMITS, Limits
+from swapgate.models import GENERAL_OPTIONS
 
 
 class RealSetupTests(SynchronousTestCase):
@@ -80,7 +82,7 @@ class RealSetupTests(SynchronousTestCase):
         What stands there commented out is right too.
         """
         lines = self.path.read_text("utf-8").splitlines()
-        options = ("# state_dir =", "# stall_timeout =")
+        options = tuple(f"# {name} =" for name in {"stall_timeout", *GENERAL_OPTIONS})
         start = lines.index("# [model tiny]")
         text = "\n".join(
             line.removeprefix("# ") if n >= start or line.startswith(options) else line
@@ -93,3 +95,12 @@ class RealSetupTests(SynchronousTestCase):
             config.state_dir, "/home/me/Library/Application Support/swapgate"
         )
         self.assertEqual(config.models[0].first_token_timeout_s, 300.0)
+        self.assertEqual(config.limits, Limits(max_connections_per_address=256))
+
+    def test_limits_are_explained(self) -> None:
+        """
+        What a client may do stands here, set or commented out.
+        """
+        text = self.path.read_text("utf-8")
+        for name in LIMITS:
+            self.assertRegex(text, rf"(?m)^(# )?{name} = ")

@@ -189,6 +189,20 @@ class MakeServiceTests(Case):
         self.make(GOOD)
         self.assertEqual(resource.getrlimit(resource.RLIMIT_NOFILE), (hard, hard))
 
+    def test_limits(self) -> None:
+        """
+        As configured, and as reloaded; within what there are descriptors for.
+        """
+        site = (service := self.make(GOOD))._site
+        self.assertEqual(site.limits.max_body_bytes, 64 * 2**20)
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.assertEqual(site.limits.max_connections, min(8192, (hard - 48) // 2))
+        more = "[swapgate]\nmax_body = 1 MiB\nmax_connections = 7"
+        self.written(GOOD.replace("[swapgate]", more))
+        service.reload()
+        self.assertEqual(site.limits.max_body_bytes, 2**20)
+        self.assertEqual(site.limits.max_connections, 7)
+
     def test_launchd(self) -> None:
         """
         The real setup can be wired, though its daemons cannot be started yet.

@@ -44,7 +44,7 @@ from swapgate.tickets import (
     UnknownModel,
 )
 from swapgate.upstream import BodyProducer
-from swapgate.web.channel import GatewayRequest
+from swapgate.web.request import GatewayRequest
 
 # What a client says to us alone: hop by hop, of its browser, its keys for us. Whatever
 # else it says is the daemon's to read. Bodies come as they are, so none is compressed.

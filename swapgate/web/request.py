@@ -1,0 +1,85 @@
+"""
+What is one request? What was read of it, and its body, which stays in memory.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+from twisted.web.http import datetimeToString
+from twisted.web.server import Request
+
+from swapgate.body import BadJSON, BodyReader, Wish
+
+# Bodies are kept in pieces of about this size, however small they came.
+_PIECE = 64 * 1024
+
+
+class Body:
+    """
+    A request's body: its bytes as they came, read for its wish on the way.
+    """
+
+    def __init__(self) -> None:
+        self.length = 0
+        self._pieces: list[bytearray] = []
+        self._reader = BodyReader()
+        self._fault: BadJSON | None = None
+
+    def add(self, data: bytes) -> None:
+        self.length += len(data)
+        if self._fault is not None:
+            return
+        try:
+            self._reader.feed(data)
+        except BadJSON as fault:
+            # Nobody will want these bytes.
+            self._fault = fault
+            self._pieces.clear()
+            return
+        if self._pieces and len(self._pieces[-1]) < _PIECE:
+            self._pieces[-1] += data
+        else:
+            self._pieces.append(bytearray(data))
+
+    def wish(self) -> Wish:
+        """
+        What the whole body asks for.
+
+        :raises BadJSON: for the first fault in it.
+        """
+        if self._fault is not None:
+            raise self._fault
+        return self._reader.close()
+
+    def pieces(self) -> Sequence[bytearray]:
+        return self._pieces
+
+
+class GatewayRequest(Request):
+    """
+    A request whose body stays in memory, unparsed by Twisted.
+    """
+
+    # Twisted takes it away when the request is over.
+    channel: Any
+    # An answer without a Content-Type stays without one.
+    defaultContentType = None
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.body = Body()
+
+    def gotLength(self, length: int | None) -> None:
+        # Twisted would write a large body to a file.
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self.body.add(data)
+        self.channel.body_grew(self.body.length, len(data))
+
+    def process(self) -> None:
+        self.site = self.channel.site
+        self.setHeader(b"Server", b"swapgate")
+        self.setHeader(b"Date", datetimeToString())
+        self.site.resource.render(self)
