@@ -12,6 +12,7 @@ yet), `state` (what outlives a crash), `tickets` (what somebody has who waits or
 served), `line` (who waits for one model), `place` (what is known of one model),
 `hangups` (who has just given up a load), `tending` (what is done with one daemon),
 `fleet` (who may use which daemon, when), `stopping` (how it ends), `relay` (bytes back
-to the client), `web` (what HTTP sees), `tap` (how it is wired; the only import of the
-reactor). `demo` is the daemon of `etc/demo.cfg`.
+to the client), `web` (what HTTP sees), `logs` (how an event is written down), `tap`
+(how it is wired; the only import of the reactor). `demo` is the daemon of
+`etc/demo.cfg`.
 """

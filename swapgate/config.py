@@ -54,6 +54,7 @@ __all__ = [
 ]
 
 DEFAULT_LISTEN = "tcp:11430:interface=127.0.0.1"
+LOG_FORMATS = ("text", "json")
 
 
 @frozen(kw_only=True)
@@ -77,6 +78,7 @@ class Config:
     fair_wait_s: float = 15.0
     max_held: int = 4096
     state_dir: str
+    logformat: str = "text"
     limits: Limits = Limits()
     #: Name or alias -> model, in the order of /v1/models: all names, then all aliases.
     names: Mapping[str, str] = field(init=False, eq=False, repr=False)
@@ -220,8 +222,18 @@ def _listen(text: str) -> tuple[str, ...]:
     return lines
 
 
+def _logformat(text: str) -> str:
+    """
+    How events are written down.
+    """
+    if text not in LOG_FORMATS:
+        raise BadValue(f"{text!r} is unknown; write {' or '.join(LOG_FORMATS)}")
+    return text
+
+
 _GENERAL: Fields = {
     "listen": (_listen, ("listen",)),
+    "logformat": (_logformat, ("logformat",)),
     "shutdown_timeout": (duration, ("shutdown_timeout_s",)),
     "fair_wait": (duration_or_zero, ("fair_wait_s",)),
     "max_held": (count, ("max_held",)),

@@ -426,6 +426,7 @@ _KINDS_SAID = _said(_KINDS)
 GENERAL_OPTIONS = {
     "fair_wait",
     "listen",
+    "logformat",
     "max_held",
     "memory_budget",
     "shutdown_timeout",

@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,16 @@ from twisted.application.strports import service as listen_on
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.logger import Logger
+from twisted.logger import FileLogObserver, ILogObserver, Logger
 from twisted.python import usage
+from twisted.python.components import Componentized
+
+# Where twistd logs to, it alone decides.
+from twisted.scripts._twistd_unix import UnixAppLogger
 
 from swapgate.config import (
     DEFAULT_LISTEN,
+    LOG_FORMATS,
     ChildSpec,
     Config,
     ConfigError,
@@ -39,6 +44,7 @@ from swapgate.daemons.remote import Remote, read_keys
 from swapgate.daemons.systemd import systemd
 from swapgate.fleet import Fleet
 from swapgate.limits import Limits
+from swapgate.logs import EventLog
 from swapgate.models import CommandSpec, RemoteSpec, SystemdSpec
 from swapgate.state import FolderTaken, StateFolder
 from swapgate.upstream import UpstreamClient
@@ -55,10 +61,15 @@ class Options(usage.Options):
 
     synopsis = "[options]"
     longdesc = "One OpenAI-compatible port in front of models that do not fit together."
-    optParameters = [["config", "c", None, "The configuration file."]]
+    optParameters = [
+        ["config", "c", None, "The configuration file."],
+        ["logformat", None, None, "text or json, whatever the configuration says."],
+    ]
     optFlags = [["check", None, "Only check the configuration, then exit."]]
 
     def postOptions(self) -> None:
+        if self["logformat"] not in (None, *LOG_FORMATS):
+            raise usage.UsageError(f"--logformat is {' or '.join(LOG_FORMATS)}")
         try:
             self.parsed = _read(self["config"])
             _check_endpoints(self.parsed)
@@ -128,7 +139,12 @@ def makeService(options: Options) -> IService:
     # The reactor's clock is the wall clock: a step of it would move every timeout.
     reactor.seconds = time.monotonic
     _raise_descriptor_limit()
-    return Swapgate(options.parsed, reactor)
+    return Swapgate(
+        options.parsed,
+        reactor,
+        twistd=options.parent,
+        logformat=options["logformat"],
+    )
 
 
 def _raise_descriptor_limit() -> None:
@@ -159,8 +175,21 @@ class Swapgate(MultiService):
 
     _log = Logger()
 
-    def __init__(self, config: Config, reactor: Any) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        *,
+        twistd: Mapping[str, Any] | None = None,
+        logformat: str | None = None,
+    ) -> None:
+        """
+        :param twistd: its options, which say where it logs to.
+        :param logformat: instead of the configuration's.
+        """
         super().__init__()
+        self._twistd, self._logformat = twistd, logformat
+        self._event_log: EventLog | None = None
         self._config, self._reactor = config, reactor
         self._state = StateFolder(config.state_dir, reactor)
         self._fleet = Fleet(
@@ -173,6 +202,19 @@ class Swapgate(MultiService):
         self._site = GatewaySite(self._gateway, limits=_limits(config), reactor=reactor)
         for endpoint in config.listen:
             self.addService(listen_on(endpoint, self._site, reactor=reactor))
+
+    def setServiceParent(self, parent: Any) -> None:
+        super().setServiceParent(parent)
+        # twistd asks its application for a log before it makes one.
+        if self._twistd is not None and isinstance(parent, Componentized):
+            own = UnixAppLogger(self._twistd)._getLogObserver()
+            # Syslog has lines of its own.
+            if isinstance(own, FileLogObserver):
+                self._event_log = EventLog(self._form(self._config), own)
+                parent.setComponent(ILogObserver, self._event_log)
+
+    def _form(self, config: Config) -> str:
+        return self._logformat or config.logformat
 
     def privilegedStartService(self) -> None:
         try:
@@ -213,6 +255,8 @@ class Swapgate(MultiService):
         self._config = new
         self._gateway.reconfigure(new)
         self._site.limits = _limits(new)
+        if self._event_log is not None:
+            self._event_log.form = self._form(new)
         self._fleet.reconfigure(new)
         self._log.info("{path} is in effect", path=new.path)
 

@@ -17,7 +17,7 @@ from twisted.web.http_headers import Headers
 
 from swapgate.fleet import Fleet
 from swapgate.limits import Limits
-from swapgate.tickets import FleetStopping, Lease, LoadFailed
+from swapgate.tickets import FleetStopping, Lease, LoadFailed, Ticket
 from swapgate.upstream import (
     BodyProducer,
     Exchange,
@@ -100,7 +100,7 @@ class Lender:
     given_up: int = 0
     bug: Exception | None = None
 
-    def lease(self, name: str) -> Deferred[Lease]:
+    def lease(self, name: str, _: Ticket) -> Deferred[Lease]:
         waiting: Deferred[Lease] = Deferred(self._give_up)
         if self.daemons:
             match self.daemons.pop(0):

@@ -2,12 +2,16 @@
 What becomes a request, and what does not.
 """
 
+import re
+from collections.abc import Sequence
+
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.internet.testing import StringTransport
-from twisted.logger import capturedLogs
+from twisted.logger import LogEvent, capturedLogs, formatEvent
 from zope.interface import directlyProvides
 
 from swapgate.limits import Limits
+from swapgate.web.account import Account
 from tests.channel_rig import ChannelCase, TCPWire, Wire
 
 MAX_BODY = Limits().max_body_bytes
@@ -84,19 +88,56 @@ class RequestTests(ChannelCase):
                 said = b"\r\nConnection: close\r\n" in self.wire.value()
                 self.assertEqual(said, closes)
 
+    def lines(self, events: Sequence[LogEvent]) -> list[str]:
+        return [formatEvent(event) for event in events if "method" in event]
+
     def test_log(self) -> None:
         """
-        A line for each answer; no query, no control bytes.
+        A line for each answer: no query, no control bytes, and what else is known.
         """
-        self.say(b"GET /a?secret=1 HTTP/1.1", b"Host: x")
+        self.say(b"GET /a?secret=1 HTTP/1.1", b"Host: x", b"X-Secret: 1")
         [request] = self.hall.requests
-        request.path = b"/\x1b\xff"
+        request.uri = b"/\x1b\xff\n?secret"
         request.setResponseCode(404)
+        request.account = Account(model="b c", key="mine", error="not_found")
         with capturedLogs() as logged:
             request.write(b"abc")
             request.finish()
-        [line] = [event for event in logged if "method" in event]
-        self.assertEqual(line["log_format"].format(**line), "GET /\x1b\\xff 404 3")
+        self.assertEqual(
+            self.lines(logged),
+            ["GET /\\x1b\\xff\\x0a 404 3 model='b c' key='mine' error='not_found'"],
+        )
+
+    def test_log_of_one_that_went(self) -> None:
+        """
+        It is one line, too, whether its answer had begun or not.
+        """
+        for begun, line in (
+            (b"", "GET / 499 0 error='client_gone'"),
+            (b"abc", "GET / 200 3 error='client_gone'"),
+        ):
+            self.connect(TCPWire())
+            self.say(b"GET / HTTP/1.1", b"Host: x")
+            if begun:
+                self.hall.requests[-1].write(begun)
+            with capturedLogs() as logged:
+                self.disconnect(self.channel)
+            self.assertEqual(self.lines(logged), [line])
+
+    def test_log_of_a_refusal(self) -> None:
+        """
+        What is known of it.
+        """
+        for said, line in (
+            (b"nonsense\r\n", "- - 400 error='bad_request'"),
+            (b"GET /a?b HTTP/1.1\r\n\r\n", "GET /a 400 error='bad_request'"),
+        ):
+            self.connect(TCPWire())
+            with capturedLogs() as logged:
+                self.channel.dataReceived(said)
+                self.disconnect(self.channel)
+            [logged_line] = self.lines(logged)
+            self.assertEqual(re.sub(" [0-9]+ error", " error", logged_line), line)
 
 
 class RefusalTests(ChannelCase):

@@ -80,6 +80,7 @@ class ConfigTests(SynchronousTestCase):
                 ),
                 shutdown_timeout_s=15.0,
                 state_dir="/home/me/.local/state/swapgate",
+                logformat="text",
                 limits=Limits(
                     header_timeout_s=10.0,
                     body_timeout_s=30.0,
@@ -112,6 +113,7 @@ class ConfigTests(SynchronousTestCase):
             stall_timeout = none
             shutdown_timeout = 20 s
             state_dir = ~/state
+            logformat = json
             header_timeout = 1
             body_timeout = 2
             body_rate = 3 kB/s
@@ -182,6 +184,7 @@ class ConfigTests(SynchronousTestCase):
                 models=(a, b),
                 shutdown_timeout_s=20.0,
                 state_dir="/home/me/state",
+                logformat="json",
                 limits=Limits(
                     header_timeout_s=1.0,
                     body_timeout_s=2.0,

@@ -53,7 +53,7 @@ class HouseTests(SynchronousTestCase):
         """
         floors = (
             {*PURE},
-            {"upstream", "health", "daemons"},
+            {"upstream", "health", "daemons", "logs"},
             {"tickets", "relay", "state"},
             {"line"},
             {"place"},

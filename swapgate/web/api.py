@@ -40,6 +40,7 @@ from swapgate.tickets import (
     FleetStopping,
     Lease,
     LoadFailed,
+    Ticket,
     TooLarge,
     UnknownModel,
 )
@@ -163,14 +164,19 @@ class Gateway(Resource):
         """
         Hold, ask and pass on; once more if the daemon turns out to be dead.
         """
+        account = request.account
+        account.model = ask.model
         for _ in range(2):
-            lease = await self._fleet.lease(ask.model)
+            ticket = Ticket()
+            lease = await self._fleet.lease(ask.model, ticket)
+            account.leased(ticket, self._clock.seconds())
             ending = Ending.UNANSWERED
             try:
                 ending = await self._try(request, lease, target)
             finally:
                 failed = ending is not Ending.WHOLE and not request._disconnected
                 lease.release(doubt=failed)
+            account.error = "upstream_failed" if failed else None
             # Cancelling a request may look like a failure of the daemon.
             if ending is not Ending.UNANSWERED or request._disconnected:
                 return
@@ -236,6 +242,7 @@ class Gateway(Resource):
                 code="internal_error",
                 message="a bug in swapgate; see its log",
             )
+        request.account.error = error.code
         if request._disconnected or request.finished:
             return
         if request.startedWriting:

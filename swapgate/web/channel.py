@@ -22,6 +22,7 @@ from twisted.web.server import Site
 from swapgate.limits import Limits
 from swapgate.routing import Refusal, error_body
 from swapgate.upstream import flush
+from swapgate.web.account import shown
 from swapgate.web.crowd import Crowd
 from swapgate.web.deadlines import Deadline, Wait
 from swapgate.web.framing import (
@@ -36,6 +37,8 @@ from swapgate.web.request import GatewayRequest
 
 # After a refusal we read on so long, lest a reset overtakes the answer.
 _LINGER_S = 2.0
+# What some web servers log for one who did not wait for the answer.
+_CLIENT_GONE = 499
 
 
 class GatewayChannel(HTTPChannel):
@@ -204,6 +207,11 @@ class GatewayChannel(HTTPChannel):
         if refusal.retry_after_s is not None:
             head.append(b"Retry-After: %d" % refusal.retry_after_s)
         self.transport.write(b"\r\n".join([*head, b"", body]))
+        # What is known of the request while its head is read, if it was a request.
+        method, target = getattr(self, "_command", b"-"), getattr(self, "_path", b"-")
+        self.site.note(
+            method, target, refusal.status, len(body), {"error": refusal.code}
+        )
         self.setRawMode()
         if _can_half_close(self.transport):
             self.transport.loseWriteConnection()
@@ -227,6 +235,8 @@ class GatewayChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.expect(None)
+        if self._handlingRequest and self.requests:
+            self.site.note_unfinished(self.requests[0])
         super().connectionLost(reason)
         self.site.crowd.leave(self._address)
         self.site.channels.discard(self)
@@ -296,10 +306,38 @@ class GatewaySite(Site):
     def log(self, request: HTTPRequest) -> None:
         # All is written: it goes before the line about it is made.
         flush(request.channel.transport)
+        self._note_request(request, request.code)
+
+    def note_unfinished(self, request: GatewayRequest) -> None:
+        """
+        The connection has gone before the end of the answer.
+        """
+        if request.account.error is None:
+            request.account.error = "client_gone"
+        status = request.code if request.startedWriting else _CLIENT_GONE
+        self._note_request(request, status)
+
+    def _note_request(self, request: Any, status: int) -> None:
+        facts = request.account.facts(self.reactor.seconds())
+        self.note(request.method, request.uri, status, request.sentLength, facts)
+
+    def note(
+        self,
+        method: bytes,
+        target: bytes,
+        status: int,
+        size: int,
+        facts: dict[str, Any],
+    ) -> None:
+        """
+        One line for one request, without its query.
+        """
+        also = "".join(f" {name}={{{name}!r}}" for name in facts)
         self._log.info(
-            "{method} {path} {status} {size}",
-            method=request.method.decode("ascii", "backslashreplace"),
-            path=request.path.decode("ascii", "backslashreplace"),
-            status=request.code,
-            size=request.sentLength,
+            "{method} {path} {status} {size}" + also,
+            method=shown(method),
+            path=shown(target.partition(b"?")[0]),
+            status=status,
+            size=size,
+            **facts,
         )

@@ -10,6 +10,7 @@ from twisted.web.http import datetimeToString
 from twisted.web.server import Request
 
 from swapgate.body import BadJSON, BodyReader, Wish
+from swapgate.web.account import Account
 
 # Bodies are kept in pieces of about this size, however small they came.
 _PIECE = 64 * 1024
@@ -69,6 +70,7 @@ class GatewayRequest(Request):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.body = Body()
+        self.account = Account()
 
     def gotLength(self, length: int | None) -> None:
         # Twisted would write a large body to a file.
