@@ -26,6 +26,7 @@ class Wire(StringTransport):
     """
 
     aborted = False
+    bufferSize = 0
 
     def abortConnection(self) -> None:
         self.aborted = True

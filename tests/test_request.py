@@ -31,8 +31,18 @@ class BodyTests(SynchronousTestCase):
         What cannot be read is counted, and kept no longer.
         """
         body = Body()
-        for piece in (b'{"model": "a"', b" nonsense", b" and more"):
+        for piece in (b'{"model": "a"', b" nonsense", b" and more" * 500, b"more"):
             body.add(piece)
-        self.assertEqual((body.length, list(body.pieces())), (31, []))
+        self.assertEqual((body.length, list(body.pieces())), (4526, []))
+        for _ in range(2):
+            self.assertRaises(BadJSON, body.wish)
+
+    def test_a_fault_at_the_end(self) -> None:
+        """
+        What is too little to be read by the way is read in the end.
+        """
+        body = Body()
+        body.add(b'{"model": "a"')
+        body.add(b" nonsense")
         for _ in range(2):
             self.assertRaises(BadJSON, body.wish)

@@ -5,6 +5,7 @@ How does a request come in? Twisted's HTTP channel, with bounds and with answers
 from http import HTTPStatus
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
@@ -37,6 +38,9 @@ from swapgate.web.request import GatewayRequest
 
 # After a refusal we read on so long, lest a reset overtakes the answer.
 _LINGER_S = 2.0
+# So much of a body is read at a time. The worst that JSON can hold takes us 10 ms then,
+# and others may have their turn.
+_BITE = 16 * 1024
 # What some web servers log for one who did not wait for the answer.
 _CLIENT_GONE = 499
 
@@ -121,6 +125,8 @@ class GatewayChannel(HTTPChannel):
             self.refuse(self._too_large())
             return
         super().allHeadersReceived()
+        if self.length != 0:
+            self.transport.bufferSize = _BITE
 
     def checkPersistence(self, request: HTTPRequest, version: bytes) -> bool:
         values = request.requestHeaders.getRawHeaders(b"Connection", [])
@@ -148,6 +154,7 @@ class GatewayChannel(HTTPChannel):
     def allContentReceived(self) -> None:
         if not self._refused:
             self._deadline.expect(None)
+            self.transport.bufferSize = FileDescriptor.bufferSize
             super().allContentReceived()
 
     def dataReceived(self, data: bytes) -> None:

@@ -14,6 +14,8 @@ from swapgate.web.account import Account
 
 # Bodies are kept in pieces of about this size, however small they came.
 _PIECE = 64 * 1024
+# Chunks of one byte each are no reason to begin reading so often.
+_READ_AT_LEAST = 4 * 1024
 
 
 class Body:
@@ -25,23 +27,29 @@ class Body:
         self.length = 0
         self._pieces: list[bytearray] = []
         self._reader = BodyReader()
+        self._unread = bytearray()
         self._fault: BadJSON | None = None
 
     def add(self, data: bytes) -> None:
         self.length += len(data)
         if self._fault is not None:
             return
-        try:
-            self._reader.feed(data)
-        except BadJSON as fault:
-            # Nobody will want these bytes.
-            self._fault = fault
-            self._pieces.clear()
-            return
         if self._pieces and len(self._pieces[-1]) < _PIECE:
             self._pieces[-1] += data
         else:
             self._pieces.append(bytearray(data))
+        self._unread += data
+        if len(self._unread) >= _READ_AT_LEAST:
+            self._read()
+
+    def _read(self) -> None:
+        unread, self._unread = self._unread, bytearray()
+        try:
+            self._reader.feed(bytes(unread))
+        except BadJSON as fault:
+            # Nobody will want these bytes.
+            self._fault = fault
+            self._pieces.clear()
 
     def wish(self) -> Wish:
         """
@@ -49,6 +57,7 @@ class Body:
 
         :raises BadJSON: for the first fault in it.
         """
+        self._read()
         if self._fault is not None:
             raise self._fault
         return self._reader.close()
