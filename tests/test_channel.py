@@ -80,6 +80,19 @@ class RequestTests(ChannelCase):
         self.channel.resumeProducing()
         self.assertEqual(producer.producerState, "producing")
 
+    def test_pipelined_behind_an_answer_that_nobody_takes(self) -> None:
+        """
+        The next one has its turn when the transport has room again.
+        """
+        self.say(b"GET /1 HTTP/1.1", b"Host: x", b"", b"GET /2 HTTP/1.1", b"Host: x")
+        self.channel.pauseProducing()
+        self.hall.requests[0].finish()
+        self.assertEqual(len(self.hall.requests), 1)
+        self.assertEqual(self.wire.producerState, "paused")
+        self.channel.resumeProducing()
+        self.assertEqual(len(self.hall.requests), 2)
+        self.assertEqual(self.wire.producerState, "producing")
+
     def test_connection(self) -> None:
         """
         It stays open unless somebody says otherwise, in whatever words.

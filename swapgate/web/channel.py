@@ -171,6 +171,10 @@ class GatewayChannel(HTTPChannel):
             self.transport.abortConnection()
 
     def requestDone(self, request: HTTPRequest) -> None:
+        if self._waitingForTransport:
+            # Twisted would answer all that is pipelined, and keep the answers.
+            self.paused = True
+            self._networkProducer.pauseProducing()
         super().requestDone(request)
         self._wait()
 
@@ -186,6 +190,9 @@ class GatewayChannel(HTTPChannel):
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
+        if self.paused:
+            self.paused = False
+            self.dataReceived(b"")
         self._wait()
 
     def loseConnection(self) -> None:
