@@ -5,7 +5,8 @@ Read in this order. What is decided, without Twisted, clock or I/O: `config` (wh
 the user write; `models`, `limits`, `words`, `values` and `ini` below it), `body` (what
 is in it; `grammar` below it) and `routing` (what does a request want), `phases` (one
 daemon's life), `plan` (who is loaded, evicted, served), `loads` (how long does that
-take), `swaps` (what was swapped lately), `sse` (what stream bytes mean).
+take), `swaps` (what was swapped lately), `heads` (is this an answer), `sse` (what
+stream bytes mean).
 
 What is done about it: `daemons` (start, stop), `upstream` (ask), `health` (is it up
 yet), `state` (what outlives a crash), `tickets` (what somebody has who waits or is

@@ -17,6 +17,7 @@ PURE = (
     "body",
     "config",
     "grammar",
+    "heads",
     "ini",
     "limits",
     "loads",

@@ -25,6 +25,7 @@ from twisted.web.server import NOT_DONE_YET
 from swapgate.body import BadJSON
 from swapgate.config import Config
 from swapgate.fleet import Fleet
+from swapgate.heads import Nonsense
 from swapgate.relay import Ending, Relay
 from swapgate.routing import (
     Ask,
@@ -166,6 +167,7 @@ class Gateway(Resource):
         """
         account = request.account
         account.model = ask.model
+        why = ""
         for _ in range(2):
             ticket = Ticket()
             lease = await self._fleet.lease(ask.model, ticket)
@@ -173,6 +175,11 @@ class Gateway(Resource):
             ending = Ending.UNANSWERED
             try:
                 ending = await self._try(request, lease, target)
+            except Nonsense as nonsense:
+                self._log.info(
+                    "{model}: no answer ({error})", model=ask.model, error=str(nonsense)
+                )
+                why = f"; the last time {nonsense}"
             finally:
                 failed = ending is not Ending.WHOLE and not request._disconnected
                 lease.release(doubt=failed)
@@ -183,7 +190,7 @@ class Gateway(Resource):
         raise Refusal(
             status=502,
             code="upstream_failed",
-            message=f"the daemon of {ask.model} failed twice without an answer",
+            message=f"the daemon of {ask.model} failed twice without an answer{why}",
         )
 
     async def _try(
@@ -211,14 +218,6 @@ class Gateway(Resource):
                 model=lease.spec.name,
                 error=type(error).__name__,
             )
-            return Ending.UNANSWERED
-        if not 200 <= exchange.response.code <= 599:
-            self._log.info(
-                "{model}: no answer (status {status})",
-                model=lease.spec.name,
-                status=exchange.response.code,
-            )
-            exchange.connection.abort_now()
             return Ending.UNANSWERED
         relay = Relay(
             request,
