@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.tap import Options, Swapgate, makeService
@@ -87,6 +88,14 @@ class OptionsTests(Case):
         line = self.refusal("--config", path)
         self.assertTrue(line.startswith(f"{path}:3: [swapgate] lissten: "), line)
         self.assertIn("did you mean listen?", line)
+
+    def test_no_such_log_format(self) -> None:
+        """
+        That is a mistake in the command, not in the configuration.
+        """
+        with self.assertRaises(UsageError) as raised:
+            Options().parseOptions(["--logformat", "xml"])
+        self.assertIn("text or json", str(raised.exception))
 
     def test_no_endpoint_of_twisteds(self) -> None:
         """
