@@ -49,7 +49,7 @@ def as_text(event: LogEvent) -> str | None:
     As twistd writes it, but for control characters.
     """
     line = formatEventAsClassicLogText(event)
-    return line and _showing(line)
+    return line if line is None or line[:-1].isprintable() else _showing(line)
 
 
 def as_json(event: LogEvent) -> str | None:

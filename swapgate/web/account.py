@@ -53,6 +53,7 @@ def shown(raw: bytes) -> str:
     """
     What a client sent as method or path, in characters that only show.
     """
-    return "".join(
-        chr(byte) if 0x20 < byte < 0x7F else f"\\x{byte:02x}" for byte in raw
-    )
+    text = raw.decode("latin-1")
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if " " < c < "\x7f" else f"\\x{ord(c):02x}" for c in text)

@@ -346,11 +346,14 @@ class GatewaySite(Site):
         """
         One line for one request, without its query.
         """
-        also = "".join(f" {name}={{{name}!r}}" for name in facts)
+        first, path = shown(method), shown(target.partition(b"?")[0])
+        also = "".join(f" {name}={value!r}" for name, value in facts.items())
+        # Made here: Twisted takes 5 us for each field of a format.
         self._log.info(
-            "{method} {path} {status} {size}" + also,
-            method=shown(method),
-            path=shown(target.partition(b"?")[0]),
+            "{log_line}",
+            log_line=f"{first} {path} {status} {size}{also}",
+            method=first,
+            path=path,
             status=status,
             size=size,
             **facts,
