@@ -193,14 +193,18 @@ def pour() -> list[Measured]:
 
 def big_body() -> list[Measured]:
     """
-    20 MB as one image, and as a million small things; meanwhile `/health` is asked.
+    20 MB as one image, and as a million small things, and 5 MB of what takes longest to
+    read; meanwhile `/health` is asked.
     """
     image = base64.b64encode(os.urandom(BODY_BYTES * 3 // 4)).decode()
     turn = {"role": "user", "content": 'He said: "\u00fc?"\n', "n": [1, 2.5, None]}
+    level = '{"a":' * 100 + "1" + "}" * 100
+    deep = ",".join([level] * (BODY_BYTES // 4 // len(level)))
     turns = [turn] * (BODY_BYTES // len(json.dumps(turn)))
     bodies = {
         "one image": json.dumps({"messages": [{"content": image}], "model": "a"}),
         "many turns": json.dumps({"model": "a", "messages": turns}),
+        "many levels": f'{{"model": "a", "messages": [{deep}]}}',
     }
     longest_ms: dict[str, float] = {}
     with (

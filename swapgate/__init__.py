@@ -2,11 +2,11 @@
 One OpenAI-compatible port in front of model daemons that do not fit together.
 
 Read in this order. What is decided, without Twisted, clock or I/O: `config` (what did
-the user write; `models`, `access`, `words`, `values` and `ini` below it), `guard` (who
-may ask), `body` (what is in it; `grammar` below it) and `routing` (what does a request
-want), `phases` (one daemon's life), `plan` (who is loaded, evicted, served), `loads`
-(how long does that take), `swaps` (what was swapped lately), `sse` (what stream bytes
-mean).
+the user write; `models`, `access`, `limits`, `words`, `values` and `ini` below it),
+`guard` (who may ask), `body` (what is in it; `grammar` below it) and `routing` (what
+does a request want), `phases` (one daemon's life), `plan` (who is loaded, evicted,
+served), `loads` (how long does that take), `swaps` (what was swapped lately), `heads`
+(is this an answer), `sse` (what stream bytes mean).
 
 What is done about it: `keyfiles` (what nobody else may read), `daemons` (start, stop),
 `upstream` (ask), `health` (is it up yet), `state` (what outlives a crash), `tickets`
@@ -14,6 +14,6 @@ What is done about it: `keyfiles` (what nobody else may read), `daemons` (start,
 (what is known of one model), `hangups` (who has just given up a load), `tending` (what
 is done with one daemon), `fleet` (who may use which daemon, when), `stopping` (how it
 ends), `survey` (how it all stands now), `relay` (bytes back to the client), `web` (what
-HTTP sees), `tap` (how it is wired; the only import of the reactor). `demo` is the
-daemon of `etc/demo.cfg`.
+HTTP sees), `logs` (how an event is written down), `tap` (how it is wired; the only
+import of the reactor). `demo` is the daemon of `etc/demo.cfg`.
 """

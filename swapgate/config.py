@@ -15,6 +15,7 @@ from attrs import field, frozen
 
 from swapgate.access import Access, read_access
 from swapgate.ini import BadValue, ConfigError, Section, read_sections
+from swapgate.limits import LIMITS, Limits
 from swapgate.models import (
     GENERAL_OPTIONS,
     KIND_OPTIONS,
@@ -55,6 +56,7 @@ __all__ = [
 ]
 
 DEFAULT_LISTEN = "tcp:11430:interface=127.0.0.1"
+LOG_FORMATS = ("text", "json")
 
 
 @frozen(kw_only=True)
@@ -79,6 +81,8 @@ class Config:
     fair_wait_s: float = 15.0
     max_held: int = 4096
     state_dir: str
+    logformat: str = "text"
+    limits: Limits = Limits()
     #: Name or alias -> model, in the order of /v1/models: all names, then all aliases.
     names: Mapping[str, str] = field(init=False, eq=False, repr=False)
 
@@ -175,6 +179,7 @@ def read_config(
         budget_bytes=ONE_AT_A_TIME if budget is None else budget,
         models=tuple(model for model, _ in models),
         state_dir=state_dir,
+        limits=Limits(**fields(general, LIMITS, around)),
         **general_fields,
     )
 
@@ -223,8 +228,18 @@ def _listen(text: str) -> tuple[str, ...]:
     return lines
 
 
+def _logformat(text: str) -> str:
+    """
+    How events are written down.
+    """
+    if text not in LOG_FORMATS:
+        raise BadValue(f"{text!r} is unknown; write {' or '.join(LOG_FORMATS)}")
+    return text
+
+
 _GENERAL: Fields = {
     "listen": (_listen, ("listen",)),
+    "logformat": (_logformat, ("logformat",)),
     "shutdown_timeout": (duration, ("shutdown_timeout_s",)),
     "fair_wait": (duration_or_zero, ("fair_wait_s",)),
     "max_held": (count, ("max_held",)),

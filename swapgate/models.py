@@ -12,6 +12,7 @@ from typing import Any, Literal
 from attrs import field, frozen
 
 from swapgate.ini import BadValue, Section, nearest
+from swapgate.limits import LIMITS
 from swapgate.values import (
     Upstream,
     count_or_none,
@@ -431,6 +432,7 @@ GENERAL_OPTIONS = {
     "fair_wait",
     "hosts",
     "listen",
+    "logformat",
     "max_held",
     "memory_budget",
     "models_need_key",
@@ -438,6 +440,7 @@ GENERAL_OPTIONS = {
     "origins",
     "shutdown_timeout",
     "state_dir",
+    *LIMITS,
 }
 MODEL_OPTIONS = {"aliases", "memory", "pin", "preload", "service", "upstream"}
 

@@ -179,6 +179,7 @@ class Relay(LineReceiver):
         self._passed_on = True
         transport = self._request.channel.transport
         if self._request.startedWriting:
+            self._request.sentLength += len(data)
             framed = b"".join(toChunk(data)) if self._request.chunked else data
             send_now(transport, framed)
         else:

@@ -7,21 +7,27 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import IService, MultiService
 from twisted.application.strports import service as listen_on
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.logger import Logger
+from twisted.logger import FileLogObserver, ILogObserver, Logger
 from twisted.python import usage
+from twisted.python.components import Componentized
+
+# Where twistd logs to, it alone decides.
+from twisted.scripts._twistd_unix import UnixAppLogger
 
 from swapgate.config import (
     DEFAULT_LISTEN,
+    LOG_FORMATS,
     ChildSpec,
     Config,
     ConfigError,
@@ -38,15 +44,16 @@ from swapgate.daemons.remote import Remote
 from swapgate.daemons.systemd import systemd
 from swapgate.fleet import Fleet
 from swapgate.keyfiles import read_keys
+from swapgate.limits import Limits
 from swapgate.loads import LoadTimes
+from swapgate.logs import EventLog
 from swapgate.models import CommandSpec, RemoteSpec, SystemdSpec
 from swapgate.state import FolderTaken, StateFolder
 from swapgate.upstream import UpstreamClient
 from swapgate.web.api import Gateway
 from swapgate.web.channel import GatewaySite
 
-_IDLE_KEEP_ALIVE_S = 60
-_MOST_CONNECTIONS, _RESERVED_DESCRIPTORS = 8192, 48
+_RESERVED_DESCRIPTORS = 48
 
 
 class Options(usage.Options):
@@ -56,10 +63,15 @@ class Options(usage.Options):
 
     synopsis = "[options]"
     longdesc = "One OpenAI-compatible port in front of models that do not fit together."
-    optParameters = [["config", "c", None, "The configuration file."]]
+    optParameters = [
+        ["config", "c", None, "The configuration file."],
+        ["logformat", None, None, "text or json, whatever the configuration says."],
+    ]
     optFlags = [["check", None, "Only check the configuration, then exit."]]
 
     def postOptions(self) -> None:
+        if self["logformat"] not in (None, *LOG_FORMATS):
+            raise usage.UsageError(f"--logformat is {' or '.join(LOG_FORMATS)}")
         try:
             self.parsed = _read(self["config"])
             _check_endpoints(self.parsed)
@@ -129,7 +141,12 @@ def makeService(options: Options) -> IService:
     # The reactor's clock is the wall clock: a step of it would move every timeout.
     reactor.seconds = time.monotonic
     _raise_descriptor_limit()
-    return Swapgate(options.parsed, reactor)
+    return Swapgate(
+        options.parsed,
+        reactor,
+        twistd=options.parent,
+        logformat=options["logformat"],
+    )
 
 
 def _raise_descriptor_limit() -> None:
@@ -141,13 +158,16 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _most_connections() -> int:
+def _limits(config: Config) -> Limits:
     """
-    How many clients there are descriptors for: each may need another one upstream, and
-    polls, pipes and files need theirs.
+    What the configuration says, within what there are descriptors for: each client may
+    need another one upstream, and polls, pipes and files need theirs.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, min(_MOST_CONNECTIONS, (soft - _RESERVED_DESCRIPTORS) // 2))
+    possible = max(1, (soft - _RESERVED_DESCRIPTORS) // 2)
+    return evolve(
+        config.limits, max_connections=min(config.limits.max_connections, possible)
+    )
 
 
 class Swapgate(MultiService):
@@ -157,8 +177,21 @@ class Swapgate(MultiService):
 
     _log = Logger()
 
-    def __init__(self, config: Config, reactor: Any) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        *,
+        twistd: Mapping[str, Any] | None = None,
+        logformat: str | None = None,
+    ) -> None:
+        """
+        :param twistd: its options, which say where it logs to.
+        :param logformat: instead of the configuration's.
+        """
         super().__init__()
+        self._twistd, self._logformat = twistd, logformat
+        self._event_log: EventLog | None = None
         self._config, self._reactor = config, reactor
         self._state = StateFolder(config.state_dir, reactor)
         self._load_times = LoadTimes(self._state.keep_load_times)
@@ -173,12 +206,24 @@ class Swapgate(MultiService):
         self._site = GatewaySite(
             self._gateway,
             access=config.access,
-            most_channels=_most_connections(),
-            timeout=_IDLE_KEEP_ALIVE_S,
+            limits=_limits(config),
             reactor=reactor,
         )
         for endpoint in config.listen:
             self.addService(listen_on(endpoint, self._site, reactor=reactor))
+
+    def setServiceParent(self, parent: Any) -> None:
+        super().setServiceParent(parent)
+        # twistd asks its application for a log before it makes one.
+        if self._twistd is not None and isinstance(parent, Componentized):
+            own = UnixAppLogger(self._twistd)._getLogObserver()
+            # Syslog has lines of its own.
+            if isinstance(own, FileLogObserver):
+                self._event_log = EventLog(self._form(self._config), own)
+                parent.setComponent(ILogObserver, self._event_log)
+
+    def _form(self, config: Config) -> str:
+        return self._logformat or config.logformat
 
     def privilegedStartService(self) -> None:
         try:
@@ -220,6 +265,9 @@ class Swapgate(MultiService):
         self._config = new
         self._site.access = new.access
         self._gateway.reconfigure(new)
+        self._site.limits = _limits(new)
+        if self._event_log is not None:
+            self._event_log.form = self._form(new)
         self._fleet.reconfigure(new)
         self._log.info("{path} is in effect", path=new.path)
 

@@ -40,6 +40,7 @@ from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from swapgate.config import Upstream
+from swapgate.heads import Nonsense, read_head
 
 # Below the 5 s for which llama-server keeps an idle connection.
 _IDLE_CONNECTION_S = 3
@@ -147,8 +148,22 @@ class UpstreamConnection(HTTP11ClientProtocol):
 
     transport: Any
     reader: BodyReader | None = None
+    # The head of an answer, as far as it has come; None when it has been read.
+    _head: bytes | None = None
+    _nonsense: Nonsense | None = None
+
+    def request(self, request: Request) -> Deferred[IResponse]:
+        self._head = b""
+        return super().request(request).addErrback(self._tell_why)
+
+    def _tell_why(self, failure: Failure) -> Failure:
+        return failure if self._nonsense is None else Failure(self._nonsense)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._head is not None:
+            data = self._past_bad_heads(self._head + data)
+            if not data:
+                return
         body = None
         if self.reader is not None and self._is_between_chunks():
             body = whole_chunks(data)
@@ -161,6 +176,25 @@ class UpstreamConnection(HTTP11ClientProtocol):
         # It may have come with this read, or gone.
         if self.reader is not None:
             self.reader.read_ended()
+
+    def _past_bad_heads(self, data: bytes) -> bytes:
+        """
+        What Twisted may read: nothing until all of a head is here, and is good.
+        """
+        try:
+            head = read_head(data)
+            while head is not None and head[0] < 200:
+                # An interim answer; another head follows.
+                super().dataReceived(data[: head[1]])
+                data = data[head[1] :]
+                head = read_head(data)
+        except Nonsense as nonsense:
+            # The first of it says why.
+            self._nonsense = self._nonsense or nonsense
+            self.abort_now()
+            return b""
+        self._head = data if head is None else None
+        return b"" if head is None else data
 
     def _is_between_chunks(self) -> bool:
         decoder = self._parser and self._parser.bodyDecoder

@@ -17,6 +17,8 @@ from swapgate.ini import BadValue
 _NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,9})?)"
 _SIZE = re.compile(rf"{_NUMBER} *(GB|GiB|MB|MiB)")
 _BYTES = {"GB": 10**9, "GiB": 2**30, "MB": 10**6, "MiB": 2**20}
+_RATE = re.compile(rf"{_NUMBER} *(MB|MiB|kB|KiB)/s")
+_BYTES_A_SECOND = {**_BYTES, "kB": 10**3, "KiB": 2**10}
 _DURATION = re.compile(rf"{_NUMBER} *(ms|s|min|h|)")
 _SECONDS = {
     "ms": Fraction(1, 1000),
@@ -43,6 +45,20 @@ def size(text: str) -> int:
     result = int(Fraction(found[1]) * _BYTES[found[2]])
     if result < 1:
         raise BadValue(f"{text!r} is less than a byte; write a size above 0")
+    return result
+
+
+def rate(text: str) -> int:
+    """
+    Bytes a second, at least one.
+    """
+    found = _RATE.fullmatch(text)
+    result = int(Fraction(found[1]) * _BYTES_A_SECOND[found[2]]) if found else 0
+    if result < 1:
+        raise BadValue(
+            f"{text!r} is not a rate above 0; "
+            "write a number and kB/s, KiB/s, MB/s or MiB/s, such as 16 KiB/s"
+        )
     return result
 
 

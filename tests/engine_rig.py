@@ -108,8 +108,12 @@ def port_of(engine: int) -> int:
     """
     The port that an engine was told to listen on.
     """
-    argv = Path(f"/proc/{engine}/cmdline").read_text().split("\0")
+    argv = argv_of(engine)
     return int(argv[argv.index("--port") + 1])
+
+
+def argv_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
 
 
 def ask(port: int, path: str, body: Any) -> Answer:
@@ -220,7 +224,9 @@ class EngineCase(RigCase):
         """
         for pid in children_of(self.twistd.pid):
             with suppress(OSError):
-                if Path(f"/proc/{pid}/comm").read_text().strip() == ENGINE:
+                name = Path(f"/proc/{pid}/comm").read_text().strip()
+                # In the middle of an exec it has no arguments yet.
+                if name == ENGINE and "--port" in argv_of(pid):
                     return pid
         return None
 

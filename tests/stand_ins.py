@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fake_keeper import Service, sweep
+from tests.rig import whole_lines
 
 _FOLDER = Path(__file__).resolve().parent
 FAKE = _FOLDER / "fake_llama.py"
@@ -73,8 +74,7 @@ class StandIns:
 
     def calls(self, verb: str = "") -> list[list[str]]:
         file = self.state / "calls"
-        lines = file.read_text().splitlines() if file.exists() else []
-        calls: list[list[str]] = [json.loads(line) for line in lines]
+        calls: list[list[str]] = [json.loads(line) for line in whole_lines(file)]
         return [call for call in calls if verb in ("", *call)]
 
     def service(self, name: str) -> Service:
@@ -112,10 +112,9 @@ class StandIns:
         """
         What the daemons wrote into their journal.
         """
-        lines = self.journal.read_text().splitlines() if self.journal.exists() else []
         return [
             entry
-            for entry in map(json.loads, lines)
+            for entry in map(json.loads, whole_lines(self.journal))
             if what in ("", entry["what"]) and name in ("", entry["name"])
         ]
 

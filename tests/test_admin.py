@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.fleet import Fleet
+from swapgate.limits import Limits
 from swapgate.web.api import Gateway
 from swapgate.web.channel import GatewaySite
 from tests.doubles import ACCESS, Farm, config_of, model
@@ -32,7 +33,7 @@ class AdminCase(SynchronousTestCase):
         )
         gateway = Gateway(config, self.fleet, self.farm.clock, started=1)
         self.site = GatewaySite(
-            gateway, access=ACCESS, reactor=self.farm.clock, most_channels=9
+            gateway, access=ACCESS, reactor=self.farm.clock, limits=Limits()
         )
 
     def ask(self, method: str, path: str, **headers: str) -> Client:

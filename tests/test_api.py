@@ -17,6 +17,7 @@ from twisted.web._newclient import Request, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 
 from swapgate.fleet import Fleet
+from swapgate.limits import Limits
 from swapgate.tickets import FleetStopping, Lease, LoadFailed, Ticket
 from swapgate.upstream import (
     BodyProducer,
@@ -30,6 +31,7 @@ from tests.doubles import ACCESS, config_of, model
 
 BODY = b'{"model": "a", "x": [1,\t2]}'
 # What a daemon answers.
+OK_LINE = b"HTTP/1.1 200 OK\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 
@@ -164,7 +166,7 @@ class Case(SynchronousTestCase):
         fleet = cast(Fleet, self.fleet)
         gateway = Gateway(config_of(model("a")), fleet, self.clock, started=1)
         self.client = Client()
-        site = GatewaySite(gateway, access=ACCESS, reactor=self.clock, most_channels=9)
+        site = GatewaySite(gateway, access=ACCESS, reactor=self.clock, limits=Limits())
         self.channel = site.buildProtocol(None)
         self.channel.makeConnection(self.client)
 
@@ -293,21 +295,33 @@ class AskTests(Case):
         self.assertEqual((status, error["code"]), (502, "upstream_failed"))
         self.assertEqual(self.fleet.released, [True, True])
 
-    def test_no_status(self) -> None:
+    def test_nonsense(self) -> None:
         """
-        What is no status of an answer is none, and passed on to nobody.
+        What is no answer is passed on to nobody; the second time it is told why.
         """
-        for status in (b"2000", b"600", b"099", b"0", b"-200"):
-            first, second = Daemon(), Daemon()
-            self.gateway(first, second)
-            self.ask()
-            first.say(ANSWER.replace(b"200", status))
-            self.assertEqual(self.fleet.released, [True])
-            self.assertTrue(first.wire.disconnected)
-            second.say(ANSWER.replace(b"200", status)[:-1])
-            self.assertTrue(second.wire.disconnected)
-            code, error = self.client.error()
-            self.assertEqual((code, error["code"]), (502, "upstream_failed"))
+        for said, why in (
+            (b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}", "does not end in CR LF"),
+            (ANSWER.replace(b"\r\n\r\n", b"\r\nContent-Length: 9\r\n\r\n"), "twice"),
+            (OK_LINE + b"X: y\r\n" * 20_000 + b"\r\n", "longer than 65536 bytes"),
+            (OK_LINE + b"X: y\r\n" * 200 + b"\r\n", "more than 100 headers"),
+            *(
+                (ANSWER.replace(b"200", status), "not HTTP")
+                for status in (b"2000", b"600", b"099", b"0", b"-200")
+            ),
+        ):
+            with self.subTest(why=why):
+                daemons = Daemon(), Daemon()
+                self.gateway(*daemons)
+                self.ask()
+                for daemon in daemons:
+                    for start in range(0, len(said), 1000):
+                        daemon.say(said[start : start + 1000])
+                    self.assertTrue(daemon.wire.disconnected)
+                    daemon.connection.connectionLost(Failure(ConnectionLost()))
+                status, error = self.client.error()
+                self.assertEqual((status, error["code"]), (502, "upstream_failed"))
+                self.assertIn(why, error["message"])
+                self.assertEqual(self.fleet.released, [True, True])
 
     def test_an_interim_answer_is_no_answer(self) -> None:
         """

@@ -1,149 +1,24 @@
 """
-What a client's connection bears, and how it ends.
+What becomes a request, and what does not.
 """
 
-import json
-from typing import Any
+import re
+from collections.abc import Sequence
 
-from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import ITCPTransport
-from twisted.internet.task import Clock
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.internet.testing import StringTransport
-from twisted.logger import capturedLogs
-from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
-from zope.interface import implementer
+from twisted.logger import LogEvent, capturedLogs, formatEvent
+from zope.interface import directlyProvides
 
-from swapgate.access import Access, Key
-from swapgate.body import BadJSON
-from swapgate.web.channel import MAX_BODY, Body, GatewayRequest, GatewaySite
-from tests.doubles import ACCESS
+from swapgate.limits import Limits
+from swapgate.web.account import Account
+from tests.channel_rig import ChannelCase, TCPWire, Wire
 
-NO_CONTENT = b"HTTP/1.1 204 No Content"
+MAX_BODY = Limits().max_body_bytes
 
 
-class Wire(StringTransport):
-    """
-    The client's side, and how it was closed.
-    """
-
-    aborted = False
-
-    def abortConnection(self) -> None:
-        self.aborted = True
-
-
-@implementer(ITCPTransport)
-class TCPWire(Wire):
-    """
-    One that can be closed in one direction.
-    """
-
-    half_closed = False
-
-    def getTcpNoDelay(self) -> bool:  # noqa: N802
-        return True
-
-    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802
-        """
-        It is anyway.
-        """
-
-    def getTcpKeepAlive(self) -> bool:  # noqa: N802
-        return False
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:  # noqa: N802
-        """
-        There is nothing to keep.
-        """
-
-    def loseWriteConnection(self) -> None:  # noqa: N802
-        self.half_closed = True
-
-
-class Hall(Resource):
-    """
-    Where the requests arrive.
-    """
-
-    isLeaf = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.requests: list[GatewayRequest] = []
-
-    def render(self, request: GatewayRequest) -> int:
-        self.requests.append(request)
-        return int(NOT_DONE_YET)
-
-
-class BodyTests(SynchronousTestCase):
-    """
-    A body while it comes.
-    """
-
-    def test_bytes_as_they_came(self) -> None:
-        """
-        However small the pieces are that it comes in, few are kept.
-        """
-        body = Body()
-        text = b'{"model": "a", "x": "%s"}' % (b"y" * 300_000)
-        for start in range(0, len(text), 1000):
-            body.add(text[start : start + 1000])
-        self.assertEqual(body.wish().model, "a")
-        self.assertEqual(b"".join(body.pieces()), text)
-        self.assertEqual(body.length, len(text))
-        self.assertLess(len(body.pieces()), 6)
-
-    def test_a_fault(self) -> None:
-        """
-        What cannot be read is counted, and kept no longer.
-        """
-        body = Body()
-        for piece in (b'{"model": "a"', b" nonsense", b" and more"):
-            body.add(piece)
-        self.assertEqual((body.length, list(body.pieces())), (31, []))
-        for _ in range(2):
-            self.assertRaises(BadJSON, body.wish)
-
-
-class Case(SynchronousTestCase):
-    """
-    One connection.
-    """
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.hall = Hall()
-        self.site = GatewaySite(
-            self.hall, access=ACCESS, reactor=self.clock, most_channels=9
-        )
-        self.connect(TCPWire())
-
-    def connect(self, wire: Any) -> None:
-        self.wire = wire
-        self.channel = self.site.buildProtocol(None)
-        self.channel.makeConnection(wire)
-
-    def disconnect(self, channel: Any) -> None:
-        channel.connectionLost(Failure(ConnectionDone()))
-
-    def say(self, *lines: bytes, body: bytes = b"") -> None:
-        self.channel.dataReceived(b"\r\n".join([*lines, b"", body]))
-
-    def error(self) -> tuple[int, str]:
-        """
-        Status and code of the one answer that was heard.
-        """
-        head, _, body = self.wire.value().partition(b"\r\n\r\n")
-        self.assertIn(b"\r\nContent-Length: %d" % len(body), head)
-        self.assertIn(b"\r\nConnection: close", head)
-        return int(head.split()[1]), json.loads(body)["error"]["code"]
-
-
-class RequestTests(Case):
+class RequestTests(ChannelCase):
     """
     What becomes a request.
     """
@@ -163,8 +38,21 @@ class RequestTests(Case):
         self.assertEqual(request.args, {})
         assert request.content is not None
         self.assertEqual(request.content.read(), b"")
-        self.assertEqual(b"".join(request.body.pieces()), b"")
+        self.assertEqual(b"".join(request.body.pieces()), b"a=b&c=d")
         self.assertEqual(request.body.length, 7)
+
+    def test_a_body_is_read_in_bites(self) -> None:
+        """
+        Its JSON may be slow to read, and others have their turn; nothing else is.
+        """
+        usual = FileDescriptor.bufferSize
+        self.say(b"GET / HTTP/1.1", b"Host: x")
+        self.hall.requests[0].finish()
+        self.assertEqual(self.wire.bufferSize, usual)
+        self.say(b"POST / HTTP/1.1", b"Host: x", b"Content-Length: 1")
+        self.assertLess(self.wire.bufferSize, usual)
+        self.channel.dataReceived(b"1")
+        self.assertEqual(self.wire.bufferSize, usual)
 
     def test_pipelined(self) -> None:
         """
@@ -192,22 +80,94 @@ class RequestTests(Case):
         self.channel.resumeProducing()
         self.assertEqual(producer.producerState, "producing")
 
+    def test_pipelined_behind_an_answer_that_nobody_takes(self) -> None:
+        """
+        The next one has its turn when the transport has room again.
+        """
+        self.say(b"GET /1 HTTP/1.1", b"Host: x", b"", b"GET /2 HTTP/1.1", b"Host: x")
+        self.channel.pauseProducing()
+        self.hall.requests[0].finish()
+        self.assertEqual(len(self.hall.requests), 1)
+        self.assertEqual(self.wire.producerState, "paused")
+        self.channel.resumeProducing()
+        self.assertEqual(len(self.hall.requests), 2)
+        self.assertEqual(self.wire.producerState, "producing")
+
+    def test_connection(self) -> None:
+        """
+        It stays open unless somebody says otherwise, in whatever words.
+        """
+        for version, connection, closes in (
+            (b"1.1", b"keep-alive", False),
+            (b"1.1", b"close", True),
+            (b"1.1", b"Close, TE", True),
+            (b"1.0", b"keep-alive", True),
+        ):
+            with self.subTest(version=version, connection=connection):
+                self.connect(TCPWire())
+                self.say(
+                    b"GET / HTTP/" + version,
+                    b"Host: x",
+                    b"Connection: " + connection,
+                )
+                self.hall.requests[-1].finish()
+                self.assertEqual(self.wire.disconnecting, closes)
+                said = b"\r\nConnection: close\r\n" in self.wire.value()
+                self.assertEqual(said, closes)
+
+    def lines(self, events: Sequence[LogEvent]) -> list[str]:
+        return [formatEvent(event) for event in events if "method" in event]
+
     def test_log(self) -> None:
         """
-        A line for each answer; no query, no control bytes.
+        A line for each answer: no query, no control bytes, and what else is known.
         """
-        self.say(b"GET /a?secret=1 HTTP/1.1", b"Host: x")
+        self.say(b"GET /a?secret=1 HTTP/1.1", b"Host: x", b"X-Secret: 1")
         [request] = self.hall.requests
-        request.path = b"/\x1b\xff"
+        request.uri = b"/\x1b\xff\n?secret"
         request.setResponseCode(404)
+        request.account = Account(model="b c", key="mine", error="not_found")
         with capturedLogs() as logged:
             request.write(b"abc")
             request.finish()
-        [line] = [event for event in logged if "method" in event]
-        self.assertEqual(line["log_format"].format(**line), "GET /\x1b\\xff 404 3")
+        self.assertEqual(
+            self.lines(logged),
+            ["GET /\\x1b\\xff\\x0a 404 3 model='b c' key='mine' error='not_found'"],
+        )
+
+    def test_log_of_one_that_went(self) -> None:
+        """
+        It is one line, too, whether its answer had begun or not.
+        """
+        for begun, line in (
+            (b"", "GET / 499 0 error='client_gone'"),
+            (b"abc", "GET / 200 3 error='client_gone'"),
+        ):
+            self.connect(TCPWire())
+            self.say(b"GET / HTTP/1.1", b"Host: x")
+            if begun:
+                self.hall.requests[-1].write(begun)
+            with capturedLogs() as logged:
+                self.disconnect(self.channel)
+            self.assertEqual(self.lines(logged), [line])
+
+    def test_log_of_a_refusal(self) -> None:
+        """
+        What is known of it.
+        """
+        for said, line in (
+            (b"nonsense\r\n", "- - 400 error='bad_request'"),
+            (b"GET /a?b HTTP/1.1\r\n\r\n", "GET /a 400 error='bad_request'"),
+        ):
+            self.connect(TCPWire())
+            with capturedLogs() as logged:
+                self.channel.dataReceived(said)
+                self.disconnect(self.channel)
+            [logged_line] = self.lines(logged)
+            self.assertEqual(re.sub(" [0-9]+ error", " error", logged_line), line)
 
 
-class RefusalTests(Case):
+class RefusalTests(ChannelCase):
     """
     What does not.
     """
@@ -250,6 +210,53 @@ class RefusalTests(Case):
         self.channel.dataReceived(b"1\r\n \r\n1\r\n \r\n0\r\n\r\n")
         self.assertEqual(self.error(), (413, "request_too_large"))
         self.assertEqual(self.hall.requests, [])
+
+    def test_too_long(self) -> None:
+        """
+        A line without an end is no reason to wait for it.
+        """
+        for begin, status, code in (
+            (b"GET /", 414, "target_too_long"),
+            (b"GET / HTTP/1.1\r\nX: ", 431, "headers_too_large"),
+        ):
+            self.connect(TCPWire())
+            self.channel.dataReceived(begin)
+            for _ in range(5):
+                self.channel.dataReceived(b"x" * 4096)
+            self.assertEqual(self.error(), (status, code))
+
+    def test_no_half_of_a_tls_connection(self) -> None:
+        """
+        It is closed as a whole: else the answer would not get out.
+        """
+        directlyProvides(self.wire, ISSLTransport, ITCPTransport)
+        self.say(b"nonsense")
+        self.assertFalse(self.wire.half_closed)
+        self.assertTrue(self.wire.disconnecting)
+
+    def test_a_bad_chunk(self) -> None:
+        """
+        The body is refused where it cannot be read.
+        """
+        for body in (
+            b"0x2\r\n{}",
+            b"-2\r\n",
+            b" 2\r\n",
+            b"2 \r\n",
+            b"2\n{}\r\n",
+            b"2;\x00\r\n",
+            b"2\r\n{}}\r\n",
+        ):
+            with self.subTest(body=body):
+                self.connect(TCPWire())
+                self.say(
+                    b"POST / HTTP/1.1",
+                    b"Host: x",
+                    b"Transfer-Encoding: chunked",
+                    body=body + b"\r\n0\r\n\r\n",
+                )
+                self.assertEqual(self.error(), (400, "bad_request"))
+                self.assertEqual(self.hall.requests, [])
 
     def test_not_http(self) -> None:
         """
@@ -302,144 +309,3 @@ class RefusalTests(Case):
         self.say(b"nonsense")
         self.assertEqual(self.error(), (400, "bad_request"))
         self.assertTrue(self.wire.disconnecting)
-
-
-class GuardTests(Case):
-    """
-    Who is let in.
-    """
-
-    def test_refused_by_the_head(self) -> None:
-        """
-        Before the body is asked for, and with what the refusal must say.
-        """
-        self.site.access = Access(key_files=("/k",), hosts=frozenset({"x"}))
-        self.say(
-            b"POST / HTTP/1.1",
-            b"Host: x",
-            b"Expect: 100-continue",
-            b"Content-Length: %d" % (MAX_BODY + 1),
-        )
-        self.assertEqual(self.error(), (401, "invalid_api_key"))
-        self.assertIn(b"\r\nWWW-Authenticate: Bearer\r\n", self.wire.value())
-        self.channel.dataReceived(b"x" * 100)
-        self.assertEqual(self.hall.requests, [])
-        self.assertTrue(self.wire.half_closed)
-
-    def test_without_a_phrase(self) -> None:
-        """
-        Twisted knows none for 421; the line is a proper one all the same.
-        """
-        self.say(b"GET http://x/ HTTP/1.1", b"Host: x")
-        self.assertEqual(self.error(), (421, "misdirected_request"))
-        self.assertTrue(self.wire.value().startswith(b"HTTP/1.1 421 \r\n"))
-
-    def test_let_in(self) -> None:
-        """
-        The request knows by whose key, and its answer what it must say.
-        """
-        self.site.access = Access(
-            hosts=frozenset({"x"}),
-            origins=frozenset({"https://a"}),
-            keys=(Key.of("laptop", "sk-1"),),
-        )
-        head = (b"Host: x", b"Origin: https://a", b"Authorization: Bearer sk-1")
-        self.say(b"GET / HTTP/1.1", *head)
-        [request] = self.hall.requests
-        self.assertEqual(request.passed.key_name, "laptop")
-        request.finish()
-        self.assertIn(
-            b"\r\nAccess-Control-Allow-Origin: https://a\r\n", self.wire.value()
-        )
-        # The next one on this connection has to show it again.
-        self.wire.clear()
-        self.say(b"GET / HTTP/1.1", *head[:2])
-        self.assertEqual(self.error(), (401, "invalid_api_key"))
-
-    def test_refused_later(self) -> None:
-        """
-        A listed page is told as well what is wrong with the rest.
-        """
-        self.site.access = Access(
-            hosts=frozenset({"x"}), origins=frozenset({"https://a"})
-        )
-        self.say(
-            b"POST / HTTP/1.1",
-            b"Host: x",
-            b"Origin: https://a",
-            b"Content-Length: %d" % (MAX_BODY + 1),
-        )
-        self.assertEqual(self.error(), (413, "request_too_large"))
-        allowed = b"\r\nAccess-Control-Allow-Origin: https://a\r\n"
-        self.assertEqual(self.wire.value().count(allowed), 1)
-
-    def test_preflight(self) -> None:
-        """
-        Answered here, and the connection stays for what follows.
-        """
-        self.site.access = Access(
-            hosts=frozenset({"x"}), origins=frozenset({"https://a"})
-        )
-        self.say(
-            b"OPTIONS / HTTP/1.1",
-            b"Host: x",
-            b"Origin: https://a",
-            b"Access-Control-Request-Method: POST",
-        )
-        head, _, body = self.wire.value().partition(b"\r\n\r\n")
-        self.assertEqual((head.split(b"\r\n")[0], body), (NO_CONTENT, b""))
-        self.assertIn(b"\r\nAccess-Control-Allow-Origin: https://a", head)
-        self.assertIn(b"\r\nVary: Origin", head)
-        self.assertEqual(self.hall.requests, [])
-        self.say(b"POST / HTTP/1.1", b"Host: x", b"Origin: https://a", b"a: b")
-        self.assertEqual(len(self.hall.requests), 1)
-
-
-class CloseTests(Case):
-    """
-    The end of the gateway.
-    """
-
-    def test_nobody_there(self) -> None:
-        """
-        It is closed at once.
-        """
-        self.disconnect(self.channel)
-        self.successResultOf(self.site.close())
-
-    def test_each_is_hung_up_on(self) -> None:
-        """
-        It is closed when the last connection is.
-        """
-        first = self.channel
-        first_wire = self.wire
-        self.connect(TCPWire())
-        closed = self.site.close()
-        self.assertTrue(first_wire.disconnecting)
-        self.assertTrue(self.wire.disconnecting)
-        self.disconnect(first)
-        self.assertNoResult(closed)
-        self.disconnect(self.channel)
-        self.successResultOf(closed)
-
-    def test_one_that_takes_nothing(self) -> None:
-        """
-        Is aborted after 2 s.
-        """
-        closed = self.site.close()
-        self.clock.advance(1.9)
-        self.assertFalse(self.wire.aborted)
-        self.clock.advance(0.2)
-        self.assertTrue(self.wire.aborted)
-        self.disconnect(self.channel)
-        self.successResultOf(closed)
-
-    def test_one_that_was_refused(self) -> None:
-        """
-        Its time is running already.
-        """
-        self.say(b"nonsense")
-        self.clock.advance(1.5)
-        self.site.close()
-        self.clock.advance(0.6)
-        self.assertTrue(self.wire.aborted)

@@ -112,8 +112,12 @@ class ChildTests(TestCase):
 
     async def test_its_surroundings(self) -> None:
         """
-        Its own session, no descriptor of ours, a small environment, the port it got.
+        Its own session, no descriptor of ours, not even one that is meant to be
+        inherited, a small environment, the port it got.
         """
+        ours = os.open(os.devnull, os.O_RDONLY)
+        self.addCleanup(os.close, ours)
+        os.set_inheritable(ours, True)
         child = self.fake()
         started = await self.until("started")
         self.assertEqual(started["sid"], started["pid"])

@@ -4,6 +4,7 @@ Tools as real processes: their answers, their bounds, their absence.
 
 import json
 import os
+import sys
 from pathlib import Path
 
 from twisted.internet import reactor
@@ -15,6 +16,17 @@ from swapgate.daemons.commands import Answer, ToolFailed, run, tail
 from swapgate.daemons.processes import group_lives
 
 ENV = {"PATH": os.environ["PATH"], "GIVEN": "1"}
+
+ABOUT_ITSELF = """
+import json, os
+def is_open(number):
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+print(json.dumps([os.getpid(), os.getsid(0), [*filter(is_open, range(256))]]))
+"""
 
 
 def descriptors() -> int:
@@ -125,12 +137,15 @@ class CommandsTests(TestCase):
 
     async def test_its_own_session(self) -> None:
         """
-        And no descriptor of ours.
+        And no descriptor of ours, not even one that is meant to be inherited.
         """
-        script = "import os, json; print(json.dumps([os.getpid(), os.getsid(0)]))"
-        answer = await run(reactor, ("python3", "-c", script), ENV)
-        pid, session = json.loads(answer.output)
+        ours = os.open(os.devnull, os.O_RDONLY)
+        self.addCleanup(os.close, ours)
+        os.set_inheritable(ours, True)
+        answer = await run(reactor, (sys.executable, "-c", ABOUT_ITSELF), ENV)
+        pid, session, open_descriptors = json.loads(answer.output)
         self.assertEqual(pid, session)
+        self.assertEqual(open_descriptors, [0, 1, 2])
 
     def test_tail(self) -> None:
         """

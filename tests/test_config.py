@@ -20,6 +20,7 @@ from swapgate.config import (
     candidates,
     read_config,
 )
+from swapgate.limits import Limits
 
 ENVIRON = {"HOME": "/home/me", "BUDGET": "21 GB", "HF_HOME": "/hf"}
 
@@ -80,6 +81,17 @@ class ConfigTests(SynchronousTestCase):
                 ),
                 shutdown_timeout_s=15.0,
                 state_dir="/home/me/.local/state/swapgate",
+                logformat="text",
+                limits=Limits(
+                    header_timeout_s=10.0,
+                    body_timeout_s=30.0,
+                    body_rate=16_384,
+                    keep_alive_timeout_s=60.0,
+                    send_timeout_s=60.0,
+                    max_body_bytes=67_108_864,
+                    max_connections=8192,
+                    max_connections_per_address=None,
+                ),
             ),
         )
 
@@ -102,6 +114,15 @@ class ConfigTests(SynchronousTestCase):
             stall_timeout = none
             shutdown_timeout = 20 s
             state_dir = ~/state
+            logformat = json
+            header_timeout = 1
+            body_timeout = 2
+            body_rate = 3 kB/s
+            keep_alive_timeout = 4
+            send_timeout = 5
+            max_body = 6 MB
+            max_connections = 7
+            max_connections_per_address = 8
 
             [model a]
             aliases = x.gguf,  Two Words
@@ -164,6 +185,17 @@ class ConfigTests(SynchronousTestCase):
                 models=(a, b),
                 shutdown_timeout_s=20.0,
                 state_dir="/home/me/state",
+                logformat="json",
+                limits=Limits(
+                    header_timeout_s=1.0,
+                    body_timeout_s=2.0,
+                    body_rate=3_000,
+                    keep_alive_timeout_s=4.0,
+                    send_timeout_s=5.0,
+                    max_body_bytes=6_000_000,
+                    max_connections=7,
+                    max_connections_per_address=8,
+                ),
             ),
         )
 

@@ -136,6 +136,13 @@ class MistakeTests(SynchronousTestCase):
                 "write a number, and ms, s, min or h, such as 90 s "
                 "(an indented line continues the option above it)"
             ),
+            "logformat = xml": "logformat: 'xml' is unknown; write text or json",
+            "max_body = 64": (
+                "max_body: '64' has no unit; write GB, GiB, MB or MiB after it"
+            ),
+            "max_connections = 0": (
+                "max_connections: '0' is no number of things; write 1 or more"
+            ),
             "state_dir = ~you": (
                 "state_dir: '~you' is another user's home; write the whole path"
             ),

@@ -8,6 +8,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config import Config, LaunchdSpec, ModelSpec, Upstream, read_config
+from swapgate.limits import LIMITS, Limits
+from swapgate.models import GENERAL_OPTIONS
 
 
 class RealSetupTests(SynchronousTestCase):
@@ -80,18 +82,7 @@ class RealSetupTests(SynchronousTestCase):
         What stands there commented out is right too.
         """
         lines = self.path.read_text("utf-8").splitlines()
-        options = tuple(
-            f"# {option} ="
-            for option in (
-                "api_keys",
-                "hosts",
-                "models_need_key",
-                "open",
-                "origins",
-                "stall_timeout",
-                "state_dir",
-            )
-        )
+        options = tuple(f"# {name} =" for name in {"stall_timeout", *GENERAL_OPTIONS})
         start = lines.index("# [model tiny]")
         text = "\n".join(
             line.removeprefix("# ") if n >= start or line.startswith(options) else line
@@ -111,3 +102,12 @@ class RealSetupTests(SynchronousTestCase):
         self.assertEqual(len(config.access.origins), 2)
         self.assertTrue(config.access.models_need_key)
         self.assertEqual(config.models[0].first_token_timeout_s, 300.0)
+        self.assertEqual(config.limits, Limits(max_connections_per_address=256))
+
+    def test_limits_are_explained(self) -> None:
+        """
+        What a client may do stands here, set or commented out.
+        """
+        text = self.path.read_text("utf-8")
+        for name in LIMITS:
+            self.assertRegex(text, rf"(?m)^(# )?{name} = ")

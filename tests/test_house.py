@@ -54,7 +54,7 @@ class HouseTests(SynchronousTestCase):
         floors = (
             {*PURE},
             {"keyfiles"},
-            {"upstream", "health", "daemons"},
+            {"upstream", "health", "daemons", "logs"},
             {"tickets", "relay", "state"},
             {"line"},
             {"place"},

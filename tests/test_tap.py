@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.tap import Options, Swapgate, makeService
@@ -87,6 +88,14 @@ class OptionsTests(Case):
         line = self.refusal("--config", path)
         self.assertTrue(line.startswith(f"{path}:3: [swapgate] lissten: "), line)
         self.assertIn("did you mean listen?", line)
+
+    def test_no_such_log_format(self) -> None:
+        """
+        That is a mistake in the command, not in the configuration.
+        """
+        with self.assertRaises(UsageError) as raised:
+            Options().parseOptions(["--logformat", "xml"])
+        self.assertIn("text or json", str(raised.exception))
 
     def test_no_endpoint_of_twisteds(self) -> None:
         """
@@ -190,6 +199,20 @@ class MakeServiceTests(Case):
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
         self.make(GOOD)
         self.assertEqual(resource.getrlimit(resource.RLIMIT_NOFILE), (hard, hard))
+
+    def test_limits(self) -> None:
+        """
+        As configured, and as reloaded; within what there are descriptors for.
+        """
+        site = (service := self.make(GOOD))._site
+        self.assertEqual(site.limits.max_body_bytes, 64 * 2**20)
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.assertEqual(site.limits.max_connections, min(8192, (hard - 48) // 2))
+        more = "[swapgate]\nmax_body = 1 MiB\nmax_connections = 7"
+        self.written(GOOD.replace("[swapgate]", more))
+        service.reload()
+        self.assertEqual(site.limits.max_body_bytes, 2**20)
+        self.assertEqual(site.limits.max_connections, 7)
 
     def test_launchd(self) -> None:
         """

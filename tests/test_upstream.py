@@ -2,6 +2,7 @@
 How a daemon is asked, byte by byte, and what its connections bear.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
@@ -28,6 +29,7 @@ from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 
 from swapgate.config import Upstream
+from swapgate.heads import Nonsense
 from swapgate.upstream import (
     BodyProducer,
     Exchange,
@@ -446,6 +448,39 @@ class ClientTests(SynchronousTestCase):
         self.daemon.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
         self.daemon.close()
         self.failureResultOf(status, ResponseFailed)
+
+    def test_a_head_in_pieces(self) -> None:
+        """
+        Nothing is read before all of it is here; interim answers are no answers.
+        """
+        status = self.status()
+        self.daemon.accept()
+        for byte in b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 x\r\nA: b\r\n\r\n" + OK:
+            self.assertNoResult(status)
+            self.daemon.say(bytes([byte]))
+        self.assertEqual(self.successResultOf(status), 200)
+
+    def test_heads_together(self) -> None:
+        """
+        The same in one piece.
+        """
+        status = self.status()
+        self.daemon.accept()
+        self.daemon.say(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)
+        self.assertEqual(self.successResultOf(status), 200)
+
+    def test_nonsense(self) -> None:
+        """
+        It is aborted, and the failure says why, for a poll as well.
+        """
+        ways: tuple[Callable[[], Deferred[Any]], ...] = (self.ask, self.status)
+        for way in ways:
+            asked = way()
+            self.daemon.accept()
+            self.daemon.say(b"nonsense")
+            self.assertTrue(self.daemon.connections[-1][1].disconnected)
+            self.daemon.close()
+            self.failureResultOf(asked, Nonsense)
 
     def test_not_asked_twice(self) -> None:
         """

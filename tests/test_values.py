@@ -18,6 +18,7 @@ from swapgate.values import (
     duration_or_zero,
     gigabytes,
     interval,
+    rate,
     size,
     switch,
     upstream,
@@ -102,6 +103,35 @@ class SizeTests(Mistaken):
         self.assertEqual(gigabytes(size("21.8 GB")), "21.8 GB")
         self.assertEqual(gigabytes(size("900 MB")), "0.9 GB")
         self.assertEqual(gigabytes(size("16 GiB")), "17.179869184 GB")
+
+
+class RateTests(Mistaken):
+    """
+    Bytes a second have units.
+    """
+
+    def test_units(self) -> None:
+        """
+        Small ones too.
+        """
+        for text, expected in {
+            "16 KiB/s": 16_384,
+            "0.5kB/s": 500,
+            "2 MiB/s": 2_097_152,
+            "2 MB/s": 2_000_000,
+        }.items():
+            self.assertEqual(rate(text), expected)
+
+    def test_mistakes(self) -> None:
+        """
+        Anything else is refused.
+        """
+        right = (
+            "is not a rate above 0; "
+            "write a number and kB/s, KiB/s, MB/s or MiB/s, such as 16 KiB/s"
+        )
+        texts = ("16", "16 KiB", "16 kb/s", "0 KiB/s", "0.0001 kB/s", "-1 MB/s")
+        self.refuses(rate, {text: f"{text!r} {right}" for text in texts})
 
 
 class SwitchTests(Mistaken):

@@ -14,8 +14,8 @@ from swapgate.routing import Refusal, Target, check_content_type
 from swapgate.survey import survey
 from swapgate.tickets import Ticket
 from swapgate.web.answers import allow_only, answer
-from swapgate.web.channel import GatewayRequest
 from swapgate.web.events import EventStream
+from swapgate.web.request import GatewayRequest
 
 _ACTION = re.compile(r"/swapgate/models/(.+)/(load|unload)")
 

@@ -17,7 +17,7 @@ from swapgate.tickets import (
     UnknownModel,
 )
 from swapgate.upstream import flush
-from swapgate.web.channel import GatewayRequest
+from swapgate.web.request import GatewayRequest
 
 _STOPPING_RETRY_AFTER_S = 5
 _FULL_RETRY_AFTER_S = 5
@@ -63,6 +63,7 @@ def answer_failure(failure: Failure, request: GatewayRequest) -> None:
             code="internal_error",
             message="a bug in swapgate; see its log",
         )
+    request.account.error = error.code
     if request._disconnected or request.finished:
         return
     if request.startedWriting:

@@ -24,8 +24,8 @@ from swapgate.routing import (
 )
 from swapgate.web.admin import Admin
 from swapgate.web.answers import allow_only, answer, answer_failure
-from swapgate.web.channel import GatewayRequest
 from swapgate.web.errand import Errand
+from swapgate.web.request import GatewayRequest
 
 
 class Gateway(Resource):

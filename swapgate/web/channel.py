@@ -2,131 +2,50 @@
 How does a request come in? Twisted's HTTP channel, with bounds and with answers.
 """
 
-from collections.abc import Sequence
-from io import BytesIO
+from http import HTTPStatus
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
+    ISSLTransport,
     ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import (
-    NO_CONTENT,
-    RESPONSES,
-    HTTPChannel,
-    datetimeToString,
-)
+from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
+from twisted.web.server import Site
 
 from swapgate.access import Access
-from swapgate.body import BadJSON, BodyReader, Wish
-from swapgate.guard import Pass, admit
+from swapgate.guard import admit
+from swapgate.limits import Limits
 from swapgate.routing import Refusal, error_body
 from swapgate.upstream import flush
+from swapgate.web.account import shown
+from swapgate.web.crowd import Crowd
+from swapgate.web.deadlines import Deadline, Wait
+from swapgate.web.framing import (
+    HEAD_LENGTH,
+    Head,
+    bad_request,
+    headers_too_large,
+    says_close,
+    target_too_long,
+)
 from swapgate.web.guard import door_of, knock_of
+from swapgate.web.request import GatewayRequest
 
-MAX_BODY = 64 * 2**20
-# Bodies are kept in pieces of about this size, however small they came.
-_PIECE = 64 * 1024
 # After a refusal we read on so long, lest a reset overtakes the answer.
 _LINGER_S = 2.0
-_FULL_RETRY_AFTER_S = 5
-
-
-class Body:
-    """
-    A request's body: its bytes as they came, read for its wish on the way.
-    """
-
-    def __init__(self) -> None:
-        self.length = 0
-        self._pieces: list[bytearray] = []
-        self._reader = BodyReader()
-        self._fault: BadJSON | None = None
-
-    def add(self, data: bytes) -> None:
-        self.length += len(data)
-        if self._fault is not None:
-            return
-        try:
-            self._reader.feed(data)
-        except BadJSON as fault:
-            # Nobody will want these bytes.
-            self._fault = fault
-            self._pieces.clear()
-            return
-        if self._pieces and len(self._pieces[-1]) < _PIECE:
-            self._pieces[-1] += data
-        else:
-            self._pieces.append(bytearray(data))
-
-    def wish(self) -> Wish:
-        """
-        What the whole body asks for.
-
-        :raises BadJSON: for the first fault in it.
-        """
-        if self._fault is not None:
-            raise self._fault
-        return self._reader.close()
-
-    def pieces(self) -> Sequence[bytearray]:
-        return self._pieces
-
-
-class GatewayRequest(Request):
-    """
-    A request whose body stays in memory, unparsed by Twisted.
-    """
-
-    channel: "GatewayChannel"
-    # What the guard said; nobody is here whom it did not let in.
-    passed = Pass()
-    # An answer without a Content-Type stays without one.
-    defaultContentType = None
-    # A stream was begun while its model was waited for: its status is gone.
-    promised = False
-    # How long it was held, for the load and for all else.
-    load_s = queue_s = 0.0
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
-        self.body = Body()
-
-    def gotLength(self, length: int | None) -> None:
-        # Twisted would write a large body to a file.
-        self.content = BytesIO()
-
-    def handleContentChunk(self, data: bytes) -> None:
-        self.body.add(data)
-        if self.body.length > MAX_BODY:
-            self.channel.refuse(_too_large())
-
-    def process(self) -> None:
-        self.site = self.channel.site
-        self.setHeader(b"Server", b"swapgate")
-        self.setHeader(b"Date", datetimeToString())
-        for name, value in self.passed.headers:
-            self.setHeader(name, value)
-        if self.passed.preflight:
-            self.setResponseCode(NO_CONTENT)
-            self.finish()
-        else:
-            self.site.resource.render(self)
-
-
-def _too_large() -> Refusal:
-    return Refusal(
-        status=413,
-        code="request_too_large",
-        message=f"the body is larger than {MAX_BODY // 2**20} MiB; send a smaller one",
-    )
+# So much of a body is read at a time. The worst that JSON can hold takes us 10 ms then,
+# and others may have their turn.
+_BITE = 16 * 1024
+# What some web servers log for one who did not wait for the answer.
+_CLIENT_GONE = 499
 
 
 class GatewayChannel(HTTPChannel):
@@ -137,20 +56,72 @@ class GatewayChannel(HTTPChannel):
     # Given by the factory.
     site: "GatewaySite"
     transport: Any
+    MAX_LENGTH = HEAD_LENGTH
     _refused = False
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        if len(self.site.channels) > self.site.most_channels:
+        self._head = Head()
+        self._deadline = Deadline(
+            self.site.reactor, lambda: self.site.limits, self._too_slow
+        )
+        self._address = getattr(self.transport.getPeer(), "host", "")
+        if refusal := self.site.crowd.enter(self._address, self.site.limits):
+            self.refuse(refusal)
+        else:
+            self._wait()
+
+    def _wait(self) -> None:
+        """
+        Give the client the time it has for what it is to do now.
+        """
+        self._deadline.expect(self._awaited())
+
+    def _awaited(self) -> Wait | None:
+        if self._refused:
+            return None
+        if self._waitingForTransport or self.transport.disconnecting:
+            return Wait.TAKE
+        if self._handlingRequest:
+            return None
+        if not self.line_mode:
+            return Wait.BODY
+        return Wait.HEAD if self._head.begun or self._buffer else Wait.REQUEST
+
+    def _too_slow(self, wait: Wait) -> None:
+        if wait is Wait.TAKE:
+            self.transport.abortConnection()
+        elif wait is Wait.REQUEST:
+            self.hang_up()
+        else:
             self.refuse(
                 Refusal(
-                    status=503,
-                    code="too_many_connections",
-                    message=f"{self.site.most_channels} connections are open, which is "
-                    "all that there are descriptors for; close some, or try again",
-                    retry_after_s=_FULL_RETRY_AFTER_S,
+                    status=408,
+                    code="request_timeout",
+                    message=f"this request took too long {wait.value}",
                 )
             )
+
+    def lineReceived(self, line: bytes) -> None:
+        if self._refused:
+            return
+        # Twisted knows how many empty lines may come before a request.
+        if line or self._head.begun:
+            try:
+                self._head.take(line)
+            except Refusal as refusal:
+                self.refuse(refusal)
+                return
+            if not line:
+                self._head = Head()
+        super().lineReceived(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self.refuse(
+            headers_too_large(f"all the headers have {HEAD_LENGTH} bytes at most")
+            if self._head.begun
+            else target_too_long()
+        )
 
     def allHeadersReceived(self) -> None:
         request = self.requests[-1]
@@ -161,18 +132,47 @@ class GatewayChannel(HTTPChannel):
         except Refusal as refusal:
             self.refuse(refusal)
             return
-        if self.length is not None and self.length > MAX_BODY:
-            self.refuse(_too_large())
+        request.account.key = request.passed.key_name
+        if self.length is not None and self.length > self.site.limits.max_body_bytes:
+            self.refuse(self._too_large())
             return
         super().allHeadersReceived()
+        if self.length != 0:
+            self.transport.bufferSize = _BITE
+
+    def checkPersistence(self, request: HTTPRequest, version: bytes) -> bool:
+        values = request.requestHeaders.getRawHeaders(b"Connection", [])
+        if version == b"HTTP/1.1" and not says_close(values):
+            return True
+        request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        return False
+
+    def body_grew(self, length: int, by: int) -> None:
+        """
+        So much of a request's body is here.
+        """
+        self._deadline.received(by)
+        if length > self.site.limits.max_body_bytes:
+            self.refuse(self._too_large())
+
+    def _too_large(self) -> Refusal:
+        largest = self.site.limits.max_body_bytes / 2**20
+        return Refusal(
+            status=413,
+            code="request_too_large",
+            message=f"the body is larger than {largest:.6g} MiB; send a smaller one",
+        )
 
     def allContentReceived(self) -> None:
         if not self._refused:
+            self._deadline.expect(None)
+            self.transport.bufferSize = FileDescriptor.bufferSize
             super().allContentReceived()
 
     def dataReceived(self, data: bytes) -> None:
         if not self._refused:
             super().dataReceived(data)
+            self._wait()
 
     def rawDataReceived(self, data: bytes) -> None:
         if self._refused:
@@ -182,11 +182,34 @@ class GatewayChannel(HTTPChannel):
             # Twisted would stop reading here, and never notice a hang-up.
             self.transport.abortConnection()
 
+    def requestDone(self, request: HTTPRequest) -> None:
+        if self._waitingForTransport:
+            # Twisted would answer all that is pipelined, and keep the answers.
+            self.paused = True
+            self._networkProducer.pauseProducing()
+        super().requestDone(request)
+        self._wait()
+
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         super().registerProducer(producer, streaming)
         if self._waitingForTransport:
             # The answer before it fills the buffer still; Twisted would not tell.
             producer.pauseProducing()
+
+    def pauseProducing(self) -> None:
+        super().pauseProducing()
+        self._wait()
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        if self.paused:
+            self.paused = False
+            self.dataReceived(b"")
+        self._wait()
+
+    def loseConnection(self) -> None:
+        super().loseConnection()
+        self._wait()
 
     def _is_overfull(self) -> bool:
         return sum(map(len, self._dataBuffer)) > self._optimisticEagerReadSize
@@ -198,13 +221,15 @@ class GatewayChannel(HTTPChannel):
         if self._refused:
             return
         self._refused = True
+        self._deadline.expect(None)
         body = error_body(refusal)
         # A page that was let in may read what is wrong later.
         said = refusal.headers + (
             self.requests[-1].passed.headers if self.requests else ()
         )
+        status = HTTPStatus(refusal.status)
         head = [
-            b"HTTP/1.1 %d %s" % (refusal.status, RESPONSES.get(refusal.status, b"")),
+            b"HTTP/1.1 %d %s" % (status, status.phrase.encode()),
             b"Content-Type: application/json",
             b"Content-Length: %d" % len(body),
             b"Connection: close",
@@ -213,36 +238,47 @@ class GatewayChannel(HTTPChannel):
         if refusal.retry_after_s is not None:
             head.append(b"Retry-After: %d" % refusal.retry_after_s)
         self.transport.write(b"\r\n".join([*head, b"", body]))
+        # What is known of the request while its head is read, if it was a request.
+        method, target = getattr(self, "_command", b"-"), getattr(self, "_path", b"-")
+        self.site.note(
+            method, target, refusal.status, len(body), {"error": refusal.code}
+        )
         self.setRawMode()
-        self.setTimeout(None)
-        if self.isSecure() or not ITCPTransport.providedBy(self.transport):
-            # TLS has an end of its own, and then waits for that of the other side.
-            self.hang_up()
-        else:
+        if _can_half_close(self.transport):
             self.transport.loseWriteConnection()
-            self._abortingCall = self.callLater(_LINGER_S, self.forceAbortClient)
+        else:
+            super().loseConnection()
+        self._abort_in_time()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        self.refuse(
-            Refusal(
-                status=400,
-                code="bad_request",
-                message="this is not an HTTP request that can be understood",
-            )
-        )
+        self.refuse(bad_request("it is not HTTP that can be understood"))
 
     def hang_up(self) -> None:
         """
         Close, when what was written has been taken or `_LINGER_S` has passed.
         """
-        if self._abortingCall is None:
-            self._abortingCall = self.callLater(_LINGER_S, self.forceAbortClient)
+        self._abort_in_time()
         self.loseConnection()
 
+    def _abort_in_time(self) -> None:
+        if self._abortingCall is None:
+            self._abortingCall = self.callLater(_LINGER_S, self.forceAbortClient)
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._deadline.expect(None)
+        if self._handlingRequest and self.requests:
+            self.site.note_unfinished(self.requests[0])
         super().connectionLost(reason)
+        self.site.crowd.leave(self._address)
         self.site.channels.discard(self)
         self.site.check_closed()
+
+
+def _can_half_close(transport: object) -> bool:
+    # Half of a TLS connection is no connection: what was written would not get out.
+    return ITCPTransport.providedBy(transport) and not ISSLTransport.providedBy(
+        transport
+    )
 
 
 class GatewaySite(Site):
@@ -256,23 +292,22 @@ class GatewaySite(Site):
     _closed: Deferred[None] | None = None
 
     def __init__(
-        self,
-        resource: IResource,
-        *,
-        access: Access,
-        most_channels: int,
-        **kwargs: object,
+        self, resource: IResource, *, access: Access, limits: Limits, **kwargs: object
     ) -> None:
         """
-        :param most_channels: so many connections at a time; the next ones get 503.
+        Who is let in and how much is borne may be replaced at any time.
         """
         super().__init__(
-            resource, GatewayRequest, parsePOSTFormSubmission=False, **kwargs
+            resource,
+            GatewayRequest,
+            parsePOSTFormSubmission=False,
+            timeout=None,
+            **kwargs,
         )
-        # Another configuration may be another.
         self.access = access
-        self.most_channels = most_channels
+        self.limits = limits
         self.channels: set[Any] = set()
+        self.crowd = Crowd()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         channel = super().buildProtocol(addr)
@@ -303,10 +338,41 @@ class GatewaySite(Site):
     def log(self, request: HTTPRequest) -> None:
         # All is written: it goes before the line about it is made.
         flush(request.channel.transport)
+        self._note_request(request, request.code)
+
+    def note_unfinished(self, request: GatewayRequest) -> None:
+        """
+        The connection has gone before the end of the answer.
+        """
+        if request.account.error is None:
+            request.account.error = "client_gone"
+        status = request.code if request.startedWriting else _CLIENT_GONE
+        self._note_request(request, status)
+
+    def _note_request(self, request: Any, status: int) -> None:
+        facts = request.account.facts(self.reactor.seconds())
+        self.note(request.method, request.uri, status, request.sentLength, facts)
+
+    def note(
+        self,
+        method: bytes,
+        target: bytes,
+        status: int,
+        size: int,
+        facts: dict[str, Any],
+    ) -> None:
+        """
+        One line for one request, without its query.
+        """
+        first, path = shown(method), shown(target.partition(b"?")[0])
+        also = "".join(f" {name}={value!r}" for name, value in facts.items())
+        # Made here: Twisted takes 5 us for each field of a format.
         self._log.info(
-            "{method} {path} {status} {size}",
-            method=request.method.decode("ascii", "backslashreplace"),
-            path=request.path.decode("ascii", "backslashreplace"),
-            status=request.code,
-            size=request.sentLength,
+            "{log_line}",
+            log_line=f"{first} {path} {status} {size}{also}",
+            method=first,
+            path=path,
+            status=status,
+            size=size,
+            **facts,
         )

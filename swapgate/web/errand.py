@@ -21,12 +21,13 @@ from twisted.web.client import (
 from twisted.web.http_headers import Headers
 
 from swapgate.fleet import Fleet
+from swapgate.heads import Nonsense
 from swapgate.relay import Ending, Relay
 from swapgate.routing import Ask, Refusal, Target
 from swapgate.tickets import Lease, Ticket
 from swapgate.upstream import BodyProducer, Exchange
-from swapgate.web.channel import GatewayRequest
 from swapgate.web.hold import Hold
+from swapgate.web.request import GatewayRequest
 
 # What a client says to us alone: hop by hop, of its browser, its keys for us. Whatever
 # else it says is the daemon's to read. Bodies come as they are, so none is compressed.
@@ -81,22 +82,31 @@ class Errand:
         """
         Hold, ask and pass on; once more if the daemon turns out to be dead.
         """
-        request = self._request
+        request, account = self._request, self._request.account
+        account.model = self._ask.model
+        why = ""
         for _ in range(2):
             lease = await self._lease()
             ending = Ending.UNANSWERED
             try:
                 ending = await self._try(lease)
+            except Nonsense as nonsense:
+                self._log.info(
+                    "{model}: no answer ({why})", model=account.model, why=str(nonsense)
+                )
+                why = f"; the last time {nonsense}"
             finally:
                 failed = ending is not Ending.WHOLE and not request._disconnected
                 lease.release(doubt=failed)
+            account.error = "upstream_failed" if failed else None
             # Cancelling a request may look like a failure of the daemon.
             if ending is not Ending.UNANSWERED or request._disconnected:
                 return
         raise Refusal(
             status=502,
             code="upstream_failed",
-            message=f"the daemon of {self._ask.model} failed twice without an answer",
+            message=f"the daemon of {self._ask.model} failed twice without an answer"
+            f"{why}",
         )
 
     async def _lease(self) -> Lease:
@@ -122,10 +132,10 @@ class Errand:
         finally:
             if hold is not None:
                 hold.stop()
-            request.load_s += ticket.load_s
-            request.queue_s += ticket.queue_s
-            request.setHeader(b"X-Swapgate-Load-Ms", b"%d" % (request.load_s * 1e3))
-            request.setHeader(b"X-Swapgate-Queue-Ms", b"%d" % (request.queue_s * 1e3))
+            account = request.account
+            account.leased(ticket, self._clock.seconds())
+            request.setHeader(b"X-Swapgate-Load-Ms", b"%d" % (account.load_s * 1e3))
+            request.setHeader(b"X-Swapgate-Queue-Ms", b"%d" % (account.queue_s * 1e3))
 
     async def _try(self, lease: Lease) -> Ending:
         """
@@ -179,10 +189,7 @@ class Errand:
             return reasons[0]
         except _UNANSWERED as error:
             return type(error).__name__
-        if 200 <= exchange.response.code <= 599:
-            return exchange
-        exchange.connection.abort_now()
-        return f"status {exchange.response.code}"
+        return exchange
 
 
 def _who(request: GatewayRequest) -> tuple[Any, ...] | None:

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from swapgate import sse
 from swapgate.fleet import Fleet
 from swapgate.upstream import flush
-from swapgate.web.channel import GatewayRequest
+from swapgate.web.request import GatewayRequest
 
 # Changes that come closer together make one snapshot.
 _INTERVAL_S = 0.05

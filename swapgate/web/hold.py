@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from swapgate import sse
 from swapgate.config import ModelSpec
 from swapgate.upstream import flush
-from swapgate.web.channel import GatewayRequest
+from swapgate.web.request import GatewayRequest
 
 # The paths whose clients know reasoning_content.
 _CHATS = ("/v1/chat/completions", "/chat/completions")

@@ -1,0 +1,59 @@
+"""
+What does the log say of one request? Never a query, a header or a word of a body.
+"""
+
+from typing import Any
+
+from attrs import define
+
+from swapgate.tickets import Ticket
+
+
+@define
+class Account:
+    """
+    What is known of a request, and may be said, beyond its first line and its status.
+
+    :param key: the name of the key that it came with.
+    :param error: the code in the answer, or why there was none.
+    :param leased_s: since when a daemon was its own.
+    """
+
+    model: str | None = None
+    key: str | None = None
+    queue_s: float = 0.0
+    load_s: float = 0.0
+    leased_s: float | None = None
+    error: str | None = None
+
+    def leased(self, ticket: Ticket, now_s: float) -> None:
+        """
+        A wait is over, which the fleet has kept the time of.
+        """
+        self.queue_s += ticket.queue_s
+        self.load_s += ticket.load_s
+        self.leased_s = now_s
+
+    def facts(self, now_s: float) -> dict[str, Any]:
+        """
+        What there is to say at the end, by its names.
+        """
+        known: dict[str, Any] = {"model": self.model}
+        if self.leased_s is not None:
+            known |= {
+                "queue_s": round(self.queue_s, 3),
+                "load_s": round(self.load_s, 3),
+                "stream_s": round(now_s - self.leased_s, 3),
+            }
+        known |= {"key": self.key, "error": self.error}
+        return {name: value for name, value in known.items() if value is not None}
+
+
+def shown(raw: bytes) -> str:
+    """
+    What a client sent as method or path, in characters that only show.
+    """
+    text = raw.decode("latin-1")
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if " " < c < "\x7f" else f"\\x{ord(c):02x}" for c in text)

@@ -1,0 +1,54 @@
+"""
+What is said of a request.
+"""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from swapgate.tickets import Ticket
+from swapgate.web.account import Account, shown
+
+
+def ticket(queue_s: float, load_s: float) -> Ticket:
+    """
+    One whose wait is over.
+    """
+    result = Ticket()
+    result.queue_s, result.load_s = queue_s, load_s
+    return result
+
+
+class AccountTests(SynchronousTestCase):
+    """
+    Seconds are those of the reactor's clock.
+    """
+
+    def test_all(self) -> None:
+        """
+        Where the first daemon was dead, both waits count.
+        """
+        account = Account(model="a", key="mine", error="upstream_failed")
+        account.leased(ticket(1.0, 10.0), 11.0)
+        account.leased(ticket(2.0004, 10.0), 32.0)
+        self.assertEqual(
+            account.facts(40.0),
+            {
+                "model": "a",
+                "queue_s": 3.0,
+                "load_s": 20.0,
+                "stream_s": 8.0,
+                "key": "mine",
+                "error": "upstream_failed",
+            },
+        )
+
+    def test_nothing_known(self) -> None:
+        """
+        Nothing is said.
+        """
+        self.assertEqual(Account().facts(1.0), {})
+
+    def test_shown(self) -> None:
+        """
+        Nothing that could end a line or colour it.
+        """
+        self.assertEqual(shown(b"/a~ \r\n\x1b\x7f\xe4"), r"/a~\x20\x0d\x0a\x1b\x7f\xe4")

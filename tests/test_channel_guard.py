@@ -1,0 +1,103 @@
+"""
+Who becomes a request at all: the guard at the channel.
+"""
+
+from swapgate.access import Access, Key
+from swapgate.limits import Limits
+from tests.channel_rig import ChannelCase
+
+MAX_BODY = Limits().max_body_bytes
+NO_CONTENT = b"HTTP/1.1 204 No Content"
+
+
+class GuardTests(ChannelCase):
+    """
+    Who is let in.
+    """
+
+    def test_refused_by_the_head(self) -> None:
+        """
+        Before the body is asked for, and with what the refusal must say.
+        """
+        self.site.access = Access(key_files=("/k",), hosts=frozenset({"x"}))
+        self.say(
+            b"POST / HTTP/1.1",
+            b"Host: x",
+            b"Expect: 100-continue",
+            b"Content-Length: %d" % (MAX_BODY + 1),
+        )
+        self.assertEqual(self.error(), (401, "invalid_api_key"))
+        self.assertIn(b"\r\nWWW-Authenticate: Bearer\r\n", self.wire.value())
+        self.channel.dataReceived(b"x" * 100)
+        self.assertEqual(self.hall.requests, [])
+        self.assertTrue(self.wire.half_closed)
+
+    def test_another_host(self) -> None:
+        """
+        Twisted knows none for 421.
+        """
+        self.say(b"GET http://x/ HTTP/1.1", b"Host: x")
+        self.assertEqual(self.error(), (421, "misdirected_request"))
+        self.assertTrue(
+            self.wire.value().startswith(b"HTTP/1.1 421 Misdirected Request\r\n")
+        )
+
+    def test_let_in(self) -> None:
+        """
+        The request knows by whose key, and its answer what it must say.
+        """
+        self.site.access = Access(
+            hosts=frozenset({"x"}),
+            origins=frozenset({"https://a"}),
+            keys=(Key.of("laptop", "sk-1"),),
+        )
+        head = (b"Host: x", b"Origin: https://a", b"Authorization: Bearer sk-1")
+        self.say(b"GET / HTTP/1.1", *head)
+        [request] = self.hall.requests
+        self.assertEqual(request.passed.key_name, "laptop")
+        request.finish()
+        self.assertIn(
+            b"\r\nAccess-Control-Allow-Origin: https://a\r\n", self.wire.value()
+        )
+        # The next one on this connection has to show it again.
+        self.wire.clear()
+        self.say(b"GET / HTTP/1.1", *head[:2])
+        self.assertEqual(self.error(), (401, "invalid_api_key"))
+
+    def test_refused_later(self) -> None:
+        """
+        A listed page is told as well what is wrong with the rest.
+        """
+        self.site.access = Access(
+            hosts=frozenset({"x"}), origins=frozenset({"https://a"})
+        )
+        self.say(
+            b"POST / HTTP/1.1",
+            b"Host: x",
+            b"Origin: https://a",
+            b"Content-Length: %d" % (MAX_BODY + 1),
+        )
+        self.assertEqual(self.error(), (413, "request_too_large"))
+        allowed = b"\r\nAccess-Control-Allow-Origin: https://a\r\n"
+        self.assertEqual(self.wire.value().count(allowed), 1)
+
+    def test_preflight(self) -> None:
+        """
+        Answered here, and the connection stays for what follows.
+        """
+        self.site.access = Access(
+            hosts=frozenset({"x"}), origins=frozenset({"https://a"})
+        )
+        self.say(
+            b"OPTIONS / HTTP/1.1",
+            b"Host: x",
+            b"Origin: https://a",
+            b"Access-Control-Request-Method: POST",
+        )
+        head, _, body = self.wire.value().partition(b"\r\n\r\n")
+        self.assertEqual((head.split(b"\r\n")[0], body), (NO_CONTENT, b""))
+        self.assertIn(b"\r\nAccess-Control-Allow-Origin: https://a", head)
+        self.assertIn(b"\r\nVary: Origin", head)
+        self.assertEqual(self.hall.requests, [])
+        self.say(b"POST / HTTP/1.1", b"Host: x", b"Origin: https://a", b"a: b")
+        self.assertEqual(len(self.hall.requests), 1)

@@ -1,0 +1,150 @@
+"""
+How events are written down.
+"""
+
+import json
+from datetime import datetime
+from errno import ENOSPC
+from io import StringIO
+
+from twisted.logger import Logger, textFileLogObserver
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from swapgate.logs import EventLog
+from tests.rig_twistd import TwistdCase
+
+
+class Full(StringIO):
+    """
+    A file on a disk that is.
+    """
+
+    def flush(self) -> None:
+        raise OSError(ENOSPC, "no space left on device")
+
+    def close(self) -> None:
+        """
+        It stays open, and full.
+        """
+
+
+class EventLogTests(SynchronousTestCase):
+    """
+    One event after the other.
+    """
+
+    def setUp(self) -> None:
+        self.file = StringIO()
+        self.log = EventLog("text", textFileLogObserver(self.file))
+        self.logger = Logger("here", observer=self.log)
+
+    def test_text(self) -> None:
+        """
+        The time, from whom, and what; further lines are indented.
+        """
+        self.logger.info("{a} is\n{b}", a=1, b="\x1b[2J\r\u2028\x00ä")
+        said = self.file.getvalue()
+        datetime.fromisoformat(said.split()[0])
+        self.assertEqual(
+            said.partition(" ")[2],
+            "[here#info] 1 is\n\t\\x1b[2J\\r\\u2028\\x00ä\n",
+        )
+
+    def test_json(self) -> None:
+        """
+        One object a line, with what an event says of itself.
+        """
+        self.log.form = "json"
+        self.logger.error("{a} is\n{b}", a=1, b="\x1b", c=1.5, d=object(), text="no")
+        [line] = self.file.getvalue().splitlines()
+        facts = json.loads(line)
+        datetime.fromisoformat(facts.pop("time"))
+        self.assertEqual(
+            facts,
+            {
+                "level": "error",
+                "from": "here",
+                "text": "1 is\n\x1b",
+                "a": 1,
+                "b": "\x1b",
+                "c": 1.5,
+            },
+        )
+
+    def test_a_failure(self) -> None:
+        """
+        Its traceback is there in both.
+        """
+        for form in ("text", "json"):
+            self.log.form = form
+            self.logger.failure("a bug", Failure(KeyError("spam")))
+        text, _, as_json = self.file.getvalue().partition("\n{")
+        self.assertIn("a bug\n\tTraceback", text)
+        facts = json.loads("{" + as_json)
+        self.assertEqual(facts["text"], "a bug")
+        self.assertIn("KeyError: 'spam'", facts["failure"])
+
+    def test_nothing_to_say(self) -> None:
+        """
+        Nothing is written.
+        """
+        for form in ("text", "json"):
+            self.log.form = form
+            self.logger.info("")
+        self.assertEqual(self.file.getvalue(), "")
+
+    def test_a_log_that_cannot_be_written(self) -> None:
+        """
+        Is nobody's concern.
+        """
+
+        for file in (Full(), StringIO()):
+            log = EventLog("text", textFileLogObserver(file))
+            file.close()
+            Logger("here", observer=log).info("lost")
+
+
+class TwistdTests(TwistdCase):
+    """
+    A gateway under twistd.
+    """
+
+    def logged(self) -> list[dict[str, object]]:
+        lines = [line for line in self.gateway.log.splitlines() if line[0] == "{"]
+        return [json.loads(line) for line in lines]
+
+    async def test_json(self) -> None:
+        """
+        Each line is an object, after a reload with another format too; a request is
+        one, with its times.
+        """
+        text = self.text(a="--load-time 0.3")
+        await self.serve(text)
+        await self.ask("/health")
+        self.assertEqual(self.logged(), [])
+        in_json = text.replace("[swapgate]", "[swapgate]\nlogformat = json")
+        self.config.write_text(in_json)
+        self.gateway.signal("HUP")
+        await self.gateway.until("is in effect")
+        await self.chat("a")
+        await self.gateway.until(r'"method": "POST"')
+        await self.terminate()
+        [request] = [facts for facts in self.logged() if "method" in facts]
+        self.assertEqual(
+            [request[name] for name in ("path", "status", "model")],
+            ["/v1/chat/completions", 200, "a"],
+        )
+        self.assertGreaterEqual(float(str(request["load_s"])), 0.3)
+        self.assertGreater(int(str(request["size"])), 0)
+
+    async def test_the_command_line(self) -> None:
+        """
+        It has the last word.
+        """
+        self.shell = 'set -- "$@" --logformat json; exec'
+        await self.serve(self.text(a=""))
+        await self.ask("/health")
+        await self.terminate()
+        self.assertEqual(len(self.logged()), len(self.gateway.log.splitlines()))
+        self.assertIn("/health", [facts.get("path") for facts in self.logged()])
