@@ -10,7 +10,10 @@ from ipaddress import IPv6Address, ip_address
 from attrs import field, frozen
 
 from swapgate.ini import BadValue, Section
-from swapgate.models import key_in, key_place
+from swapgate.services import (
+    key_in,
+    key_place,
+)
 from swapgate.values import switch
 from swapgate.words import Surroundings
 

@@ -18,19 +18,21 @@ from swapgate.ini import BadValue, ConfigError, Section, read_sections
 from swapgate.limits import LIMITS, Limits
 from swapgate.models import (
     GENERAL_OPTIONS,
-    KIND_OPTIONS,
     MODEL_OPTIONS,
     ONE_AT_A_TIME,
     TIMINGS,
-    ChildSpec,
     Fields,
-    LaunchdSpec,
     ModelSpec,
-    RemoteSpec,
-    ServiceSpec,
     fields,
     model_name,
     read_model,
+)
+from swapgate.services import (
+    KIND_OPTIONS,
+    ChildSpec,
+    LaunchdSpec,
+    RemoteSpec,
+    ServiceSpec,
 )
 from swapgate.values import (
     Upstream,

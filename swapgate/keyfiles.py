@@ -12,7 +12,10 @@ from attrs import evolve
 from swapgate.access import Access, distinct, keys_in
 from swapgate.config import Config, ConfigError, ModelSpec
 from swapgate.ini import BadValue
-from swapgate.models import RemoteSpec, key_in
+from swapgate.services import (
+    RemoteSpec,
+    key_in,
+)
 
 # More than any keys are long, so that a wrong path is no flood.
 _LONGEST_FILE = 65536

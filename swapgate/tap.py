@@ -47,7 +47,11 @@ from swapgate.keyfiles import read_keys
 from swapgate.limits import Limits
 from swapgate.loads import LoadTimes
 from swapgate.logs import EventLog
-from swapgate.models import CommandSpec, RemoteSpec, SystemdSpec
+from swapgate.services import (
+    CommandSpec,
+    RemoteSpec,
+    SystemdSpec,
+)
 from swapgate.state import FolderTaken, StateFolder
 from swapgate.upstream import UpstreamClient
 from swapgate.web.api import Gateway

@@ -29,6 +29,7 @@ PURE = (
     "phases",
     "plan",
     "routing",
+    "services",
     "sse",
     "swaps",
     "values",

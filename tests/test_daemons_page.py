@@ -14,7 +14,10 @@ from swapgate.config import Config, read_config
 from swapgate.daemons.command import command
 from swapgate.daemons.control import port_answers
 from swapgate.daemons.processes import free_port
-from swapgate.models import KIND_OPTIONS, CommandSpec
+from swapgate.services import (
+    KIND_OPTIONS,
+    CommandSpec,
+)
 from tests.stand_ins import StandIns
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "daemons.md"

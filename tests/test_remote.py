@@ -15,7 +15,9 @@ from twisted.web.http_headers import Headers
 
 from swapgate.config import Upstream
 from swapgate.daemons.remote import Remote
-from swapgate.models import RemoteSpec
+from swapgate.services import (
+    RemoteSpec,
+)
 from swapgate.upstream import BodyProducer, UpstreamClient
 from tests.authority import Authority
 from tests.machine import Machine

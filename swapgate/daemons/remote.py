@@ -9,7 +9,9 @@ from swapgate.config import ModelSpec, Upstream
 from swapgate.daemons import Gone
 from swapgate.ini import BadValue
 from swapgate.keyfiles import read_key
-from swapgate.models import RemoteSpec
+from swapgate.services import (
+    RemoteSpec,
+)
 
 
 class Remote:
