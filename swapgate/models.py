@@ -1,7 +1,7 @@
 """
 What does one [model NAME] section say?
 
-A name in; a `ModelSpec` out, or a `ConfigError`. What runs its daemon is for `services`.
+A name in; a `ModelSpec` out, or a `ConfigError`. `services` knows what runs its daemon.
 """
 
 import re

@@ -85,28 +85,6 @@ class MistakeTests(Refusing):
     A section that is not in order: one line each.
     """
 
-    def test_service(self) -> None:
-        """
-        Which kinds there are, and which are to come.
-        """
-        self.refuses(
-            {
-                "[model a]\ncommand = x\n": (
-                    "1: [model a] needs service; "
-                    "write service = child, launchd, systemd, command or remote"
-                ),
-                "[model a]\nservice = launchctl\n": (
-                    "2: [model a] service: 'launchctl' is unknown; "
-                    "did you mean launchd? "
-                    "write child, launchd, systemd, command or remote"
-                ),
-                "[model a]\nservice = docker\n": (
-                    "2: [model a] service: 'docker' is unknown; "
-                    "write child, launchd, systemd, command or remote"
-                ),
-            }
-        )
-
     def test_notice(self) -> None:
         """
         Where a held stream is told of its wait.

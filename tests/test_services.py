@@ -119,6 +119,28 @@ class MistakeTests(Refusing):
     A section that is not in order: one line each.
     """
 
+    def test_service(self) -> None:
+        """
+        Which kinds there are, and which are to come.
+        """
+        self.refuses(
+            {
+                "[model a]\ncommand = x\n": (
+                    "1: [model a] needs service; "
+                    "write service = child, launchd, systemd, command or remote"
+                ),
+                "[model a]\nservice = launchctl\n": (
+                    "2: [model a] service: 'launchctl' is unknown; "
+                    "did you mean launchd? "
+                    "write child, launchd, systemd, command or remote"
+                ),
+                "[model a]\nservice = docker\n": (
+                    "2: [model a] service: 'docker' is unknown; "
+                    "write child, launchd, systemd, command or remote"
+                ),
+            }
+        )
+
     def test_child(self) -> None:
         """
         A child needs a command and a port on this machine that both know of.
