@@ -32,7 +32,9 @@ from swapgate.tickets import (
     TooLarge,
     UnknownModel,
 )
-from swapgate.upstream import UpstreamClient
+from swapgate.upstream import (
+    UpstreamClient,
+)
 
 # How often we look after what happens unasked: idle models, daemons that others start.
 _UPKEEP_S = 1.0

@@ -17,7 +17,13 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from swapgate import sse
-from swapgate.upstream import UpstreamConnection, flush, send_now
+from swapgate.connection import (
+    UpstreamConnection,
+)
+from swapgate.wire import (
+    flush,
+    send_now,
+)
 
 # What passes of a daemon's headers. Not its CORS headers, cookies, Server or Date.
 PASSED_HEADERS = (

@@ -53,7 +53,9 @@ from swapgate.services import (
     SystemdSpec,
 )
 from swapgate.state import FolderTaken, StateFolder
-from swapgate.upstream import UpstreamClient
+from swapgate.upstream import (
+    UpstreamClient,
+)
 from swapgate.web.api import Gateway
 from swapgate.web.channel import GatewaySite
 

@@ -2,230 +2,37 @@
 How is a daemon asked over HTTP? One pool of connections for one life of a daemon.
 """
 
-import re
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from attrs import define, field
 from OpenSSL.SSL import Error as SSLError
 from service_identity import VerificationError
 from treq.client import HTTPClient
-from twisted.internet.abstract import FileDescriptor, isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import (
-    HostnameEndpoint,
-    TCP4ClientEndpoint,
-    TCP6ClientEndpoint,
-    wrapClientTLS,
-)
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IConsumer, IPushProducer, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol as BodyProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-
-# Agent would parse our ready target again and normalise it, and hides the connection.
-from twisted.web._newclient import HTTP11ClientProtocol, Request
+from twisted.web._newclient import Request
 from twisted.web.client import (
     URI,
     Agent,
-    BrowserLikePolicyForHTTPS,
-    HTTPConnectionPool,
     ResponseDone,
-    _HTTP11ClientFactory,
 )
-from twisted.web.http import PotentialDataLoss, _ChunkedTransferDecoder
+from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from swapgate.config import Upstream
-from swapgate.heads import Nonsense, read_head
+from swapgate.connection import Pool, UpstreamConnection
+from swapgate.wire import endpoint_of, flush
 
-# Below the 5 s for which llama-server keeps an idle connection.
-_IDLE_CONNECTION_S = 3
-_IDLE_CONNECTIONS = 64
 _CONNECT_TIMEOUT_S = 10.0
 # What is read of a body that nobody wants.
 _UNWANTED_BYTES = 65536
-
-
-def flush(transport: object) -> None:
-    """
-    Send what was written now, not a reactor turn later.
-
-    What cannot be sent stays queued, and errors are left for the reactor to meet. Under
-    TLS nothing happens: its records are made at the reactor's next turn.
-    """
-    if (
-        isinstance(transport, FileDescriptor)
-        and transport.connected
-        and not transport.disconnecting
-    ):
-        transport.doWrite()
-
-
-def send_now(transport: Any, data: bytes) -> None:
-    """
-    `transport.write(data)` and `flush(transport)`, with less work where nothing waits.
-    """
-    if isinstance(transport, FileDescriptor) and not (
-        transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting
-    ):
-        sent = transport.writeSomeData(data)
-        # An error is met again, and reported, by the reactor.
-        if isinstance(sent, int):
-            data = data[sent:]
-    if data:
-        transport.write(data)
-        flush(transport)
-
-
-def endpoint_of(
-    upstream: Upstream,
-    reactor: Any,
-    timeout_s: float,
-    trust_root: object = None,
-) -> IStreamClientEndpoint:
-    """
-    Where to connect to. An address goes by no resolver, and is refused at once.
-
-    HostnameEndpoint resolves and IDNA-encodes at every connection, and tells of a
-    refusal only after its delay between attempts, 0.3 s.
-
-    :param trust_root: who vouches for an https host, an `IOpenSSLTrustRoot`; None:
-        whom the system trusts, or the file that SSL_CERT_FILE names.
-    """
-    where = (reactor, upstream.host, upstream.port, timeout_s)
-    endpoint: IStreamClientEndpoint
-    if isIPAddress(upstream.host):
-        endpoint = TCP4ClientEndpoint(*where)
-    elif isIPv6Address(upstream.host):
-        endpoint = TCP6ClientEndpoint(*where)
-    else:
-        endpoint = HostnameEndpoint(*where)
-    if upstream.scheme == "https":
-        policy = BrowserLikePolicyForHTTPS(trust_root)
-        creator = policy.creatorForNetloc(upstream.host.encode("ascii"), upstream.port)
-        endpoint = wrapClientTLS(creator, endpoint)
-    return endpoint
-
-
-_CHUNK_HEAD = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
-
-
-def whole_chunks(data: bytes) -> bytes | None:
-    """
-    What these chunks hold, if they are whole and plain and none is the last one.
-    """
-    pieces, at = [], 0
-    while at < len(data):
-        head = _CHUNK_HEAD.match(data, at)
-        if head is None:
-            return None
-        end = head.end() + int(head[1], 16)
-        if end == head.end() or data[end : end + 2] != b"\r\n":
-            return None
-        pieces.append(data[head.end() : end])
-        at = end + 2
-    return b"".join(pieces)
-
-
-class BodyReader(Protocol):
-    """
-    Whoever reads a response's body, and wants to know where one read has ended.
-    """
-
-    def dataReceived(self, data: bytes) -> None: ...
-
-    def read_ended(self) -> None: ...
-
-
-class UpstreamConnection(HTTP11ClientProtocol):
-    """
-    A connection that also tells its `reader` when all of one read has been delivered.
-    """
-
-    transport: Any
-    reader: BodyReader | None = None
-    # The head of an answer, as far as it has come; None when it has been read.
-    _head: bytes | None = None
-    _nonsense: Nonsense | None = None
-
-    def request(self, request: Request) -> Deferred[IResponse]:
-        self._head = b""
-        return super().request(request).addErrback(self._tell_why)
-
-    def _tell_why(self, failure: Failure) -> Failure:
-        return failure if self._nonsense is None else Failure(self._nonsense)
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._head is not None:
-            data = self._past_bad_heads(self._head + data)
-            if not data:
-                return
-        body = None
-        if self.reader is not None and self._is_between_chunks():
-            body = whole_chunks(data)
-        if self.reader is None or body is None:
-            super().dataReceived(data)
-        else:
-            # A token is nearly always one whole chunk, and Twisted's way from here to
-            # the reader took half of the time that we have it.
-            self.reader.dataReceived(body)
-        # It may have come with this read, or gone.
-        if self.reader is not None:
-            self.reader.read_ended()
-
-    def _past_bad_heads(self, data: bytes) -> bytes:
-        """
-        What Twisted may read: nothing until all of a head is here, and is good.
-        """
-        try:
-            head = read_head(data)
-            while head is not None and head[0] < 200:
-                # An interim answer; another head follows.
-                super().dataReceived(data[: head[1]])
-                data = data[head[1] :]
-                head = read_head(data)
-        except Nonsense as nonsense:
-            # The first of it says why.
-            self._nonsense = self._nonsense or nonsense
-            self.abort_now()
-            return b""
-        self._head = data if head is None else None
-        return b"" if head is None else data
-
-    def _is_between_chunks(self) -> bool:
-        decoder = self._parser and self._parser.bodyDecoder
-        return (
-            isinstance(decoder, _ChunkedTransferDecoder)
-            and decoder.state == "CHUNK_LENGTH"
-            and not decoder._buffer
-        )
-
-    def abort_now(self) -> None:
-        """
-        Close at once, whatever is still to be written, so that the engine stops.
-        """
-        self.reader = None
-        if self.transport is not None:
-            self.transport.abortConnection()
-
-
-class _ConnectionFactory(_HTTP11ClientFactory):
-    noisy = False
-
-    def buildProtocol(self, addr: object) -> UpstreamConnection:
-        return UpstreamConnection(self._quiescentCallback)
-
-
-class _Pool(HTTPConnectionPool):
-    _factory = _ConnectionFactory
-    maxPersistentPerHost = _IDLE_CONNECTIONS
-    cachedConnectionTimeout = _IDLE_CONNECTION_S
-    # Only we know what may be asked twice.
-    retryAutomatically = False
 
 
 @implementer(IAgentEndpointFactory)
@@ -342,7 +149,7 @@ class UpstreamClient:
     _trust_root: object = None
     # What the last get_status() has shown, in words.
     shown: str = field(default="", init=False)
-    _pool: _Pool = field(init=False)
+    _pool: Pool = field(init=False)
     _endpoint: IStreamClientEndpoint = field(init=False)
     _key: tuple[bytes, bytes, int] = field(init=False)
     _treq: HTTPClient = field(init=False)
@@ -361,7 +168,7 @@ class UpstreamClient:
         self._endpoint = endpoint_of(
             self.upstream, self._reactor, _CONNECT_TIMEOUT_S, self._trust_root
         )
-        self._pool = _Pool(self._reactor)
+        self._pool = Pool(self._reactor)
         self._treq = HTTPClient(
             Agent.usingEndpointFactory(
                 self._reactor, _OneEndpoint(self._endpoint), pool=self._pool

@@ -16,6 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web._newclient import Request, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 
+from swapgate.connection import (
+    UpstreamConnection,
+)
 from swapgate.fleet import Fleet
 from swapgate.limits import Limits
 from swapgate.tickets import FleetStopping, Lease, LoadFailed, Ticket
@@ -23,7 +26,6 @@ from swapgate.upstream import (
     BodyProducer,
     Exchange,
     UpstreamClient,
-    UpstreamConnection,
 )
 from swapgate.web.api import Gateway
 from swapgate.web.channel import GatewaySite

@@ -54,7 +54,8 @@ class HouseTests(SynchronousTestCase):
         floors = (
             {*PURE},
             {"keyfiles"},
-            {"upstream", "health", "daemons", "logs"},
+            {"wire", "connection", "logs"},
+            {"upstream", "health", "daemons"},
             {"tickets", "relay", "state"},
             {"line"},
             {"place"},

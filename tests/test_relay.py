@@ -19,8 +19,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from swapgate import relay as relay_module
+from swapgate.connection import (
+    UpstreamConnection,
+)
 from swapgate.relay import Ending, Relay
-from swapgate.upstream import UpstreamConnection
 
 STREAM = b"text/event-stream"
 JSON = b"application/json"

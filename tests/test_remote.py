@@ -18,7 +18,10 @@ from swapgate.daemons.remote import Remote
 from swapgate.services import (
     RemoteSpec,
 )
-from swapgate.upstream import BodyProducer, UpstreamClient
+from swapgate.upstream import (
+    BodyProducer,
+    UpstreamClient,
+)
 from tests.authority import Authority
 from tests.machine import Machine
 from tests.test_keyfiles import KEY, KeyFileCase, remote

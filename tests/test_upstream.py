@@ -29,17 +29,21 @@ from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 
 from swapgate.config import Upstream
+from swapgate.connection import (
+    UpstreamConnection,
+    whole_chunks,
+)
 from swapgate.heads import Nonsense
 from swapgate.upstream import (
     BodyProducer,
     Exchange,
     UpstreamClient,
-    UpstreamConnection,
     _in_words,
+)
+from swapgate.wire import (
     endpoint_of,
     flush,
     send_now,
-    whole_chunks,
 )
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

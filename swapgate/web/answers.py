@@ -16,8 +16,10 @@ from swapgate.tickets import (
     TooLarge,
     UnknownModel,
 )
-from swapgate.upstream import flush
 from swapgate.web.request import GatewayRequest
+from swapgate.wire import (
+    flush,
+)
 
 _STOPPING_RETRY_AFTER_S = 5
 _FULL_RETRY_AFTER_S = 5

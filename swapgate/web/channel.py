@@ -24,7 +24,6 @@ from swapgate.access import Access
 from swapgate.guard import admit
 from swapgate.limits import Limits
 from swapgate.routing import Refusal, error_body
-from swapgate.upstream import flush
 from swapgate.web.account import shown
 from swapgate.web.crowd import Crowd
 from swapgate.web.deadlines import Deadline, Wait
@@ -38,6 +37,9 @@ from swapgate.web.framing import (
 )
 from swapgate.web.guard import door_of, knock_of
 from swapgate.web.request import GatewayRequest
+from swapgate.wire import (
+    flush,
+)
 
 # After a refusal we read on so long, lest a reset overtakes the answer.
 _LINGER_S = 2.0

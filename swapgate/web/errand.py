@@ -25,7 +25,10 @@ from swapgate.heads import Nonsense
 from swapgate.relay import Ending, Relay
 from swapgate.routing import Ask, Refusal, Target
 from swapgate.tickets import Lease, Ticket
-from swapgate.upstream import BodyProducer, Exchange
+from swapgate.upstream import (
+    BodyProducer,
+    Exchange,
+)
 from swapgate.web.hold import Hold
 from swapgate.web.request import GatewayRequest
 

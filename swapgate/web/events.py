@@ -11,8 +11,10 @@ from zope.interface import implementer
 
 from swapgate import sse
 from swapgate.fleet import Fleet
-from swapgate.upstream import flush
 from swapgate.web.request import GatewayRequest
+from swapgate.wire import (
+    flush,
+)
 
 # Changes that come closer together make one snapshot.
 _INTERVAL_S = 0.05

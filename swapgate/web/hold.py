@@ -10,8 +10,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from swapgate import sse
 from swapgate.config import ModelSpec
-from swapgate.upstream import flush
 from swapgate.web.request import GatewayRequest
+from swapgate.wire import (
+    flush,
+)
 
 # The paths whose clients know reasoning_content.
 _CHATS = ("/v1/chat/completions", "/chat/completions")

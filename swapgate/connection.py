@@ -1,0 +1,137 @@
+"""
+What comes over one connection to a daemon? Heads that are checked, bodies read by read.
+"""
+
+import re
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+# Agent would parse our ready target again and normalise it, and hides the connection.
+from twisted.web._newclient import HTTP11ClientProtocol, Request
+from twisted.web.client import HTTPConnectionPool, _HTTP11ClientFactory
+from twisted.web.http import _ChunkedTransferDecoder
+from twisted.web.iweb import IResponse
+
+from swapgate.heads import Nonsense, read_head
+
+# Below the 5 s for which llama-server keeps an idle connection.
+_IDLE_CONNECTION_S = 3
+_IDLE_CONNECTIONS = 64
+
+_CHUNK_HEAD = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
+
+
+def whole_chunks(data: bytes) -> bytes | None:
+    """
+    What these chunks hold, if they are whole and plain and none is the last one.
+    """
+    pieces, at = [], 0
+    while at < len(data):
+        head = _CHUNK_HEAD.match(data, at)
+        if head is None:
+            return None
+        end = head.end() + int(head[1], 16)
+        if end == head.end() or data[end : end + 2] != b"\r\n":
+            return None
+        pieces.append(data[head.end() : end])
+        at = end + 2
+    return b"".join(pieces)
+
+
+class BodyReader(Protocol):
+    """
+    Whoever reads a response's body, and wants to know where one read has ended.
+    """
+
+    def dataReceived(self, data: bytes) -> None: ...
+
+    def read_ended(self) -> None: ...
+
+
+class UpstreamConnection(HTTP11ClientProtocol):
+    """
+    A connection that also tells its `reader` when all of one read has been delivered.
+    """
+
+    transport: Any
+    reader: BodyReader | None = None
+    # The head of an answer, as far as it has come; None when it has been read.
+    _head: bytes | None = None
+    _nonsense: Nonsense | None = None
+
+    def request(self, request: Request) -> Deferred[IResponse]:
+        self._head = b""
+        return super().request(request).addErrback(self._tell_why)
+
+    def _tell_why(self, failure: Failure) -> Failure:
+        return failure if self._nonsense is None else Failure(self._nonsense)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._head is not None:
+            data = self._past_bad_heads(self._head + data)
+            if not data:
+                return
+        body = None
+        if self.reader is not None and self._is_between_chunks():
+            body = whole_chunks(data)
+        if self.reader is None or body is None:
+            super().dataReceived(data)
+        else:
+            # A token is nearly always one whole chunk, and Twisted's way from here to
+            # the reader took half of the time that we have it.
+            self.reader.dataReceived(body)
+        # It may have come with this read, or gone.
+        if self.reader is not None:
+            self.reader.read_ended()
+
+    def _past_bad_heads(self, data: bytes) -> bytes:
+        """
+        What Twisted may read: nothing until all of a head is here, and is good.
+        """
+        try:
+            head = read_head(data)
+            while head is not None and head[0] < 200:
+                # An interim answer; another head follows.
+                super().dataReceived(data[: head[1]])
+                data = data[head[1] :]
+                head = read_head(data)
+        except Nonsense as nonsense:
+            # The first of it says why.
+            self._nonsense = self._nonsense or nonsense
+            self.abort_now()
+            return b""
+        self._head = data if head is None else None
+        return b"" if head is None else data
+
+    def _is_between_chunks(self) -> bool:
+        decoder = self._parser and self._parser.bodyDecoder
+        return (
+            isinstance(decoder, _ChunkedTransferDecoder)
+            and decoder.state == "CHUNK_LENGTH"
+            and not decoder._buffer
+        )
+
+    def abort_now(self) -> None:
+        """
+        Close at once, whatever is still to be written, so that the engine stops.
+        """
+        self.reader = None
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+
+class _ConnectionFactory(_HTTP11ClientFactory):
+    noisy = False
+
+    def buildProtocol(self, addr: object) -> UpstreamConnection:
+        return UpstreamConnection(self._quiescentCallback)
+
+
+class Pool(HTTPConnectionPool):
+    _factory = _ConnectionFactory
+    maxPersistentPerHost = _IDLE_CONNECTIONS
+    cachedConnectionTimeout = _IDLE_CONNECTION_S
+    # Only we know what may be asked twice.
+    retryAutomatically = False

@@ -1,0 +1,78 @@
+"""
+Where do bytes go, and how do they leave at once?
+"""
+
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor, isIPAddress, isIPv6Address
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    wrapClientTLS,
+)
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.web.client import BrowserLikePolicyForHTTPS
+
+from swapgate.config import Upstream
+
+
+def flush(transport: object) -> None:
+    """
+    Send what was written now, not a reactor turn later.
+
+    What cannot be sent stays queued, and errors are left for the reactor to meet. Under
+    TLS nothing happens: its records are made at the reactor's next turn.
+    """
+    if (
+        isinstance(transport, FileDescriptor)
+        and transport.connected
+        and not transport.disconnecting
+    ):
+        transport.doWrite()
+
+
+def send_now(transport: Any, data: bytes) -> None:
+    """
+    `transport.write(data)` and `flush(transport)`, with less work where nothing waits.
+    """
+    if isinstance(transport, FileDescriptor) and not (
+        transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting
+    ):
+        sent = transport.writeSomeData(data)
+        # An error is met again, and reported, by the reactor.
+        if isinstance(sent, int):
+            data = data[sent:]
+    if data:
+        transport.write(data)
+        flush(transport)
+
+
+def endpoint_of(
+    upstream: Upstream,
+    reactor: Any,
+    timeout_s: float,
+    trust_root: object = None,
+) -> IStreamClientEndpoint:
+    """
+    Where to connect to. An address goes by no resolver, and is refused at once.
+
+    HostnameEndpoint resolves and IDNA-encodes at every connection, and tells of a
+    refusal only after its delay between attempts, 0.3 s.
+
+    :param trust_root: who vouches for an https host, an `IOpenSSLTrustRoot`; None:
+        whom the system trusts, or the file that SSL_CERT_FILE names.
+    """
+    where = (reactor, upstream.host, upstream.port, timeout_s)
+    endpoint: IStreamClientEndpoint
+    if isIPAddress(upstream.host):
+        endpoint = TCP4ClientEndpoint(*where)
+    elif isIPv6Address(upstream.host):
+        endpoint = TCP6ClientEndpoint(*where)
+    else:
+        endpoint = HostnameEndpoint(*where)
+    if upstream.scheme == "https":
+        policy = BrowserLikePolicyForHTTPS(trust_root)
+        creator = policy.creatorForNetloc(upstream.host.encode("ascii"), upstream.port)
+        endpoint = wrapClientTLS(creator, endpoint)
+    return endpoint
