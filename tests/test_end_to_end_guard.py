@@ -3,6 +3,7 @@ Who may ask, over real sockets: what is refused loads nothing and learns nothing
 """
 
 import json
+import re
 import tempfile
 from typing import Any, cast
 
@@ -65,9 +66,12 @@ class GuardCase(RigCase):
         """
         No prompt and no key is in it, no header's value, and no bug.
         """
-        text = "\n".join(eventAsText(event) for event in self.logged)
         for secret in ("private", "Traceback", *secrets):
-            self.assertNotIn(secret, text)
+            self.assertNotIn(secret, self.log)
+
+    @property
+    def log(self) -> str:
+        return "\n".join(eventAsText(event) for event in self.logged)
 
 
 MISDIRECTED = "misdirected_request"
@@ -360,6 +364,8 @@ class KeyTests(GuardCase):
             self.assertEqual(answer.status, 200)
             self.assertNotIn("sk-private", json.dumps(answer.json["x_request"]))
         self.check_log()
+        names = re.findall("key='(.*?)'", self.log)
+        self.assertEqual(names, ["laptop", "phone"])
 
     async def test_what_is_free(self) -> None:
         """
