@@ -241,6 +241,11 @@ class Swapgate(MultiService):
             ) from None
         except OSError as error:
             raise SystemExit(f"the state folder cannot be used: {error}") from None
+        # As soon as a port is open somebody may think that we run.
+        with suppress(ValueError):  # Not the main thread: a test of somebody's.
+            signal.signal(
+                signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload)
+            )
         try:
             super().privilegedStartService()
         except CannotListenError as error:
@@ -248,10 +253,6 @@ class Swapgate(MultiService):
 
     def startService(self) -> None:
         super().startService()
-        with suppress(ValueError):  # Not the main thread: a test of somebody's.
-            signal.signal(
-                signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload)
-            )
         self._load_times.recall(self._state.load_times())
         self._fleet.start(self._state.end_orphans())
 

@@ -5,6 +5,7 @@ The command line and the wiring, here and in processes that end by themselves.
 import os
 import re
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -181,6 +182,20 @@ class MakeServiceTests(Case):
         two = "listen = tcp:0:interface=127.0.0.1\n  tcp:0:interface=localhost"
         service = self.make(re.sub("listen = .*", two, GOOD))
         self.assertEqual([bool(port.running) for port in service], [False, False])
+
+    def test_a_hangup_at_the_start(self) -> None:
+        """
+        Before the first port opens SIGHUP ends nothing any more.
+        """
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        self.addCleanup(signal.signal, signal.SIGHUP, before)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            text = GOOD.replace("tcp:0:", f"tcp:{port}:")
+            service = self.make(text.replace("[model", "state_dir = s\n[model"))
+            self.addCleanup(service._state.leave)
+            self.assertRaises(SystemExit, service.privilegedStartService)
+        self.assertTrue(callable(signal.getsignal(signal.SIGHUP)))
 
     def test_monotonic_clock(self) -> None:
         """
