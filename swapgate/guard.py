@@ -10,7 +10,7 @@ from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from swapgate.access import Access
 from swapgate.grammar import quoted
@@ -18,16 +18,43 @@ from swapgate.routing import Refusal
 
 Headers = tuple[tuple[str, str], ...]
 
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
+
 
 @frozen(kw_only=True)
 class Door:
     """
     Where a connection came in: our side of it. A UNIX socket has neither of the two.
+
+    All that can be known of it is found out once, not for each request.
     """
 
     address: str | None
     port: int | None
     secure: bool = False
+    #: What every gateway is called, and the very address that was reached. That is
+    #: never 0.0.0.0, which is how a page gets here without a name.
+    names: frozenset[str] = field(init=False, eq=False, repr=False)
+    #: The same as a Host header says it, with the port where that must be said.
+    own: frozenset[str] = field(init=False, eq=False, repr=False)
+
+    @names.default
+    def _names(self) -> frozenset[str]:
+        if self.address is None:
+            return frozenset(_LOOPBACK)
+        address = ip_address(self.address.partition("%")[0])
+        if isinstance(address, IPv6Address):
+            # A socket for both kinds of addresses shows the old ones like this.
+            address = address.ipv4_mapped or address
+        shown = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
+        return frozenset({*_LOOPBACK, shown})
+
+    @own.default
+    def _own(self) -> frozenset[str]:
+        if self.port is None:
+            return self.names
+        said = frozenset(f"{name}:{self.port}" for name in self.names)
+        return said | self.names if self.port == (443 if self.secure else 80) else said
 
 
 @frozen(kw_only=True)
@@ -65,7 +92,6 @@ class Pass:
 
 
 _PORT: Final = re.compile(r":[0-9]*$")
-_LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 _EXTENSION: Final = re.compile(
     r"(?:chrome-extension|moz-extension|safari-web-extension)://[A-Za-z0-9.-]+"
 )
@@ -114,8 +140,8 @@ def _check_host(access: Access, door: Door, knock: Knock) -> None:
             message=f"there are {len(knock.host)} Host headers; send one",
         )
     host = knock.host[0].lower()
-    if host not in _own(door) and host not in _listed(access, door):
-        ours = {*_names(door), *map(_without_port, access.hosts)}
+    if host not in door.own and host not in _listed(access, door):
+        ours = {*door.names, *map(_without_port, access.hosts)}
         moved = _without_port(host) in ours
         raise Refusal(
             status=421 if moved else 403,
@@ -138,32 +164,6 @@ def _our_name(door: Door) -> str:
 
 def _without_port(host: str) -> str:
     return _PORT.sub("", host)
-
-
-def _names(door: Door) -> set[str]:
-    """
-    What every gateway is called, and the very address that was reached. That is never
-    0.0.0.0, which is how a page gets here without a name.
-    """
-    if door.address is None:
-        return {*_LOOPBACK}
-    address = ip_address(door.address.partition("%")[0])
-    if isinstance(address, IPv6Address):
-        # A socket for both kinds of addresses shows the old ones like this.
-        address = address.ipv4_mapped or address
-    shown = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
-    return {*_LOOPBACK, shown}
-
-
-def _own(door: Door) -> set[str]:
-    """
-    Our names as a Host header says them, with the port where it must be said.
-    """
-    names = _names(door)
-    if door.port is None:
-        return names
-    said = {f"{name}:{door.port}" for name in names}
-    return said | names if door.port == (443 if door.secure else 80) else said
 
 
 def _listed(access: Access, door: Door) -> set[str]:
@@ -196,7 +196,7 @@ def _check_stranger(access: Access, door: Door, knock: Knock, origin: str) -> No
 
 def _is_innocent(access: Access, door: Door, origin: str) -> bool:
     scheme, _, host = origin.partition("://")
-    if scheme == ("https" if door.secure else "http") and host in _own(door):
+    if scheme == ("https" if door.secure else "http") and host in door.own:
         return True
     # In front of these there may be a proxy that does TLS.
     if scheme in ("http", "https") and host in _listed(access, door):

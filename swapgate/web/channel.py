@@ -21,7 +21,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from swapgate.access import Access
-from swapgate.guard import admit
+from swapgate.guard import Door, admit
 from swapgate.limits import Limits
 from swapgate.routing import Refusal, error_body
 from swapgate.web.account import shown
@@ -60,6 +60,8 @@ class GatewayChannel(HTTPChannel):
     transport: Any
     MAX_LENGTH = HEAD_LENGTH
     _refused = False
+    # Known when something has come: a proxy's word about it goes before.
+    _door: Door | None = None
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -128,9 +130,10 @@ class GatewayChannel(HTTPChannel):
     def allHeadersReceived(self) -> None:
         request = self.requests[-1]
         knock = knock_of(self._command, self._path, request.requestHeaders)
+        if self._door is None:
+            self._door = door_of(self.transport)
         try:
-            door = door_of(self.transport)
-            request.passed = admit(self.site.access, door, knock)
+            request.passed = admit(self.site.access, self._door, knock)
         except Refusal as refusal:
             self.refuse(refusal)
             return

@@ -11,6 +11,10 @@ from twisted.web.http_headers import Headers
 
 from swapgate.guard import Door, Knock
 
+_METHOD = b"Access-Control-Request-Method"
+_HEADERS = b"Access-Control-Request-Headers"
+_PRIVATE_NETWORK = b"Access-Control-Request-Private-Network"
+
 
 def door_of(transport: Any) -> Door:
     """
@@ -31,6 +35,7 @@ def knock_of(method: bytes, target: bytes, headers: Headers) -> Knock:
     def values(name: bytes) -> list[str]:
         return [value.decode("latin-1") for value in headers.getRawHeaders(name, ())]
 
+    preflight = method == b"OPTIONS"
     return Knock(
         method=method.decode("latin-1"),
         target=target.decode("latin-1"),
@@ -39,7 +44,7 @@ def knock_of(method: bytes, target: bytes, headers: Headers) -> Knock:
         sec_fetch_site=values(b"Sec-Fetch-Site"),
         authorization=values(b"Authorization"),
         x_api_key=values(b"X-Api-Key"),
-        request_method=values(b"Access-Control-Request-Method"),
-        request_headers=values(b"Access-Control-Request-Headers"),
-        request_private_network=values(b"Access-Control-Request-Private-Network"),
+        request_method=values(_METHOD) if preflight else (),
+        request_headers=values(_HEADERS) if preflight else (),
+        request_private_network=values(_PRIVATE_NETWORK) if preflight else (),
     )
