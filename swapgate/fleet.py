@@ -80,7 +80,8 @@ class Fleet:
         self._stopping: Stopping | None = None
 
     def _place(self, spec: ModelSpec) -> Place:
-        return Place(spec, self._make_daemon(spec), Line(self.clock))
+        now_s = self.clock.seconds()
+        return Place(spec, self._make_daemon(spec), Line(self.clock), since_s=now_s)
 
     def start(self, cleared: Coroutine[Deferred[Any], Any, None]) -> None:
         """

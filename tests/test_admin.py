@@ -101,6 +101,16 @@ class StateTests(AdminCase):
         waiting.cancel()
         self.failureResultOf(waiting)
 
+    def test_since_the_start(self) -> None:
+        """
+        What has never been up has been stopped since the gateway began.
+        """
+        self.farm.clock.advance(1000)
+        self.fleet.reconfigure(config_of(model("new")))
+        self.farm.clock.advance(5)
+        state = self.state()
+        self.assertAlmostEqual(state["at"] - state["models"][0]["since"], 5, 1)
+
     def test_progress(self) -> None:
         """
         From 0 to 1, as far as it can be told.
