@@ -27,8 +27,9 @@ class AccountTests(SynchronousTestCase):
         Where the first daemon was dead, both waits count.
         """
         account = Account(model="a", key="mine", error="upstream_failed")
-        account.leased(ticket(1.0, 10.0), 11.0)
-        account.leased(ticket(2.0004, 10.0), 32.0)
+        account.waited(ticket(1.0, 10.0))
+        account.waited(ticket(2.0004, 10.0))
+        account.leased_s = 32.0
         self.assertEqual(
             account.facts(40.0),
             {
@@ -39,6 +40,17 @@ class AccountTests(SynchronousTestCase):
                 "key": "mine",
                 "error": "upstream_failed",
             },
+        )
+
+    def test_given_up(self) -> None:
+        """
+        Who had no daemon had no answer that could have lasted.
+        """
+        account = Account(model="a", error="client_gone")
+        account.waited(ticket(1.0, 2.0))
+        self.assertEqual(
+            account.facts(40.0),
+            {"model": "a", "queue_s": 1.0, "load_s": 2.0, "error": "client_gone"},
         )
 
     def test_nothing_known(self) -> None:

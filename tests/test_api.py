@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web._newclient import Request, ResponseNeverReceived
@@ -218,14 +219,22 @@ class LeaseTests(Case):
 
     def test_hang_up_while_held(self) -> None:
         """
-        The place in the queue is given up, and nothing is written.
+        The place in the queue is given up, and nothing is written but a line of the
+        log, which says how long was waited.
         """
         self.gateway()
+        self.fleet.waits = (1.25, 2.5)
         self.ask()
         self.assertEqual(self.fleet.given_up, 0)
-        self.hang_up()
+        with capturedLogs() as logged:
+            self.hang_up()
         self.assertEqual(self.fleet.given_up, 1)
         self.assertEqual(self.client.value(), b"")
+        [line] = [formatEvent(event) for event in logged if "method" in event]
+        self.assertEqual(
+            line,
+            "POST /x 499 0 model='a' queue_s=1.25 load_s=2.5 error='client_gone'",
+        )
 
     def test_a_bug(self) -> None:
         """

@@ -126,13 +126,13 @@ class RequestTests(ChannelCase):
         [request] = self.hall.requests
         request.uri = b"/\x1b\xff\n?secret"
         request.setResponseCode(404)
-        request.account = Account(model="b c", key="mine", error="not_found")
+        request.account = Account(key="mine", error="not_found")
         with capturedLogs() as logged:
             request.write(b"abc")
             request.finish()
         self.assertEqual(
             self.lines(logged),
-            ["GET /\\x1b\\xff\\x0a 404 3 model='b c' key='mine' error='not_found'"],
+            ["GET /\\x1b\\xff\\x0a 404 3 key='mine' error='not_found'"],
         )
 
     def test_log_of_one_that_went(self) -> None:

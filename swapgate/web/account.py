@@ -26,25 +26,26 @@ class Account:
     leased_s: float | None = None
     error: str | None = None
 
-    def leased(self, ticket: Ticket, now_s: float) -> None:
+    def waited(self, ticket: Ticket) -> None:
         """
         A wait is over, which the fleet has kept the time of.
         """
         self.queue_s += ticket.queue_s
         self.load_s += ticket.load_s
-        self.leased_s = now_s
 
     def facts(self, now_s: float) -> dict[str, Any]:
         """
         What there is to say at the end, by its names.
         """
-        known: dict[str, Any] = {"model": self.model}
-        if self.leased_s is not None:
-            known |= {
+        known: dict[str, Any] = {}
+        if self.model is not None:
+            known = {
+                "model": self.model,
                 "queue_s": round(self.queue_s, 3),
                 "load_s": round(self.load_s, 3),
-                "stream_s": round(now_s - self.leased_s, 3),
             }
+        if self.leased_s is not None:
+            known["stream_s"] = round(now_s - self.leased_s, 3)
         known |= {"key": self.key, "error": self.error}
         return {name: value for name, value in known.items() if value is not None}
 

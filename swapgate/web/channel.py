@@ -271,9 +271,10 @@ class GatewayChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.expect(None)
+        super().connectionLost(reason)
+        # Whoever served it knows now, and has said how long it waited.
         if self._handlingRequest and self.requests:
             self.site.note_unfinished(self.requests[0])
-        super().connectionLost(reason)
         self.site.crowd.leave(self._address)
         self.site.channels.discard(self)
         self.site.check_closed()

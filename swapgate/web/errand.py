@@ -90,6 +90,7 @@ class Errand:
         why = ""
         for _ in range(2):
             lease = await self._lease()
+            account.leased_s = self._clock.seconds()
             ending = Ending.UNANSWERED
             try:
                 ending = await self._try(lease)
@@ -136,7 +137,7 @@ class Errand:
             if hold is not None:
                 hold.stop()
             account = request.account
-            account.leased(ticket, self._clock.seconds())
+            account.waited(ticket)
             request.setHeader(b"X-Swapgate-Load-Ms", b"%d" % (account.load_s * 1e3))
             request.setHeader(b"X-Swapgate-Queue-Ms", b"%d" % (account.queue_s * 1e3))
 
