@@ -68,6 +68,22 @@ class RequestTests(ChannelCase):
         self.channel.dataReceived(b"x")
         self.assertTrue(self.wire.aborted)
 
+    def test_pipelined_at_once(self) -> None:
+        """
+        The same in one read, with a body or without: nothing of it is answered.
+        """
+        get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1"
+        for first in (get, post):
+            for extra, aborted in ((0, False), (1, True)):
+                with self.subTest(first=first, extra=extra):
+                    self.connect(TCPWire())
+                    self.hall.requests.clear()
+                    self.channel.dataReceived(first + b"x" * (16 * 1024 + extra))
+                    self.assertEqual(self.wire.aborted, aborted)
+                    self.assertEqual(len(self.hall.requests), not aborted)
+                    self.assertEqual(self.wire.value(), b"")
+
     def test_a_full_transport_pauses_the_next_answer(self) -> None:
         """
         An answer that begins while the one before still waits to be sent, waits too.

@@ -169,10 +169,16 @@ class GatewayChannel(HTTPChannel):
         )
 
     def allContentReceived(self) -> None:
-        if not self._refused:
-            self._deadline.expect(None)
-            self.transport.bufferSize = FileDescriptor.bufferSize
-            super().allContentReceived()
+        if self._refused:
+            return
+        if self._is_overfull():
+            # What is answered at once would be answered a thousand times in a row.
+            self._refused = True
+            self.transport.abortConnection()
+            return
+        self._deadline.expect(None)
+        self.transport.bufferSize = FileDescriptor.bufferSize
+        super().allContentReceived()
 
     def dataReceived(self, data: bytes) -> None:
         if not self._refused:
@@ -217,7 +223,8 @@ class GatewayChannel(HTTPChannel):
         self._wait()
 
     def _is_overfull(self) -> bool:
-        return sum(map(len, self._dataBuffer)) > self._optimisticEagerReadSize
+        waiting = len(self._buffer) + sum(map(len, self._dataBuffer))
+        return waiting > self._optimisticEagerReadSize
 
     def refuse(self, refusal: Refusal) -> None:
         """
