@@ -129,7 +129,13 @@ class Fleet:
         if place is None or (place.retired and place.successor is None):
             # A reload has taken it away since the request was read.
             return fail(UnknownModel(name))
-        if not place.admits and self.held >= self.config.max_held:
+        held = self.held
+        if place.admits and not (held or self._carrying or self._stopping):
+            # Nobody waits: there is nothing to be planned.
+            lease = self._make_lease(place)
+            self._tell_watchers()
+            return succeed(lease)
+        if not place.admits and held >= self.config.max_held:
             return fail(QueueFull())
         waiting: Deferred[Lease] = Deferred(lambda _: self._give_up(ticket))
         ticket.lease = waiting

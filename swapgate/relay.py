@@ -26,14 +26,16 @@ from swapgate.wire import (
 )
 
 # What passes of a daemon's headers. Not its CORS headers, cookies, Server or Date.
-PASSED_HEADERS = (
-    b"Content-Type",
-    b"Content-Encoding",
-    b"Content-Disposition",
-    b"Content-Language",
-    b"Cache-Control",
-    b"Retry-After",
-    b"X-Request-Id",
+PASSED_HEADERS = frozenset(
+    {
+        b"Content-Type",
+        b"Content-Encoding",
+        b"Content-Disposition",
+        b"Content-Language",
+        b"Cache-Control",
+        b"Retry-After",
+        b"X-Request-Id",
+    }
 )
 _WHOLE_EVENTS = (b"\n\n", b"\n\r\n")
 # A line longer than this is no line but a daemon that has lost its mind.
@@ -195,9 +197,8 @@ class Relay(LineReceiver):
 
     def _write_head(self) -> None:
         self._request.setResponseCode(self._response.code)
-        for name in PASSED_HEADERS:
-            values = self._response.headers.getRawHeaders(name)
-            if values is not None:
+        for name, values in self._response.headers.getAllRawHeaders():
+            if name in PASSED_HEADERS:
                 self._request.responseHeaders.setRawHeaders(name, values)
         # Twisted's client takes it out of the headers it hands on.
         length = self._response.length

@@ -6,6 +6,7 @@ or a `Refusal` out.
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 from unicodedata import category
 from urllib.parse import unquote_to_bytes
@@ -86,6 +87,7 @@ _TARGET: Final = re.compile(rb"[!-\"$-~]+")
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
+@lru_cache(64)
 def read_target(raw: bytes) -> Target:
     """
     Understand a request's target as every engine would, or not at all.

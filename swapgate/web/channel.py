@@ -2,6 +2,7 @@
 How does a request come in? Twisted's HTTP channel, with bounds and with answers.
 """
 
+import time
 from http import HTTPStatus
 from typing import Any
 
@@ -15,7 +16,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
+from twisted.web.http import HTTPChannel, datetimeToString
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import IResource
 from twisted.web.server import Site
@@ -303,6 +304,7 @@ class GatewaySite(Site):
     noisy = False
     _log = Logger()
     _closed: Deferred[None] | None = None
+    _dated_s, _date = 0, b""
 
     def __init__(
         self, resource: IResource, *, access: Access, limits: Limits, **kwargs: object
@@ -321,6 +323,15 @@ class GatewaySite(Site):
         self.limits = limits
         self.channels: set[Any] = set()
         self.crowd = Crowd()
+
+    def date(self) -> bytes:
+        """
+        The time of day as HTTP writes it, made once a second.
+        """
+        now_s = int(time.time())
+        if now_s != self._dated_s:
+            self._dated_s, self._date = now_s, datetimeToString(now_s)
+        return self._date
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         channel = super().buildProtocol(addr)

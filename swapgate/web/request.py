@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
-from twisted.web.http import NO_CONTENT, datetimeToString
+from twisted.web.http import NO_CONTENT
 from twisted.web.server import Request
 
 from swapgate.body import BadJSON, BodyReader, Wish
@@ -97,7 +97,7 @@ class GatewayRequest(Request):
     def process(self) -> None:
         self.site = self.channel.site
         self.setHeader(b"Server", b"swapgate")
-        self.setHeader(b"Date", datetimeToString())
+        self.setHeader(b"Date", self.channel.site.date())
         for name, value in self.passed.headers:
             self.setHeader(name, value)
         if self.passed.preflight:
