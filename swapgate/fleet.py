@@ -133,7 +133,7 @@ class Fleet:
         waiting: Deferred[Lease] = Deferred(lambda _: self._give_up(ticket))
         ticket.lease = waiting
         ticket.model, ticket.number = name, next(self._numbers)
-        ticket.asked_s = self.clock.seconds()
+        ticket.asked_s = ticket.turn_s = self.clock.seconds()
         self._hang_ups.look_at(ticket, place)
         place.line.tickets[ticket] = None
         if self._stopping is not None:
@@ -316,9 +316,16 @@ class Fleet:
             case Evict(wanted_by=name):
                 cause = f"{name} is waited for" if name else "over the budget"
                 self._step(place, Event.EVICTED, cause)
-                # It has had its turn: whom it had no room for would take it again.
-                for ticket in place.line.tickets:
-                    ticket.number = next(self._numbers)
+                self._end_turn(place)
+
+    def _end_turn(self, place: Place) -> None:
+        """
+        It has had its turn: whom it had no room for would take it again at once.
+        """
+        for ticket in place.line.tickets:
+            ticket.number = next(self._numbers)
+            if place.spec.max_active is not None:
+                ticket.turn_s = self.clock.seconds()
 
     def _make_lease(self, place: Place) -> Lease:
         assert place.client is not None

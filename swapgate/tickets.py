@@ -89,6 +89,8 @@ class Ticket:
     model: str = field(default="", init=False)
     number: int = field(default=0, init=False)
     asked_s: float = field(default=0.0, init=False)
+    # Since when it waits for its model's turn: the last one may have left it over.
+    turn_s: float = field(default=0.0, init=False)
     lease: Deferred[Lease] = field(factory=Deferred, init=False)
     # False: it takes what comes, and has nothing loaded.
     wants: bool = field(default=True, init=False)

@@ -210,6 +210,23 @@ class BoundTests(FairCase):
         self.successResultOf(queued[0])
         self.assertNoResult(queued[1])
 
+    def test_full_models_take_turns(self) -> None:
+        """
+        Who is left over by a turn does not end the next one after a single answer.
+        """
+        self.use(model("a", max_active=1), model("b", max_active=1))
+        lease = self.serve("a")
+        queued = {name: [self.ask(name) for _ in range(3)] for name in "ba"}
+        self.farm.pass_time(15.1)
+        lease.release()
+        self.swap("a", "b")
+        for waiting in queued["b"]:
+            self.farm.pass_time(1)
+            self.successResultOf(waiting)
+            self.leases[waiting].release()
+        self.swap("b", "a")
+        self.successResultOf(queued["a"][0])
+
 
 class HangUpTests(FairCase):
     """
