@@ -72,7 +72,7 @@ class Fleet:
         self._watchers: set[Callable[[], None]] = set()
         self._alarm: IDelayedCall | None = None
         self._inbox: deque[tuple[Place, Event, str]] = deque()
-        self._carrying = False
+        self._carrying = self._busy = False
         # Nothing is planned before what is up already is known.
         self._looking = False
         self._upkeep = LoopingCall(self._look_after)
@@ -249,19 +249,21 @@ class Fleet:
         """
         Take one event, step, plan, carry out the moves; until nothing is left to do.
         """
+        self._busy = True
         if self._carrying:
             return
         self._carrying = True
         try:
-            busy = True
-            while busy:
+            while self._busy:
+                self._busy = False
                 if self._inbox:
                     self._step(*self._inbox.popleft())
                 moves = self._plan()
                 for move in moves:
                     self._carry_out(move)
-                # Letting people in makes no other move possible.
-                busy = bool(self._inbox) or any(
+                # Letting people in makes no other move possible; what they do at once
+                # may, and comes back to here.
+                self._busy |= bool(self._inbox) or any(
                     not isinstance(move, Admit) for move in moves
                 )
         finally:

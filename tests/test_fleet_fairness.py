@@ -193,6 +193,16 @@ class BoundTests(FairCase):
         leases[1].release()
         self.successResultOf(fourth)
 
+    def test_whoever_is_done_at_once_makes_room(self) -> None:
+        """
+        The next one need not wait for time to pass.
+        """
+        self.use(model("a", max_active=1))
+        self.fleet.lease("a").addCallback(lambda lease: lease.release())
+        second = self.ask("a")
+        self.farm.come_up("a")
+        self.successResultOf(second)
+
     def test_max_active_and_another_model(self) -> None:
         """
         Those in line for a full model do not keep another one waiting for ever.
