@@ -199,8 +199,7 @@ class Fleet:
             self._post(place, Event.EVICTED, "asked for")
         if now:
             for lease in list(place.leases):
-                if lease.cut is not None:
-                    lease.cut("was unloaded")
+                lease.end("was unloaded")
             if place.life.phase is Phase.DRAINING:
                 self._post(place, Event.IDLE)
         return gone

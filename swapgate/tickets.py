@@ -38,6 +38,12 @@ class NotLoaded(Exception):
     """
 
 
+class Unloaded(Exception):
+    """
+    A model was unloaded by somebody's wish before it had begun to answer.
+    """
+
+
 class FleetStopping(Exception):
     """
     The gateway is stopping and lends no daemon any more.
@@ -65,6 +71,16 @@ class Lease:
     _release: Callable[["Lease", bool], None] = field(repr=False)
     # Set by the holder: ends the answer, for the reason given.
     cut: Callable[[str], None] | None = None
+    # Somebody would not wait for its answer's end.
+    ended: bool = False
+
+    def end(self, why: str) -> None:
+        """
+        Cut its answer.
+        """
+        self.ended = True
+        if self.cut is not None:
+            self.cut(why)
 
     def release(self, *, doubt: bool = False) -> None:
         """
