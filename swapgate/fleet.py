@@ -68,7 +68,7 @@ class Fleet:
         self._tending = Tending(clock, make_client, self._post, self._carry_on)
         self.places = {spec.name: self._place(spec) for spec in config.models}
         self._numbers = count()
-        self._hang_ups = HangUps(clock)
+        self._hang_ups = HangUps(clock, self._tell_watchers)
         self._watchers: set[Callable[[], None]] = set()
         self._alarm: IDelayedCall | None = None
         self._inbox: deque[tuple[Place, Event, str]] = deque()
@@ -144,6 +144,7 @@ class Fleet:
             place.line.refuse(lambda: place.failure(now_s))
         else:
             self._carry_on()
+            self._tell_watchers()
         return waiting
 
     def _give_up(self, ticket: Ticket) -> None:
@@ -152,6 +153,7 @@ class Fleet:
             place.line.take_out(ticket)
             self._hang_ups.note(ticket, place)
         self._carry_on()
+        self._tell_watchers()
 
     @property
     def held(self) -> int:
@@ -230,8 +232,7 @@ class Fleet:
         elif self.held:
             # It may be let go now, or have room for one more.
             self._carry_on()
-        else:
-            self._tell_watchers()
+        self._tell_watchers()
         self._check_stopped()
 
     def tell(self, name: str, event: Event, reason: str = "") -> None:
@@ -252,12 +253,15 @@ class Fleet:
         if self._carrying:
             return
         self._carrying = True
+        changed = False
         try:
             while self._busy:
                 self._busy = False
                 if self._inbox:
+                    changed = True
                     self._step(*self._inbox.popleft())
                 moves = self._plan()
+                changed |= bool(moves)
                 for move in moves:
                     self._carry_out(move)
                 # Letting people in makes no other move possible; what they do at once
@@ -268,7 +272,8 @@ class Fleet:
         finally:
             self._carrying = False
         self._set_alarm()
-        self._tell_watchers()
+        if changed:
+            self._tell_watchers()
 
     def _set_alarm(self) -> None:
         """
@@ -420,6 +425,7 @@ class Fleet:
             if (sum_said := config.never_fits(spec.name)) is not None:
                 self.places[spec.name].line.refuse(partial(TooLarge, sum_said))
         self._carry_on()
+        self._tell_watchers()
 
     def _succeed(self, place: Place) -> None:
         """
