@@ -378,6 +378,8 @@ class Fleet:
             case Phase.READY:
                 place.began_to_serve(now_s)
             case Phase.DRAINING if place.spec.drain_timeout_s is not None:
+                # One that was found before it was healthy still has load_timeout's.
+                place.stop_timer()
                 place.timer = self.clock.callLater(
                     place.spec.drain_timeout_s, self._post, place, Event.IDLE
                 )
