@@ -68,11 +68,11 @@ class Fleet:
         self._tending = Tending(clock, make_client, self._post, self._carry_on)
         self.places = {spec.name: self._place(spec) for spec in config.models}
         self._numbers = count()
-        self._hang_ups = HangUps(clock)
+        self._hang_ups = HangUps(clock, self._tell_watchers)
         self._watchers: set[Callable[[], None]] = set()
         self._alarm: IDelayedCall | None = None
         self._inbox: deque[tuple[Place, Event, str]] = deque()
-        self._carrying = False
+        self._carrying = self._busy = False
         # Nothing is planned before what is up already is known.
         self._looking = False
         self._upkeep = LoopingCall(self._look_after)
@@ -140,7 +140,7 @@ class Fleet:
         waiting: Deferred[Lease] = Deferred(lambda _: self._give_up(ticket))
         ticket.lease = waiting
         ticket.model, ticket.number = name, next(self._numbers)
-        ticket.asked_s = self.clock.seconds()
+        ticket.asked_s = ticket.turn_s = self.clock.seconds()
         self._hang_ups.look_at(ticket, place)
         place.line.tickets[ticket] = None
         if self._stopping is not None:
@@ -151,6 +151,7 @@ class Fleet:
             place.line.refuse(lambda: place.failure(now_s))
         else:
             self._carry_on()
+            self._tell_watchers()
         return waiting
 
     def _give_up(self, ticket: Ticket) -> None:
@@ -159,6 +160,7 @@ class Fleet:
             place.line.take_out(ticket)
             self._hang_ups.note(ticket, place)
         self._carry_on()
+        self._tell_watchers()
 
     @property
     def held(self) -> int:
@@ -206,8 +208,7 @@ class Fleet:
             self._post(place, Event.EVICTED, "asked for")
         if now:
             for lease in list(place.leases):
-                if lease.cut is not None:
-                    lease.cut("was unloaded")
+                lease.end("was unloaded")
             if place.life.phase is Phase.DRAINING:
                 self._post(place, Event.IDLE)
         return gone
@@ -238,8 +239,7 @@ class Fleet:
         elif self.held:
             # It may be let go now, or have room for one more.
             self._carry_on()
-        else:
-            self._tell_watchers()
+        self._tell_watchers()
         self._check_stopped()
 
     def tell(self, name: str, event: Event, reason: str = "") -> None:
@@ -256,25 +256,31 @@ class Fleet:
         """
         Take one event, step, plan, carry out the moves; until nothing is left to do.
         """
+        self._busy = True
         if self._carrying:
             return
         self._carrying = True
+        changed = False
         try:
-            busy = True
-            while busy:
+            while self._busy:
+                self._busy = False
                 if self._inbox:
+                    changed = True
                     self._step(*self._inbox.popleft())
                 moves = self._plan()
+                changed |= bool(moves)
                 for move in moves:
                     self._carry_out(move)
-                # Letting people in makes no other move possible.
-                busy = bool(self._inbox) or any(
+                # Letting people in makes no other move possible; what they do at once
+                # may, and comes back to here.
+                self._busy |= bool(self._inbox) or any(
                     not isinstance(move, Admit) for move in moves
                 )
         finally:
             self._carrying = False
         self._set_alarm()
-        self._tell_watchers()
+        if changed:
+            self._tell_watchers()
 
     def _set_alarm(self) -> None:
         """
@@ -323,9 +329,16 @@ class Fleet:
             case Evict(wanted_by=name):
                 cause = f"{name} is waited for" if name else "over the budget"
                 self._step(place, Event.EVICTED, cause)
-                # It has had its turn: whom it had no room for would take it again.
-                for ticket in place.line.tickets:
-                    ticket.number = next(self._numbers)
+                self._end_turn(place)
+
+    def _end_turn(self, place: Place) -> None:
+        """
+        It has had its turn: whom it had no room for would take it again at once.
+        """
+        for ticket in place.line.tickets:
+            ticket.number = next(self._numbers)
+            if place.spec.max_active is not None:
+                ticket.turn_s = self.clock.seconds()
 
     def _make_lease(self, place: Place) -> Lease:
         assert place.client is not None
@@ -372,6 +385,8 @@ class Fleet:
             case Phase.READY:
                 place.began_to_serve(now_s)
             case Phase.DRAINING if place.spec.drain_timeout_s is not None:
+                # One that was found before it was healthy still has load_timeout's.
+                place.stop_timer()
                 place.timer = self.clock.callLater(
                     place.spec.drain_timeout_s, self._post, place, Event.IDLE
                 )
@@ -419,6 +434,7 @@ class Fleet:
             if (sum_said := config.never_fits(spec.name)) is not None:
                 self.places[spec.name].line.refuse(partial(TooLarge, sum_said))
         self._carry_on()
+        self._tell_watchers()
 
     def _succeed(self, place: Place) -> None:
         """

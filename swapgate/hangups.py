@@ -21,9 +21,12 @@ _PATIENCE_S = 5.0
 class HangUps:
     """
     The streams that were given up within the last second, while their model was not up.
+
+    :param turned_away: is called when a second request has been.
     """
 
     _clock: IReactorTime
+    _turned_away: Callable[[], None]
     _given_up: dict[tuple[str, Hashable], float] = field(factory=dict, init=False)
 
     def note(self, ticket: Ticket, place: Place) -> None:
@@ -48,13 +51,13 @@ class HangUps:
         if self._clock.seconds() - at_s <= _SO_LONG_S:
             ticket.wants = False
             ticket.patience = self._clock.callLater(
-                _PATIENCE_S, _turn_away, ticket, place.line.take_out
+                _PATIENCE_S, self._turn_away, ticket, place
             )
+
+    def _turn_away(self, ticket: Ticket, place: Place) -> None:
+        place.line.take_out(ticket)
+        ticket.lease.errback(NotLoaded(ticket.model))
+        self._turned_away()
 
 
 _UP = Phase.READY
-
-
-def _turn_away(ticket: Ticket, take_out: Callable[[Ticket], None]) -> None:
-    take_out(ticket)
-    ticket.lease.errback(NotLoaded(ticket.model))

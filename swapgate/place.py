@@ -87,7 +87,7 @@ class Place:
 
     def _overdue_at_s(self, fair_wait_s: float) -> float | None:
         first = self.line.first
-        return None if first is None else first.asked_s + fair_wait_s
+        return None if first is None else first.turn_s + fair_wait_s
 
     @property
     def _lingers_until_s(self) -> float:

@@ -132,6 +132,10 @@ class Tending:
             found = False
         finally:
             place.looked_at = False
+        if found and place.retired:
+            # A reload came in between; its successor, if any, finds it anew.
+            await place.daemon.let_go()
+            found = False
         if not found:
             client.close()
             return

@@ -38,6 +38,12 @@ class NotLoaded(Exception):
     """
 
 
+class Unloaded(Exception):
+    """
+    A model was unloaded by somebody's wish before it had begun to answer.
+    """
+
+
 class FleetStopping(Exception):
     """
     The gateway is stopping and lends no daemon any more.
@@ -65,6 +71,16 @@ class Lease:
     _release: Callable[["Lease", bool], None] = field(repr=False)
     # Set by the holder: ends the answer, for the reason given.
     cut: Callable[[str], None] | None = None
+    # Somebody would not wait for its answer's end.
+    ended: bool = False
+
+    def end(self, why: str) -> None:
+        """
+        Cut its answer.
+        """
+        self.ended = True
+        if self.cut is not None:
+            self.cut(why)
 
     def release(self, *, doubt: bool = False) -> None:
         """
@@ -89,6 +105,8 @@ class Ticket:
     model: str = field(default="", init=False)
     number: int = field(default=0, init=False)
     asked_s: float = field(default=0.0, init=False)
+    # Since when it waits for its model's turn: the last one may have left it over.
+    turn_s: float = field(default=0.0, init=False)
     lease: Deferred[Lease] = field(factory=Deferred, init=False)
     # False: it takes what comes, and has nothing loaded.
     wants: bool = field(default=True, init=False)

@@ -5,17 +5,20 @@ What /swapgate/ shows and does, on a fleet of fake daemons.
 import json
 from typing import Any
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.fleet import Fleet
 from swapgate.limits import Limits
+from swapgate.tickets import NotLoaded, Ticket
 from swapgate.web.api import Gateway
 from swapgate.web.channel import GatewaySite
 from tests.doubles import ACCESS, Farm, config_of, model
 from tests.rig import unchunked
 from tests.test_api import Client
+from tests.test_fleet import nothing_to_clear
 
 
 class AdminCase(SynchronousTestCase):
@@ -203,6 +206,38 @@ class EventTests(AdminCase):
         self.successResultOf(waiting[0]).release()
         self.farm.pass_time(0.1)
         self.assertEqual(self.heard(client)[-1]["models"][0]["in_flight"], 4)
+
+    def test_nothing_happens(self) -> None:
+        """
+        Then nothing is told, though the fleet looks after its daemons every second.
+        """
+        self.fleet.start(nothing_to_clear())
+        self.farm.come_up("org/b")
+        client = self.listen()
+        self.farm.pass_time(10)
+        self.assertEqual(len(self.heard(client)), 1)
+
+    def test_who_leaves_the_queue(self) -> None:
+        """
+        Is seen to have left it, whether he hung up or was turned away.
+        """
+        self.fleet.lease("org/b")
+        self.farm.come_up("org/b")
+        waiting = [
+            self.fleet.lease("a", Ticket(client="me", streams=streams)).addErrback(
+                lambda failure: failure.trap(CancelledError, NotLoaded)
+            )
+            for streams in (True, False)
+        ]
+        client = self.listen()
+        waiting[0].cancel()
+        self.farm.pass_time(0.1)
+        title = self.fleet.lease("a", Ticket(client="me"))
+        title.addErrback(lambda failure: failure.trap(NotLoaded))
+        self.farm.pass_time(0.1)
+        waiting[1].cancel()
+        self.farm.pass_time(5)
+        self.assertEqual([s["held"] for s in self.heard(client)], [2, 1, 2, 1, 0])
 
     def test_heartbeat(self) -> None:
         """

@@ -783,6 +783,34 @@ class FoundTests(FleetCase):
         self.farm.come_up("a")
         self.successResultOf(waiting)
 
+    def test_never_healthy_is_of_one_life(self) -> None:
+        """
+        Its load_timeout ends with it, and does not evict the next one.
+        """
+        self.use(model("a", drain_timeout_s=3.0), model("b"))
+        self.put_up("a", health=503)
+        self.begin()
+        self.fleet.unload("a")
+        self.farm.daemons["a"].up_already = False
+        self.farm.daemons["a"].end()
+        self.serve("a").release()
+        self.farm.pass_time(181)
+        self.assertEqual(self.told("a"), ["halt", "launch"])
+
+    def test_removed_while_it_is_found(self) -> None:
+        """
+        Who has no place any more is left alone, and its end is no concern of ours.
+        """
+        self.put_up("a")
+        daemon = self.farm.daemons["a"]
+        daemon.adopting = looking = Deferred()
+        self.begin()
+        self.fleet.reconfigure(config_of(model("b")))
+        looking.callback(True)
+        self.assertEqual(daemon.told, ["let go"])
+        daemon.end()
+        self.serve("b")
+
     def test_started_behind_our_back(self) -> None:
         """
         It is found before long, and what is too much is evicted.

@@ -193,6 +193,16 @@ class BoundTests(FairCase):
         leases[1].release()
         self.successResultOf(fourth)
 
+    def test_whoever_is_done_at_once_makes_room(self) -> None:
+        """
+        The next one need not wait for time to pass.
+        """
+        self.use(model("a", max_active=1))
+        self.fleet.lease("a").addCallback(lambda lease: lease.release())
+        second = self.ask("a")
+        self.farm.come_up("a")
+        self.successResultOf(second)
+
     def test_max_active_and_another_model(self) -> None:
         """
         Those in line for a full model do not keep another one waiting for ever.
@@ -209,6 +219,23 @@ class BoundTests(FairCase):
         self.swap("b", "a")
         self.successResultOf(queued[0])
         self.assertNoResult(queued[1])
+
+    def test_full_models_take_turns(self) -> None:
+        """
+        Who is left over by a turn does not end the next one after a single answer.
+        """
+        self.use(model("a", max_active=1), model("b", max_active=1))
+        lease = self.serve("a")
+        queued = {name: [self.ask(name) for _ in range(3)] for name in "ba"}
+        self.farm.pass_time(15.1)
+        lease.release()
+        self.swap("a", "b")
+        for waiting in queued["b"]:
+            self.farm.pass_time(1)
+            self.successResultOf(waiting)
+            self.leases[waiting].release()
+        self.swap("b", "a")
+        self.successResultOf(queued["a"][0])
 
 
 class HangUpTests(FairCase):

@@ -322,19 +322,32 @@ class TellingTests(HoldCase):
         self.ask(STREAM)
         daemon.say(EVENTS + chunk(b"data: 1\n\n"))
         [lease] = self.fleet.leases
-        assert lease.cut is not None
-        lease.cut("was unloaded")
+        lease.end("was unloaded")
         self.assertIn("was unloaded", self.last_error()["message"])
 
     def test_cut_before_it_began(self) -> None:
         """
-        Whoever has nothing of an answer yet is put back into the queue.
+        Who has nothing of an answer yet is told as well, and has nothing loaded again.
         """
-        first, second = Daemon(), Daemon()
-        self.gateway(first, second)
-        self.ask()
+        for heard in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"):
+            daemon = Daemon()
+            self.gateway(daemon)
+            self.ask()
+            daemon.say(heard)
+            [lease] = self.fleet.leases
+            lease.end("was unloaded")
+            status, error = self.client.error()
+            self.assertEqual((status, error["code"]), (409, "model_unloaded"))
+            self.assertEqual(self.client.answer()[1]["x-should-retry"], "false")
+            self.assertEqual(len(self.fleet.tickets), 1)
+
+    def test_cut_before_it_began_but_was_promised(self) -> None:
+        """
+        A stream that has heard only of its wait ends with that error.
+        """
+        self.hold(Daemon())
+        self.clock.advance(5)
+        self.fleet.go_on()
         [lease] = self.fleet.leases
-        assert lease.cut is not None
-        lease.cut("was unloaded")
-        second.say(ANSWER)
-        self.assertEqual(self.client.answer()[2], b"hi")
+        lease.end("was unloaded")
+        self.assertEqual(self.last_error()["code"], "model_unloaded")

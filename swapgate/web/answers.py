@@ -15,6 +15,7 @@ from swapgate.tickets import (
     QueueFull,
     TooLarge,
     UnknownModel,
+    Unloaded,
 )
 from swapgate.web.request import GatewayRequest
 from swapgate.wire import (
@@ -120,6 +121,15 @@ def _refusal(error: BaseException | None) -> Refusal | None:
                 code="model_not_loaded",
                 message=f"{error} is not up, and the request that would have loaded it "
                 "was given up; ask again to load it",
+                param="model",
+                should_retry=False,
+            )
+        case Unloaded():
+            return Refusal(
+                status=409,
+                code="model_unloaded",
+                message=f"{error} was unloaded before it had begun to answer; ask "
+                "again to load it",
                 param="model",
                 should_retry=False,
             )

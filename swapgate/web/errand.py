@@ -24,7 +24,7 @@ from swapgate.fleet import Fleet
 from swapgate.heads import Nonsense
 from swapgate.relay import Ending, Relay
 from swapgate.routing import Ask, Refusal, Target
-from swapgate.tickets import Lease, Ticket
+from swapgate.tickets import Lease, Ticket, Unloaded
 from swapgate.upstream import (
     BodyProducer,
     Exchange,
@@ -101,11 +101,14 @@ class Errand:
                 why = f"; the last time {nonsense}"
             finally:
                 failed = ending is not Ending.WHOLE and not request._disconnected
-                lease.release(doubt=failed)
+                lease.release(doubt=failed and not lease.ended)
             account.error = "upstream_failed" if failed else None
             # Cancelling a request may look like a failure of the daemon.
             if ending is not Ending.UNANSWERED or request._disconnected:
                 return
+            if lease.ended:
+                # Once more would load again what somebody wants to be gone.
+                raise Unloaded(self._ask.model)
         raise Refusal(
             status=502,
             code="upstream_failed",
@@ -178,19 +181,13 @@ class Errand:
         )
         if lease.spec.first_token_timeout_s is not None:
             asked.addTimeout(lease.spec.first_token_timeout_s, self._clock)
-        reasons: list[str] = []
-
-        def cut(why: str) -> None:
-            reasons.append(why)
-            asked.cancel()
-
-        lease.cut = cut
+        lease.cut = lambda _: asked.cancel()
         try:
             exchange = await asked
         except CancelledError:
-            if not reasons:
+            if not lease.ended:
                 raise
-            return reasons[0]
+            return "unloaded"
         except _UNANSWERED as error:
             return type(error).__name__
         return exchange
