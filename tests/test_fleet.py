@@ -803,7 +803,8 @@ class FoundTests(FleetCase):
         """
         self.put_up("a")
         daemon = self.farm.daemons["a"]
-        daemon.adopting = looking = Deferred()
+        looking: Deferred[bool] = Deferred()
+        daemon.adopting = looking
         self.begin()
         self.fleet.reconfigure(config_of(model("b")))
         looking.callback(True)
