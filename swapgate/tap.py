@@ -57,7 +57,7 @@ from swapgate.upstream import (
     UpstreamClient,
 )
 from swapgate.web.api import Gateway
-from swapgate.web.channel import GatewaySite
+from swapgate.web.site import GatewaySite
 
 _RESERVED_DESCRIPTORS = 48
 

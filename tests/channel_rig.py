@@ -16,8 +16,8 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from swapgate.limits import Limits
-from swapgate.web.channel import GatewaySite
 from swapgate.web.request import GatewayRequest
+from swapgate.web.site import GatewaySite
 from tests.doubles import ACCESS
 
 

@@ -14,7 +14,7 @@ from swapgate.fleet import Fleet
 from swapgate.limits import Limits
 from swapgate.tickets import NotLoaded, Ticket
 from swapgate.web.api import Gateway
-from swapgate.web.channel import GatewaySite
+from swapgate.web.site import GatewaySite
 from tests.doubles import ACCESS, Farm, config_of, model
 from tests.rig import unchunked
 from tests.test_api import Client

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from swapgate.limits import Limits
-from swapgate.web.channel import GatewaySite
 from swapgate.web.request import GatewayRequest
+from swapgate.web.site import GatewaySite
 from tests.channel_rig import ChannelCase, Hall, TCPWire
 from tests.doubles import ACCESS
 

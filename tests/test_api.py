@@ -29,7 +29,7 @@ from swapgate.upstream import (
     UpstreamClient,
 )
 from swapgate.web.api import Gateway
-from swapgate.web.channel import GatewaySite
+from swapgate.web.site import GatewaySite
 from tests.doubles import ACCESS, config_of, model
 
 BODY = b'{"model": "a", "x": [1,\t2]}'
