@@ -99,9 +99,10 @@ class _Board:
     """
     The snapshot while a plan is made on it.
 
-    Memory is counted twice: `free` is what nobody holds now, `promised` what will be
-    free once all who leave are gone, less what those served earlier will take of it.
-    A load begins only when it fits into both: now, and in nobody's way.
+    Memory is counted thrice: `free` is what nobody holds now; `promised` what will be
+    free once all who are to leave are gone, less what those served earlier will take of
+    it; `sure` the same without those who need not leave yet. A load begins only when it
+    fits into what is free and sure: now, and in nobody's way.
     """
 
     standings: dict[str, Standing]
@@ -110,6 +111,7 @@ class _Board:
     moves: list[Move] = field(factory=list, init=False)
     free: int = field(init=False)
     promised: int = field(init=False)
+    sure: int = field(init=False)
     # Residents whose memory is promised to nobody yet.
     staying: set[str] = field(init=False)
     # Residents that admit, or will once they are up.
@@ -122,7 +124,7 @@ class _Board:
             s.name for s in resident if s.phase is not Phase.STOPPING and not s.leaving
         }
         self.serving = set(self.staying)
-        self.promised = self.budget - sum(
+        self.promised = self.sure = self.budget - sum(
             self.standings[name].memory for name in self.staying
         )
 
@@ -152,6 +154,7 @@ class _Board:
             self._promise(victims, standing.name)
         self._start_if_it_fits(standing)
         self.promised -= standing.memory
+        self.sure -= standing.memory
 
     def _promise(self, victims: Iterable[Standing], wanted_by: str) -> None:
         """
@@ -168,6 +171,7 @@ class _Board:
             self.staying.remove(victim.name)
             self.promised += victim.memory
             if now:
+                self.sure += victim.memory
                 self.serving.discard(victim.name)
                 if victim.phase is not Phase.DRAINING:
                     self.moves.append(Evict(victim.name, wanted_by))
@@ -182,7 +186,7 @@ class _Board:
 
     def _start_if_it_fits(self, standing: Standing) -> bool:
         # What takes no memory waits for nobody's, even where too much is promised.
-        fits = not standing.memory or standing.memory <= min(self.free, self.promised)
+        fits = not standing.memory or standing.memory <= min(self.free, self.sure)
         stopped = standing.phase in {Phase.STOPPED, Phase.FAILED}
         if fits and stopped and not (standing.doubtful or standing.leaving):
             self.moves.append(Start(standing.name))
@@ -241,7 +245,7 @@ class _Board:
         """
         for standing in self.standings.values():
             if standing.preload and self._start_if_it_fits(standing):
-                self.promised -= standing.memory
+                self.sure -= standing.memory
 
 
 def _first_to_go(standing: Standing) -> tuple[bool, float, str]:

@@ -77,6 +77,18 @@ class FairnessTests(SynchronousTestCase):
         self.check(standings, ["b", "c"])
         self.check(standings, ["c"], Start("c"))
 
+    def test_nobody_takes_what_is_free_of_it(self) -> None:
+        """
+        Nor against the memory of a model that need not go yet: it would be missing.
+        """
+        standings = [
+            ready("a", 3, in_flight=1),
+            evolve(at("b", Phase.DRAINING, 3), in_flight=1),
+            late("d", 6),
+            stopped("c", 4),
+        ]
+        self.check(standings, ["d", "c"])
+
     def test_a_load_for_somebody_is_finished(self) -> None:
         """
         However late it is: its waiters came first, and are let in before it goes.
@@ -111,6 +123,31 @@ class FairnessTests(SynchronousTestCase):
         full = evolve(at("a", Phase.DRAINING, in_flight=2), full=True)
         self.check([full, late("b")], ["a", "b"])
         self.check([full, stopped("b")], ["a"], Start("a"))
+
+    @given(snapshots())
+    def test_the_first_is_sure_of_its_memory(
+        self, snapshot: tuple[list[Standing], list[str], int]
+    ) -> None:
+        """
+        Whatever else is loaded fits beside it and all who need not leave yet.
+        """
+        standings, waiting, budget = snapshot
+        known = {s.name: s for s in standings}
+        if not waiting or known[waiting[0]].phase.resident:
+            return
+        moves = plan(standings, waiting, budget)
+        started = {m.name for m in moves if isinstance(m, Start)}
+        evicted = {m.name for m in moves if isinstance(m, Evict)}
+        leaving = {Phase.DRAINING, Phase.STOPPING}
+        up = {
+            s.name
+            for s in standings
+            if s.phase.resident and s.phase not in leaving and not s.leaving
+        }
+        others = (known[name] for name in started - {waiting[0]})
+        if any(other.memory and not other.phase.resident for other in others):
+            stays = (up - evicted) | started | {waiting[0]}
+            self.assertLessEqual(sum(known[n].memory for n in stays), budget)
 
     @given(snapshots())
     def test_it_comes_to_rest(
