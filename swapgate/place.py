@@ -68,11 +68,12 @@ class Place:
         What the planner is to know.
         """
         overdue_at_s = self._overdue_at_s(fair_wait_s)
+        drains = self.life.phase is Phase.DRAINING
         return Standing(
             self.spec.name,
             self.life.phase,
             self.spec.memory_bytes,
-            self.last_used_s,
+            self.since_s if drains else self.last_used_s,
             len(self.leases),
             doubtful=self.doubtful or self.looked_at,
             pinned=self.spec.pin and not self.retired,

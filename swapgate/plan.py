@@ -19,10 +19,11 @@ class Standing:
     """
     How one model stands at this moment.
 
-    `memory` and the budget share a unit; `last_used` is any clock's seconds. A
-    doubtful daemon may be dead: it is asked nothing until that is known. A pinned one
-    is never evicted; one to be preloaded is loaded whenever there is room.
+    `memory` and the budget share a unit. A doubtful daemon may be dead: it is asked
+    nothing until that is known. A pinned one is never evicted; one to be preloaded is
+    loaded whenever there is room.
 
+    :param last_used: any clock's seconds; of one that drains, when that began.
     :param lingers: it has answered so lately that only the overdue may evict it.
     :param full: it answers as many at a time as it may.
     :param leaving: it is to be unloaded, whoever waits for it.
@@ -220,7 +221,12 @@ class _Board:
     def _harm(self, standing: Standing) -> tuple[bool, ...]:
         """
         What evicting it would do, the worst first.
+
+        What drains already goes on with that: whoever waits for it would begin anew
+        with another model, and never come to its end while there is traffic for both.
         """
+        if standing.phase is Phase.DRAINING:
+            return (False, False, False, True)
         return (
             self._loading_for_somebody(standing),
             standing.in_flight > 0,

@@ -121,6 +121,35 @@ class FairWaitTests(FairCase):
         self.farm.pass_time(100)
         self.successResultOf(self.ask("a"))
 
+    def test_two_floods_and_a_third_model(self) -> None:
+        """
+        What has begun to drain for it goes on with that, however busy both others are.
+        """
+        for answer_s in (3, 20):
+            self.use(*(model(name, 5, linger_s=0.5) for name in "abc"))
+            for name in "ab":
+                self.serve(name).release()
+                self.flood(name, answer_s)
+            self.farm.pass_time(answer_s)
+            waiting = self.ask("c")
+            self.farm.pass_time(15 + answer_s + 0.1)
+            [gone] = [name for name in "ab" if self.told(name)[-1] == "halt"]
+            self.swap(gone, "c")
+            self.successResultOf(waiting)
+
+    def flood(self, name: str, answer_s: float) -> None:
+        """
+        Begin an answer every second, of which each takes so long.
+        """
+        later = self.farm.clock.callLater
+
+        def begin() -> None:
+            lent = self.fleet.lease(name)
+            lent.addCallback(lambda lease: later(answer_s, lease.release))
+            later(1, begin)
+
+        begin()
+
 
 class LingerTests(FairCase):
     """

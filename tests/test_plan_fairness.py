@@ -89,6 +89,21 @@ class FairnessTests(SynchronousTestCase):
         ]
         self.check(standings, ["d", "c"])
 
+    def test_what_drains_goes_on_with_it(self) -> None:
+        """
+        Another one would have to drain from the start; only an idle one is quicker.
+        """
+        draining = evolve(at("a", Phase.DRAINING, 5), in_flight=1, lingers=True)
+        for other in (
+            ready("b", 5, in_flight=1),
+            lingering("b", 5),
+        ):
+            self.check([draining, other, late("c", 5)], ["c", "a"])
+            self.check([draining, other, late("c", 5)], ["c"])
+        came_up = [draining, ready("b", 5), late("c", 5)]
+        self.check(came_up, ["c", "b"], Admit("b"))
+        self.check(came_up, ["c"], Evict("b"), Start("a"))
+
     def test_a_load_for_somebody_is_finished(self) -> None:
         """
         However late it is: its waiters came first, and are let in before it goes.
