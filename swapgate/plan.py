@@ -102,8 +102,9 @@ class _Board:
 
     Memory is counted thrice: `free` is what nobody holds now; `promised` what will be
     free once all who are to leave are gone, less what those served earlier will take of
-    it; `sure` the same without those who need not leave yet. A load begins only when it
-    fits into what is free and sure: now, and in nobody's way.
+    it; `sure` the same, but that nobody who has waited too long counts on one who need
+    not leave yet. A load begins only when it fits into what is free and sure: now, and
+    in nobody's way.
     """
 
     standings: dict[str, Standing]
@@ -150,23 +151,27 @@ class _Board:
         self.moves.append(Admit(standing.name))
 
     def _make_room(self, standing: Standing) -> None:
+        later = 0
         if standing.memory:
             victims = self._victims(standing.memory - self.promised)
-            self._promise(victims, standing.name)
+            later = self._promise(victims, standing.name)
         self._start_if_it_fits(standing)
         self.promised -= standing.memory
-        self.sure -= standing.memory
+        self.sure += later - standing.memory
 
-    def _promise(self, victims: Iterable[Standing], wanted_by: str) -> None:
+    def _promise(self, victims: Iterable[Standing], wanted_by: str) -> int:
         """
         Count on the memory of these, and evict them if it is time for that.
 
         Those who need not go yet go on serving.
+
+        :return: what those after it may count on, as they would be in nobody's way.
         """
         victims = list(victims)
         # Nothing is evicted before it helps: not while a load among them is wanted.
         now = not any(map(self._loading_for_somebody, victims))
-        if wanted_by and not self.standings[wanted_by].overdue:
+        patient = bool(wanted_by) and not self.standings[wanted_by].overdue
+        if patient:
             now = now and not any(map(self._is_of_use, victims))
         for victim in victims:
             self.staying.remove(victim.name)
@@ -176,6 +181,7 @@ class _Board:
                 self.serving.discard(victim.name)
                 if victim.phase is not Phase.DRAINING:
                     self.moves.append(Evict(victim.name, wanted_by))
+        return sum(v.memory for v in victims) if patient and not now else 0
 
     def _is_of_use(self, standing: Standing) -> bool:
         """

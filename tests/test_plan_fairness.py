@@ -77,6 +77,14 @@ class FairnessTests(SynchronousTestCase):
         self.check(standings, ["b", "c"])
         self.check(standings, ["c"], Start("c"))
 
+    def test_what_fits_beside_both_need_not_wait(self) -> None:
+        """
+        Nor for one that waits for its turn, until that is overdue.
+        """
+        both = [ready("a", 6, in_flight=1), stopped("c", 4)]
+        self.check([*both, stopped("b", 6)], ["b", "c"], Start("c"))
+        self.check([*both, late("b", 6)], ["b", "c"], Evict("a"), Start("c"))
+
     def test_nobody_takes_what_is_free_of_it(self) -> None:
         """
         Nor against the memory of a model that need not go yet: it would be missing.
@@ -144,10 +152,14 @@ class FairnessTests(SynchronousTestCase):
         self, snapshot: tuple[list[Standing], list[str], int]
     ) -> None:
         """
-        Whatever else is loaded fits beside it and all who need not leave yet.
+        Once it has waited too long, whatever else is loaded fits beside it and all who
+        need not leave yet.
         """
         standings, waiting, budget = snapshot
         known = {s.name: s for s in standings}
+        if waiting:
+            known[waiting[0]] = evolve(known[waiting[0]], overdue=True)
+            standings = list(known.values())
         if not waiting or known[waiting[0]].phase.resident:
             return
         moves = plan(standings, waiting, budget)
