@@ -100,11 +100,11 @@ class _Board:
     """
     The snapshot while a plan is made on it.
 
-    Memory is counted thrice: `free` is what nobody holds now; `promised` what will be
-    free once all who are to leave are gone, less what those served earlier will take of
-    it; `sure` the same, but that nobody who has waited too long counts on one who need
-    not leave yet. A load begins only when it fits into what is free and sure: now, and
-    in nobody's way.
+    Memory is counted thrice: `free` is what nobody holds now, less what those served
+    earlier need of it; `promised` what will be free once all who are to leave are gone,
+    less all that those will take; `sure` the same, but that nobody who has waited too
+    long counts on one who need not leave yet. A load begins only when it fits into what
+    is free and sure: in nobody's way.
     """
 
     standings: dict[str, Standing]
@@ -158,6 +158,8 @@ class _Board:
         self._start_if_it_fits(standing)
         self.promised -= standing.memory
         self.sure += later - standing.memory
+        # What will not come from those who leave for it, it takes of what is free.
+        self.free = min(self.free, self.sure)
 
     def _promise(self, victims: Iterable[Standing], wanted_by: str) -> int:
         """

@@ -137,6 +137,34 @@ class FairWaitTests(FairCase):
             self.swap(gone, "c")
             self.successResultOf(waiting)
 
+    def test_three_floods_and_a_larger_model(self) -> None:
+        """
+        What the larger one waits for is not loaded into bit by bit by the others.
+        """
+        self.use(*(model(n, 6 if n == "b" else 3, linger_s=0.5) for n in "abcd"))
+        for name in "acd":
+            self.serve(name).release()
+            self.flood(name, 6)
+        self.farm.pass_time(6)
+        for _ in range(5):
+            waiting = self.ask("b")
+            # Time to wait, answers of two before it, and swaps.
+            for _ in range(15 + 2 * 6 + 3):
+                self.farm.pass_time(1)
+                self.go_well()
+            self.successResultOf(waiting)
+            self.leases[waiting].release()
+
+    def go_well(self) -> None:
+        """
+        Daemons come up, and go when they are told.
+        """
+        for name, daemon in self.farm.daemons.items():
+            if daemon.running and self.told(name)[-1] == "halt":
+                daemon.end()
+            elif daemon.running:
+                self.farm.clients[name].health = 200
+
     def flood(self, name: str, answer_s: float) -> None:
         """
         Begin an answer every second, of which each takes so long.

@@ -96,6 +96,9 @@ class FairnessTests(SynchronousTestCase):
             stopped("c", 4),
         ]
         self.check(standings, ["d", "c"])
+        # Nor for what another one begins to drain for: that comes too late.
+        standings[3] = late("c", 4)
+        self.check(standings, ["d", "c"], Evict("a"))
 
     def test_what_drains_goes_on_with_it(self) -> None:
         """
