@@ -175,12 +175,15 @@ class Fleet:
         """
         place = self.places[ticket.model]
         in_line = place.number_in_line
+        # Of one model all are served together, unless it takes only so many.
+        same = 0 if place.spec.max_active is None else place.line.before(ticket)
         return say_wait(
             ticket.model,
             waited_s=self.clock.seconds() - ticket.asked_s,
             loading_s=place.line.loading_s,
             estimate_s=self.load_times.estimate(ticket.model),
-            ahead=sum(
+            ahead=same
+            + sum(
                 len(other.line)
                 for other in self.places.values()
                 if other is not place

@@ -31,6 +31,12 @@ class Line:
         """
         return next((ticket for ticket in self.tickets if ticket.wants), None)
 
+    def before(self, ticket: Ticket) -> int:
+        """
+        How many came before this one.
+        """
+        return next((n for n, each in enumerate(self.tickets) if each is ticket), 0)
+
     def load_begins(self) -> None:
         self._load_began_s, self._load_ended_s = self._clock.seconds(), None
 

@@ -475,6 +475,23 @@ class TellingTests(FairCase):
         self.farm.pass_time(1)
         self.assertEqual(self.fleet.outlook(behind), "waiting for a, 1 s, 1 ahead")
 
+    def test_outlook_in_line(self) -> None:
+        """
+        With max_active those in the same line are served before, too.
+        """
+        self.use(model("a", max_active=1))
+        lease = self.serve("a")
+        tickets = [Ticket() for _ in range(3)]
+        for ticket in tickets:
+            self.fleet.lease("a", ticket)
+        self.farm.pass_time(1)
+        self.assertEqual(
+            [self.fleet.outlook(ticket) for ticket in tickets],
+            [f"waiting for a, 1 s{more}" for more in ("", ", 1 ahead", ", 2 ahead")],
+        )
+        lease.release()
+        self.assertEqual(self.fleet.outlook(tickets[1]), "waiting for a, 1 s")
+
     def test_loads_are_remembered(self) -> None:
         """
         Only those that went well, and were ours.
