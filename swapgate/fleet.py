@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from swapgate.books import Books
 from swapgate.config import Config, ModelSpec
 from swapgate.daemons import Daemon
 from swapgate.hangups import HangUps
@@ -32,9 +33,7 @@ from swapgate.tickets import (
     TooLarge,
     UnknownModel,
 )
-from swapgate.upstream import (
-    UpstreamClient,
-)
+from swapgate.upstream import UpstreamClient
 
 # How often we look after what happens unasked: idle models, daemons that others start.
 _UPKEEP_S = 1.0
@@ -65,6 +64,7 @@ class Fleet:
         self.clock = clock
         self.load_times = load_times or LoadTimes()
         self.swaps = Swaps()
+        self._books = Books(clock, self.swaps, self.load_times, self._post)
         self._tending = Tending(clock, make_client, self._post, self._carry_on)
         self.places = {spec.name: self._place(spec) for spec in config.models}
         self._numbers = count()
@@ -364,7 +364,7 @@ class Fleet:
             before=before.phase.value,
             after=place.life.phase.value,
         )
-        self._settle(place, before.phase, reason)
+        self._books.settle(place, before.phase, reason)
         for action in actions:
             self._tending.act(place, action)
         if place.life.phase is Phase.DRAINING and not place.leases:
@@ -372,46 +372,6 @@ class Fleet:
         if place.retired and not place.life.phase.resident:
             self._succeed(place)
         self._check_stopped()
-
-    def _settle(self, place: Place, before: Phase, reason: str) -> None:
-        """
-        What leaving `before` for the present phase means for the books.
-        """
-        now_s, name, after = self.clock.seconds(), place.spec.name, place.life.phase
-        place.since_s = now_s
-        failed = place.life.failing or after is Phase.FAILED
-        self.swaps.note(name, before, after, reason, now_s, failed=failed)
-        self._note_load(place, before)
-        match after:
-            case Phase.READY if before is Phase.DRAINING:
-                place.stop_timer()
-            case Phase.READY:
-                place.began_to_serve(now_s)
-            case Phase.DRAINING if place.spec.drain_timeout_s is not None:
-                # One that was found before it was healthy still has load_timeout's.
-                place.stop_timer()
-                place.timer = self.clock.callLater(
-                    place.spec.drain_timeout_s, self._post, place, Event.IDLE
-                )
-            case Phase.STOPPING if before is Phase.DRAINING and not place.doubtful:
-                # It was well until we ended it: it does not crash at every load.
-                place.early_crashes = 0
-        if before is Phase.STARTING and failed:
-            self._log.warn("{model}: {reason}", model=name, reason=reason)
-            place.load_failed(now_s, reason)
-        if before in {Phase.READY, Phase.DRAINING} and not after.resident:
-            self._log.warn("{model}: {reason}", model=name, reason=reason)
-            place.crashed(now_s, reason)
-        if not after.resident:
-            place.bury()
-
-    def _note_load(self, place: Place, before: Phase) -> None:
-        if place.life.phase is Phase.STARTING:
-            place.line.load_begins()
-        elif before is Phase.STARTING:
-            took_s = place.line.load_ends()
-            if place.life.phase is Phase.READY:
-                self.load_times.note(place.spec.name, took_s)
 
     def reconfigure(self, config: Config) -> None:
         """

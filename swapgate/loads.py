@@ -3,6 +3,7 @@ How long does a load take here? As long as the last ones did.
 """
 
 from collections.abc import Callable, Mapping
+from math import inf
 from statistics import median
 from typing import Any
 
@@ -36,7 +37,7 @@ class LoadTimes:
             return
         for model, times in kept.items():
             if isinstance(times, list):
-                good = [t for t in times if isinstance(t, int | float) and t >= 0]
+                good = [t for t in times if isinstance(t, int | float) and 0 <= t < inf]
                 self._times[model] = good[-_REMEMBERED:]
 
     def note(self, model: str, seconds: float) -> None:

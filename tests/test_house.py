@@ -59,7 +59,7 @@ class HouseTests(SynchronousTestCase):
             {"tickets", "relay", "state"},
             {"line"},
             {"place"},
-            {"hangups", "tending"},
+            {"books", "hangups", "tending"},
             {"fleet", "stopping"},
             {"survey"},
             {"web"},

@@ -55,7 +55,7 @@ class LoadTimesTests(SynchronousTestCase):
             None,
             [],
             {"a": None},
-            {"a": ["x", None, -1, {}]},
+            {"a": ["x", None, -1, {}, float("inf"), float("nan")]},
             {"a": []},
         )
         for kept in broken:
