@@ -5,7 +5,7 @@ How long a connection lasts, and how many there may be.
 from twisted.internet.address import IPv4Address, UNIXAddress
 
 from swapgate.limits import Limits
-from tests.channel_rig import ChannelCase, TCPWire
+from tests.channel_rig import ChannelCase, TCPWire, Wire
 
 
 class DeadlineTests(ChannelCase):
@@ -184,6 +184,34 @@ class CrowdTests(ChannelCase):
             self.assertIn(address.encode(), self.wire.value())
         self.disconnect(self.channel)
         self.assertEqual(self.status("192.0.2.1"), 503)
+
+    def test_refused(self) -> None:
+        """
+        Who was refused takes nobody's place, and few may stay until they have read why:
+        each has a descriptor that a daemon may need.
+        """
+        self.site.limits = Limits(max_connections=3, max_connections_per_address=1)
+        wires = []
+        for _ in range(10):
+            self.assertIn(self.status("192.0.2.1"), {0, 503})
+            wires.append(self.wire)
+        self.assertEqual(
+            [wire.disconnecting for wire in wires], [False] * 9 + [True], "one too many"
+        )
+        self.assertEqual(self.status("127.0.0.1"), 0)
+        self.disconnect(self.channel)
+        self.connect(Wire(peerAddress=IPv4Address("TCP", "192.0.2.1", 1)))
+        self.assertTrue(self.wire.aborted, "TLS may take its time to close")
+
+    def test_refused_and_gone(self) -> None:
+        """
+        The next may stay.
+        """
+        self.site.limits = Limits(max_connections=1)
+        for _ in range(20):
+            self.assertEqual(self.status(), 503)
+            self.assertFalse(self.wire.disconnecting)
+            self.disconnect(self.channel)
 
     def test_room_again(self) -> None:
         """

@@ -27,6 +27,7 @@ from swapgate.web.framing import (
     target_too_long,
 )
 from swapgate.web.guard import door_of, knock_of
+from swapgate.wire import flush
 
 # After a refusal we read on so long, lest a reset overtakes the answer.
 _LINGER_S = 2.0
@@ -45,6 +46,8 @@ class GatewayChannel(HTTPChannel):
     transport: Any
     MAX_LENGTH = HEAD_LENGTH
     _refused = False
+    # There was no room for it.
+    _is_outside = False
     # Known when something has come: a proxy's word about it goes before.
     _door: Door | None = None
 
@@ -55,10 +58,20 @@ class GatewayChannel(HTTPChannel):
             self.site.reactor, lambda: self.site.limits, self._too_slow
         )
         self._address = getattr(self.transport.getPeer(), "host", "")
-        if refusal := self.site.crowd.enter(self._address, self.site.limits):
-            self.refuse(refusal)
-        else:
+        refusal = self.site.crowd.enter(self._address, self.site.limits)
+        if refusal is None:
             self._wait()
+            return
+        self._is_outside = True
+        may_stay = self.site.crowd.turn_away()
+        self.refuse(refusal)
+        if may_stay:
+            return
+        if _can_half_close(self.transport):
+            flush(self.transport)
+            self.transport.loseConnection()
+        else:
+            self.transport.abortConnection()
 
     def _wait(self) -> None:
         """
@@ -267,7 +280,10 @@ class GatewayChannel(HTTPChannel):
         # Whoever served it knows now, and has said how long it waited.
         if self._handlingRequest and self.requests:
             self.site.note_unfinished(self.requests[0])
-        self.site.crowd.leave(self._address)
+        if self._is_outside:
+            self.site.crowd.turned_away()
+        else:
+            self.site.crowd.leave(self._address)
         self.site.channels.discard(self)
         self.site.check_closed()
 

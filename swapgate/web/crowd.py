@@ -9,32 +9,47 @@ from swapgate.limits import Limits
 from swapgate.routing import Refusal
 
 _RETRY_AFTER_S = 5
+# Each of them has a descriptor, of those that are kept for other things.
+_MAY_STAY = 8
 
 
 class Crowd:
     """
     Those who are connected, by their addresses; on a UNIX socket that is "".
+
+    Who was refused takes no place of theirs, or refusals alone would fill it.
     """
 
     def __init__(self) -> None:
         self._from: Counter[str] = Counter()
+        self._refused = 0
 
     def enter(self, address: str, limits: Limits) -> Refusal | None:
         """
-        Count one more; say so where it is one too many.
+        Count one more, or say why not: `turn_away` counts those.
         """
-        self._from[address] += 1
-        if self._from.total() > limits.max_connections:
+        if self._from.total() >= limits.max_connections:
             return _full(f"{limits.max_connections} connections are open in all")
         most = limits.connections_from(loopback=_is_here(address))
-        if self._from[address] > most:
+        if self._from[address] >= most:
             return _full(f"{most} connections from {address} are open")
+        self._from[address] += 1
         return None
 
     def leave(self, address: str) -> None:
         self._from[address] -= 1
         if not self._from[address]:
             del self._from[address]
+
+    def turn_away(self) -> bool:
+        """
+        Count one who was refused; may he stay until he has read why?
+        """
+        self._refused += 1
+        return self._refused <= _MAY_STAY
+
+    def turned_away(self) -> None:
+        self._refused -= 1
 
 
 def _full(what: str) -> Refusal:
