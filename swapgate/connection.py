@@ -19,6 +19,11 @@ from swapgate.heads import Nonsense, read_head
 # Below the 5 s for which llama-server keeps an idle connection.
 _IDLE_CONNECTION_S = 3
 _IDLE_CONNECTIONS = 64
+# An engine sends none, or a few; what never ends would keep us busy for ever.
+_INTERIM_ANSWERS = 16
+# So much is read at a time. The worst of it, a line for each byte, takes us 40 ms then,
+# and others may have their turn.
+_BITE = 16 * 1024
 
 _CHUNK_HEAD = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
 
@@ -59,10 +64,15 @@ class UpstreamConnection(HTTP11ClientProtocol):
     reader: BodyReader | None = None
     # The head of an answer, as far as it has come; None when it has been read.
     _head: bytes | None = None
+    _interim = 0
     _nonsense: Nonsense | None = None
 
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.transport.bufferSize = _BITE
+
     def request(self, request: Request) -> Deferred[IResponse]:
-        self._head = b""
+        self._head, self._interim = b"", 0
         return super().request(request).addErrback(self._tell_why)
 
     def _tell_why(self, failure: Failure) -> Failure:
@@ -94,6 +104,9 @@ class UpstreamConnection(HTTP11ClientProtocol):
             head = read_head(data)
             while head is not None and head[0] < 200:
                 # An interim answer; another head follows.
+                self._interim += 1
+                if self._interim > _INTERIM_ANSWERS:
+                    raise Nonsense(f"it sent {self._interim} heads, and no answer")
                 super().dataReceived(data[: head[1]])
                 data = data[head[1] :]
                 head = read_head(data)

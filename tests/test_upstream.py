@@ -473,6 +473,34 @@ class ClientTests(SynchronousTestCase):
         self.daemon.say(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)
         self.assertEqual(self.successResultOf(status), 200)
 
+    def test_heads_without_end(self) -> None:
+        """
+        Sixteen interim answers may come before each answer, and no more.
+        """
+        interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+        status = self.status()
+        self.daemon.accept()
+        for _ in range(2):
+            self.daemon.say(interim * 8)
+            self.daemon.say(interim * 8 + OK)
+            self.assertEqual(self.successResultOf(status), 200)
+            status = self.status()
+        for _ in range(16):
+            self.daemon.say(interim)
+        self.assertFalse(self.daemon.connections[0][1].disconnected)
+        self.daemon.say(interim)
+        self.assertTrue(self.daemon.connections[0][1].disconnected)
+        self.daemon.close()
+        self.failureResultOf(status, Nonsense)
+
+    def test_little_is_read_at_a_time(self) -> None:
+        """
+        Each byte may be a line or a chunk, and others want their turn.
+        """
+        wire: Any = StringTransport()
+        UpstreamConnection().makeConnection(wire)
+        self.assertEqual(wire.bufferSize, 16 * 1024)
+
     def test_nonsense(self) -> None:
         """
         It is aborted, and the failure says why, for a poll as well.
