@@ -250,6 +250,34 @@ class RefusalTests(ChannelCase):
         self.assertFalse(self.wire.half_closed)
         self.assertTrue(self.wire.disconnecting)
 
+    def test_trailers(self) -> None:
+        """
+        After the last chunk: what one server takes for a line, and another for two, is
+        no request, and nothing behind it is either.
+        """
+        for trailers, accepted in (
+            (b"", True),
+            (b"A: b\r\nC:\t\xff\r\n", True),
+            (b"A: b\n\nGET /smuggled HTTP/1.1\r\n", False),
+            (b"A: b\r\n\nGET /smuggled HTTP/1.1\r\n", False),
+            (b"A: b\r\n folded\r\n", False),
+            (b"A: \0\r\n", False),
+            (b"A : b\r\n", False),
+            (b"no trailer\r\n", False),
+        ):
+            with self.subTest(trailers=trailers):
+                self.hall.requests.clear()
+                self.connect(TCPWire())
+                self.say(
+                    b"POST / HTTP/1.1",
+                    b"Host: x",
+                    b"Transfer-Encoding: chunked",
+                    body=b"2\r\n{}\r\n0\r\n%s\r\n" % trailers,
+                )
+                self.assertEqual(len(self.hall.requests), accepted)
+                if not accepted:
+                    self.assertEqual(self.error(), (400, "bad_request"))
+
     def test_a_bad_chunk(self) -> None:
         """
         The body is refused where it cannot be read.

@@ -22,6 +22,7 @@ from swapgate.web.framing import (
     HEAD_LENGTH,
     Head,
     bad_request,
+    check_trailers,
     headers_too_large,
     says_close,
     target_too_long,
@@ -173,6 +174,12 @@ class GatewayChannel(HTTPChannel):
             # What is answered at once would be answered a thousand times in a row.
             self._refused = True
             self.transport.abortConnection()
+            return
+        try:
+            # Twisted keeps them, and looks at none.
+            check_trailers(getattr(self._transferDecoder, "_trailerHeaders", ()))
+        except Refusal as refusal:
+            self.refuse(refusal)
             return
         self._deadline.expect(None)
         self.transport.bufferSize = FileDescriptor.bufferSize

@@ -94,10 +94,7 @@ class Head:
             raise headers_too_large(f"there may be {HEADERS} headers at most")
         found = _HEADER.fullmatch(line)
         if found is None:
-            raise bad_request(
-                "a header must be Name: value on one line that ends in CR LF, without "
-                "control characters, nor a space before the colon"
-            )
+            raise _no_header()
         name, value = found[1].lower(), found[2]
         if name in {b"content-length", b"transfer-encoding", b"host"}:
             shown = name.decode().title()
@@ -119,6 +116,21 @@ class Head:
                 raise bad_request("HTTP/1.0 has no Transfer-Encoding")
         if b"host" not in self._seen and self._version == b"1.1":
             raise bad_request("it has no Host")
+
+
+def _no_header() -> Refusal:
+    return bad_request(
+        "a header must be Name: value on one line that ends in CR LF, without "
+        "control characters, nor a space before the colon"
+    )
+
+
+def check_trailers(lines: Iterable[bytes]) -> None:
+    """
+    Refuse what another server might take for the end of a chunked body.
+    """
+    if not all(map(_HEADER.fullmatch, lines)):
+        raise _no_header()
 
 
 def _check_length(value: bytes) -> None:
