@@ -4,6 +4,7 @@ Whom did the user let in? The options of [swapgate] about it; an `Access` out.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
 
@@ -230,19 +231,54 @@ def is_public(endpoint: str) -> bool:
 
     Whatever is not surely private is public.
     """
-    kind, *arguments = _arguments(endpoint)
-    if kind.lower() == "unix":
+    kind, arguments, named = _understood(endpoint)
+    if kind == "unix":
         return False
-    named = dict(_named(arguments))
+    interface = _interface(kind, arguments, named)
+    return interface is None or not _is_loopback(interface)
+
+
+def own_port(endpoint: str) -> int | None:
+    """
+    The port on which this endpoint is reached from this machine by loopback, if any.
+    """
+    kind, arguments, named = _understood(endpoint)
+    interface = _interface(kind, arguments, named) or "::"
+    if kind == "unix" or not (_is_loopback(interface) or _is_any(interface)):
+        return None
+    numbers = (text for text in arguments if text.isdecimal())
+    port = named.get("port") or next(numbers, "")
+    return int(port) if port.isdecimal() else None
+
+
+def _understood(endpoint: str) -> tuple[str, list[str], Mapping[str, str]]:
+    kind, *arguments = _arguments(endpoint)
+    return kind.lower(), arguments, dict(_named(arguments))
+
+
+def _interface(
+    kind: str, arguments: Sequence[str], named: Mapping[str, str]
+) -> str | None:
+    """
+    What it is bound to; None where that is not said, so that it is everything.
+    """
     interface = named.get("interface")
-    if interface is None and kind.lower() == "tcp" and len(arguments) > 1:
-        interface = None if "=" in arguments[1] else arguments[1]
-    if interface is None:
-        return True
+    if interface is None and kind == "tcp" and len(arguments) > 1:
+        return None if "=" in arguments[1] else arguments[1]
+    return interface
+
+
+def _is_loopback(interface: str) -> bool:
     try:
-        return not ip_address(interface).is_loopback
+        return ip_address(interface).is_loopback
     except ValueError:
-        return interface != "localhost"
+        return interface == "localhost"
+
+
+def _is_any(interface: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(interface).is_unspecified
+    return False
 
 
 def _arguments(endpoint: str) -> list[str]:

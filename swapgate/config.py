@@ -7,13 +7,13 @@ reads one model, `access` who is let in, `ini` knows what a file is, `values` an
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from attrs import field, frozen
 
-from swapgate.access import Access, read_access
+from swapgate.access import Access, own_port, read_access
 from swapgate.ini import BadValue, ConfigError, Section, read_sections
 from swapgate.limits import LIMITS, Limits
 from swapgate.models import (
@@ -167,10 +167,10 @@ def read_config(
         for name, section in of_models
     ]
     _check_names(models)
-    _check_ports(models)
     _check_pins(general, [model for model, _ in models], budget)
     general_fields = fields(general, _GENERAL, around)
     listen = general_fields.setdefault("listen", (DEFAULT_LISTEN,))
+    _check_ports(models, set(map(own_port, listen)))
     usual_state = _own_folder(environ, platform, "XDG_STATE_HOME", ".local/state")
     state_dir = general.read("state_dir", around.path, usual_state)
     if state_dir is None:
@@ -269,16 +269,24 @@ def _check_names(models: list[tuple[ModelSpec, Section]]) -> None:
             taken[alias] = f"an alias of [{section.name}]"
 
 
-def _check_ports(models: list[tuple[ModelSpec, Section]]) -> None:
+def _check_ports(
+    models: list[tuple[ModelSpec, Section]], own: Container[int | None]
+) -> None:
     """
     Two daemons on one port would answer for each other; a remote one may have many
-    models.
+    models. On the gateway's `own` a request would come back to it again and again.
     """
     taken: dict[tuple[str, int], Section] = {}
     remote: set[str] = set()
     for model, section in models:
         if model.upstream is None:
             continue
+        if model.upstream.loopback and model.upstream.port in own:
+            raise section.wrong(
+                f"port {model.upstream.port} is the gateway's own; "
+                "write the one that the daemon listens on",
+                "upstream",
+            )
         if isinstance(model.service, RemoteSpec):
             remote.add(section.name)
         host = "loopback" if model.upstream.loopback else model.upstream.host

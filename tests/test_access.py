@@ -6,7 +6,15 @@ from hashlib import sha256
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.access import Access, Key, distinct, is_public, keys_in, read_access
+from swapgate.access import (
+    Access,
+    Key,
+    distinct,
+    is_public,
+    keys_in,
+    own_port,
+    read_access,
+)
 from swapgate.ini import BadValue, ConfigError, Section
 from swapgate.words import Surroundings
 
@@ -240,6 +248,28 @@ class PublicTests(Case):
         }.items():
             with self.subTest(endpoint):
                 self.assertIs(is_public(endpoint), public)
+
+    def test_own_port(self) -> None:
+        """
+        Where it is reached by loopback.
+        """
+        for endpoint, port in (
+            ("tcp:81", 81),
+            ("tcp:81:interface=127.0.0.1", 81),
+            ("tcp:port=81:interface=localhost", 81),
+            ("tcp:81:0.0.0.0", 81),
+            ("TCP:81:127.0.0.1:50", 81),
+            (r"tcp6:81:interface=\:\:", 81),
+            (r"ssl:81:privateKey=k:interface=\:\:1", 81),
+            ("tls:/certificates:81", 81),
+            ("tcp:81:interface=192.168.1.5", None),
+            ("tcp:81:interface=gate.lan", None),
+            ("tcp:port=http", None),
+            ("unix:/run/81", None),
+            ("systemd:domain=INET:index=0", None),
+        ):
+            with self.subTest(endpoint=endpoint):
+                self.assertEqual(own_port(endpoint), port)
 
     def test_needs_a_key(self) -> None:
         """

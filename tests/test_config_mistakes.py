@@ -211,6 +211,25 @@ class MistakeTests(SynchronousTestCase):
         ):
             read(launchd.format("a", one) + launchd.format("b", other))
 
+    def test_the_port_of_the_gateway(self) -> None:
+        """
+        A request would come back to it, until there are no connections any more.
+        """
+        model = "[model a]\nservice = remote\nupstream = http://{}:{}\n"
+        own = (
+            " [model a] upstream: port {} is the gateway's own; "
+            "write the one that the daemon listens on"
+        )
+        listen = "[swapgate]\nlisten = tcp:81:interface=127.0.0.1\n"
+        self.refuses(
+            {
+                model.format("localhost", 11430): f":3:{own.format(11430)}",
+                listen + model.format("127.0.0.1", 81): f":5:{own.format(81)}",
+            }
+        )
+        read(model.format("example.net", 11430))
+        read(listen + model.format("localhost", 11430))
+
     def test_ports_of_remotes(self) -> None:
         """
         One remote daemon may have many models, and is no daemon of ours.
