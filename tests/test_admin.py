@@ -16,6 +16,7 @@ from swapgate.tickets import NotLoaded, Ticket
 from swapgate.web.api import Gateway
 from swapgate.web.site import GatewaySite
 from tests.doubles import ACCESS, Farm, config_of, model
+from tests.gate import ROOT
 from tests.rig import unchunked
 from tests.test_api import Client
 from tests.test_fleet import nothing_to_clear
@@ -103,6 +104,21 @@ class StateTests(AdminCase):
         self.assertIsNone(unloaded["duration_s"])
         waiting.cancel()
         self.failureResultOf(waiting)
+
+    def test_documented(self) -> None:
+        """
+        Every field stands in docs/waiting.md.
+        """
+        self.fleet.lease("a")
+        self.farm.come_up("a")
+        self.fleet.lease("org/b")
+        text = (ROOT / "docs" / "waiting.md").read_text("utf-8")
+        state = self.state()
+        [queued], [swap, *_] = state["queue"], state["swaps"]
+        first = state["models"][0]
+        for part in (state, state["budget"], first, first["load"], queued, swap):
+            for field in part:
+                self.assertIn(f"`{field}`", text)
 
     def test_since_the_start(self) -> None:
         """
