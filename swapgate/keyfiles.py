@@ -40,9 +40,13 @@ def read_private(path: str) -> str:
             raise BadValue(f"{path} is no file; write the key into one")
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise BadValue(f"{path} is open to others; run chmod 600 {path}")
-        return os.read(descriptor, _LONGEST_FILE).decode("latin-1")
+        text = os.read(descriptor, _LONGEST_FILE + 1).decode("latin-1")
     finally:
         os.close(descriptor)
+    if len(text) > _LONGEST_FILE:
+        # Half of a key would be one, too, and easier to guess.
+        raise BadValue(f"{path} is longer than {_LONGEST_FILE} bytes; shorten it")
+    return text
 
 
 def read_key(path: str) -> str:

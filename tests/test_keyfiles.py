@@ -72,6 +72,15 @@ class KeyFileTests(KeyFileCase):
             said = f"{path} is open to others; run chmod 600 {path}"
             self.assertEqual(self.refusal(path), said)
 
+    def test_too_long(self) -> None:
+        """
+        Nothing is cut off: half of a key would open as well.
+        """
+        self.assertEqual(read_key(self.key_file("x" * 65535 + "\n")), "x" * 65535)
+        path = self.key_file(f"{'x' * 65534}\n{KEY}")
+        said = f"{path} is longer than 65536 bytes; shorten it"
+        self.assertEqual(self.refusal(path), said)
+
     def test_no_key(self) -> None:
         """
         A header must hold it: one word, of characters that show.
