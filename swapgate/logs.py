@@ -3,6 +3,8 @@ How is an event written down? As text or as JSON, one line or more of what only 
 """
 
 import json
+import os
+import stat
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +35,7 @@ class EventLog:
         self.form = form
         self._file = file
         file.formatEvent = self._line
+        _never_wait(file)
 
     def __call__(self, event: LogEvent) -> None:
         # A full disk, a closed pipe, a character that this file has not: nobody can be
@@ -42,6 +45,18 @@ class EventLog:
 
     def _line(self, event: LogEvent) -> str | None:
         return as_json(event) if self.form == "json" else as_text(event)
+
+
+def _never_wait(file: FileLogObserver) -> None:
+    """
+    What reads our log may have stopped: a pipe that is full would hold up everybody.
+    """
+    with suppress(AttributeError, OSError, ValueError):
+        descriptor = file._outFile.fileno()
+        mode = os.fstat(descriptor).st_mode
+        # A terminal is shared with a shell that does not expect it.
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            os.set_blocking(descriptor, False)
 
 
 def as_text(event: LogEvent) -> str | None:

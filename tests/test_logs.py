@@ -3,9 +3,11 @@ How events are written down.
 """
 
 import json
+import os
 from datetime import datetime
 from errno import ENOSPC
 from io import StringIO
+from socket import socketpair
 
 from twisted.logger import Logger, textFileLogObserver
 from twisted.python.failure import Failure
@@ -71,6 +73,22 @@ class EventLogTests(SynchronousTestCase):
                 "c": 1.5,
             },
         )
+
+    def test_a_pipe_that_nobody_reads(self) -> None:
+        """
+        Is not waited for: what it cannot take is lost, and what comes later is not.
+        """
+        for ends in (os.pipe(), [end.detach() for end in socketpair()]):
+            with os.fdopen(ends[0], "rb") as read, os.fdopen(ends[1], "w") as file:
+                logger = Logger(observer=EventLog("text", textFileLogObserver(file)))
+                self.assertFalse(os.get_blocking(ends[1]))
+                os.set_blocking(ends[0], False)
+                for number in range(20_000):
+                    logger.info("event {number} of many", number=number)
+                said = read.read()
+                self.assertNotIn(b"event 19999 of many\n", said)
+                logger.info("a later one")
+                self.assertTrue(read.read().endswith(b"] a later one\n"))
 
     def test_a_failure(self) -> None:
         """
