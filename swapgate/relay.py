@@ -199,7 +199,8 @@ class Relay(LineReceiver):
         self._request.setResponseCode(self._response.code)
         for name, values in self._response.headers.getAllRawHeaders():
             if name in PASSED_HEADERS:
-                self._request.responseHeaders.setRawHeaders(name, values)
+                # A second one would be read by some and not by others.
+                self._request.responseHeaders.setRawHeaders(name, values[:1])
         # Twisted's client takes it out of the headers it hands on.
         length = self._response.length
         if isinstance(length, int) and self._response.code not in NO_BODY_CODES:
