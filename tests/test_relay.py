@@ -337,6 +337,16 @@ class PlainTests(RelayCase):
         for unwanted in (b"Access-Control", b"Cookie", b"llama.cpp", b"Sure"):
             self.assertNotIn(unwanted, answer)
 
+    def test_one_of_a_kind(self) -> None:
+        """
+        A second header of a name would be read by some and not by others.
+        """
+        self.line.open(head(JSON, b"Content-Length: 2", b"Content-Type: text/html"))
+        self.line.say(b"{}")
+        answer = self.line.client.heard()
+        self.assertEqual(answer.count(b"Content-Type: "), 1)
+        self.assertIn(b"Content-Type: application/json\r\n", answer)
+
     def test_cut_short(self) -> None:
         """
         A body that ends too early ends short of its length, and nothing follows.
