@@ -147,8 +147,8 @@ class Fleet:
             place.line.refuse(FleetStopping)
         elif (sum_said := self.config.never_fits(name)) is not None:
             place.line.refuse(lambda: TooLarge(sum_said))
-        elif (now_s := self.clock.seconds()) < place.retry_at_s:
-            place.line.refuse(lambda: place.failure(now_s))
+        elif ticket.asked_s < place.retry_at_s:
+            place.line.refuse(lambda: place.failure(ticket.asked_s))
         else:
             self._carry_on()
             self._tell_watchers()

@@ -33,7 +33,11 @@ class HangUps:
         """
         This one has hung up.
         """
-        if not ticket.streams or ticket.client is None or place.life.phase is _UP:
+        if (
+            not ticket.streams
+            or ticket.client is None
+            or place.life.phase is Phase.READY
+        ):
             return
         now_s = self._clock.seconds()
         for key, at_s in list(self._given_up.items()):
@@ -46,7 +50,7 @@ class HangUps:
         This one comes: shall its model be loaded for it?
         """
         at_s = self._given_up.get((ticket.model, ticket.client))
-        if ticket.streams or at_s is None or place.life.phase is _UP:
+        if ticket.streams or at_s is None or place.life.phase is Phase.READY:
             return
         if self._clock.seconds() - at_s <= _SO_LONG_S:
             ticket.wants = False
@@ -58,6 +62,3 @@ class HangUps:
         place.line.take_out(ticket)
         ticket.lease.errback(NotLoaded(ticket.model))
         self._turned_away()
-
-
-_UP = Phase.READY

@@ -16,9 +16,7 @@ from swapgate.line import Line
 from swapgate.phases import Life, Phase
 from swapgate.plan import Standing
 from swapgate.tickets import Lease, LoadFailed
-from swapgate.upstream import (
-    UpstreamClient,
-)
+from swapgate.upstream import UpstreamClient
 
 _BACK_OFF_S, _BACK_OFF_AT_MOST_S = 1.0, 60.0
 # So many crashes in a row, each so soon after becoming ready, count as a failed load.

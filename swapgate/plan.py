@@ -161,7 +161,7 @@ class _Board:
         # What will not come from those who leave for it, it takes of what is free.
         self.free = min(self.free, self.sure)
 
-    def _promise(self, victims: Iterable[Standing], wanted_by: str) -> int:
+    def _promise(self, victims: Sequence[Standing], wanted_by: str) -> int:
         """
         Count on the memory of these, and evict them if it is time for that.
 
@@ -169,7 +169,6 @@ class _Board:
 
         :return: what those after it may count on, as they would be in nobody's way.
         """
-        victims = list(victims)
         # Nothing is evicted before it helps: not while a load among them is wanted.
         now = not any(map(self._loading_for_somebody, victims))
         patient = bool(wanted_by) and not self.standings[wanted_by].overdue

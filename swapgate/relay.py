@@ -17,9 +17,7 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from swapgate import sse
-from swapgate.connection import (
-    UpstreamConnection,
-)
+from swapgate.connection import UpstreamConnection
 from swapgate.wire import (
     flush,
     send_now,

@@ -53,9 +53,7 @@ from swapgate.services import (
     SystemdSpec,
 )
 from swapgate.state import FolderTaken, StateFolder
-from swapgate.upstream import (
-    UpstreamClient,
-)
+from swapgate.upstream import UpstreamClient
 from swapgate.web.api import Gateway
 from swapgate.web.site import GatewaySite
 

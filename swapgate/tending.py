@@ -14,9 +14,7 @@ from swapgate.daemons.control import port_answers
 from swapgate.health import PROBE_TIMEOUT_S, HealthPoll, probe
 from swapgate.phases import Action, Event, Phase
 from swapgate.place import Place
-from swapgate.upstream import (
-    UpstreamClient,
-)
+from swapgate.upstream import UpstreamClient
 
 
 @define

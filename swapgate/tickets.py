@@ -9,9 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from swapgate.config import ModelSpec
-from swapgate.upstream import (
-    UpstreamClient,
-)
+from swapgate.upstream import UpstreamClient
 
 
 class TooLarge(Exception):

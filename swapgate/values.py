@@ -5,13 +5,17 @@ Text in; a size, a duration, an address out; or `BadValue`.
 """
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from ipaddress import ip_address
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
 from swapgate.ini import BadValue
+
+T = TypeVar("T")
 
 # So many digits are enough for anything, and never infinite.
 _NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,9})?)"
@@ -89,10 +93,14 @@ def duration_or_none(text: str) -> float | None:
     """
     Seconds, or None for the word "none": no limit.
     """
+    return _or_none(duration, text)
+
+
+def _or_none(reading: Callable[[str], T], text: str) -> T | None:
     if text == "none":
         return None
     try:
-        return duration(text)
+        return reading(text)
     except BadValue as error:
         raise BadValue(f"{error}, or none for no limit") from None
 
@@ -110,12 +118,7 @@ def count_or_none(text: str) -> int | None:
     """
     How many, or None for the word "none": no limit.
     """
-    if text == "none":
-        return None
-    try:
-        return count(text)
-    except BadValue as error:
-        raise BadValue(f"{error}, or none for no limit") from None
+    return _or_none(count, text)
 
 
 def switch(text: str) -> bool:

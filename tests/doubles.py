@@ -11,9 +11,7 @@ from twisted.internet.task import Clock
 from swapgate.access import Access
 from swapgate.config import ChildSpec, Command, Config, ModelSpec, Upstream
 from swapgate.daemons import Daemon, Gone
-from swapgate.upstream import (
-    UpstreamClient,
-)
+from swapgate.upstream import UpstreamClient
 
 # A short name for the gateway.
 ACCESS = Access(hosts=frozenset({"x"}))

@@ -40,6 +40,17 @@ def whole_lines(file: Path) -> list[str]:
     return text[: text.rfind("\n") + 1].splitlines()
 
 
+def told_in(journal: Path, what: str = "", name: str = "") -> list[dict[str, Any]]:
+    """
+    What daemons wrote into their journal: all, or this, or of this one.
+    """
+    return [
+        entry
+        for entry in map(json.loads, whole_lines(journal))
+        if what in ("", entry["what"]) and name in ("", entry["name"])
+    ]
+
+
 @define
 class Answer:
     """
@@ -306,11 +317,7 @@ class RigCase(TestCase):
         """
         What the daemons wrote into their journal.
         """
-        return [
-            entry
-            for entry in map(json.loads, whole_lines(self.journal))
-            if what in ("", entry["what"]) and name in ("", entry["name"])
-        ]
+        return told_in(self.journal, what, name)
 
     async def until_told(self, what: str, name: str = "", count: int = 1) -> Any:
         """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fake_keeper import Service, sweep
-from tests.rig import whole_lines
+from tests.rig import told_in, whole_lines
 
 _FOLDER = Path(__file__).resolve().parent
 FAKE = _FOLDER / "fake_llama.py"
@@ -112,11 +112,7 @@ class StandIns:
         """
         What the daemons wrote into their journal.
         """
-        return [
-            entry
-            for entry in map(json.loads, whole_lines(self.journal))
-            if what in ("", entry["what"]) and name in ("", entry["name"])
-        ]
+        return told_in(self.journal, what, name)
 
     def sweep(self) -> None:
         sweep(self.state)

@@ -17,9 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web._newclient import Request, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 
-from swapgate.connection import (
-    UpstreamConnection,
-)
+from swapgate.connection import UpstreamConnection
 from swapgate.fleet import Fleet
 from swapgate.limits import Limits
 from swapgate.tickets import FleetStopping, Lease, LoadFailed, Ticket

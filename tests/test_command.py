@@ -15,9 +15,7 @@ from swapgate.daemons.command import command
 from swapgate.daemons.control import port_answers
 from swapgate.daemons.managed import Managed
 from swapgate.daemons.processes import free_port
-from swapgate.services import (
-    CommandSpec,
-)
+from swapgate.services import CommandSpec
 from tests.stand_ins import StandIns
 
 DOCKER = {

@@ -8,9 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config import Config, ConfigError
 from swapgate.models import GENERAL_OPTIONS, MODEL_OPTIONS, TIMINGS
-from swapgate.services import (
-    KIND_OPTIONS,
-)
+from swapgate.services import KIND_OPTIONS
 from tests.test_config import MODEL, read
 
 OPTIONS = sorted(MODEL_OPTIONS.union(GENERAL_OPTIONS, TIMINGS, *KIND_OPTIONS.values()))

@@ -9,13 +9,11 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IStreamServerEndpointStringParser
 from twisted.internet.ssl import (
     Certificate,
     optionsForClientTLS,
     trustRootFromCertificates,
 )
-from twisted.plugin import getPlugins
 
 from tests.authority import Authority
 from tests.rig import Client, RigCase, events_of
@@ -131,16 +129,11 @@ class SSLTests(TLSCase):
         self.assertNotIn(b"HTTP", await client.closed())
 
 
-# It is younger than the oldest Twisted that will do.
-PREFIXES = [plugin.prefix for plugin in getPlugins(IStreamServerEndpointStringParser)]
-
-
 class TLSTests(TLSCase):
     """
     `tls:`, which finds the certificate by the name that a client asks for.
     """
 
-    skip = None if "tls" in PREFIXES else "this Twisted has no tls: for servers"
     name = "localhost"
 
     def listen_on(self, folder: Path, pem: Path) -> str:

@@ -2,7 +2,7 @@
 Who gets which daemon, when: on fake daemons and a clock that the test moves.
 """
 
-from typing import cast
+from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -34,8 +34,8 @@ class FleetCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.use(model("a"), model("b"), model("c"))
 
-    def use(self, *models: ModelSpec, budget: int = 10, shutdown_s: float = 15) -> None:
-        config = config_of(*models, budget=budget, shutdown_timeout_s=shutdown_s)
+    def use(self, *models: ModelSpec, budget: int = 10, **options: Any) -> None:
+        config = config_of(*models, budget=budget, **options)
         self.farm = Farm(config)
         self.fleet = Fleet(
             config, self.farm.make_daemon, self.farm.clock, self.farm.make_client
@@ -701,8 +701,8 @@ class FoundTests(FleetCase):
     Daemons that are not ours, and are up without our doing.
     """
 
-    def use(self, *models: ModelSpec, budget: int = 10, shutdown_s: float = 15) -> None:
-        super().use(*models, budget=budget, shutdown_s=shutdown_s)
+    def use(self, *models: ModelSpec, budget: int = 10, **options: Any) -> None:
+        super().use(*models, budget=budget, **options)
         for daemon in self.farm.daemons.values():
             daemon.lasting = True
 

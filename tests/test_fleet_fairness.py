@@ -7,10 +7,8 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from swapgate.config import ModelSpec
-from swapgate.fleet import Fleet
-from swapgate.loads import LoadTimes
 from swapgate.tickets import Lease, LoadFailed, NotLoaded, QueueFull, Ticket
-from tests.doubles import Farm, config_of, model
+from tests.doubles import model
 from tests.test_fleet import FleetCase
 
 
@@ -23,17 +21,8 @@ class FairCase(FleetCase):
         self.use(*(model(name, linger_s=0.5) for name in "abc"))
 
     def use(self, *models: ModelSpec, budget: int = 10, **options: Any) -> None:
-        config = config_of(*models, budget=budget, fair_wait_s=15.0, **options)
-        self.farm = Farm(config)
-        self.load_times = LoadTimes()
-        self.fleet = Fleet(
-            config,
-            self.farm.make_daemon,
-            self.farm.clock,
-            self.farm.make_client,
-            self.load_times,
-        )
-        self.leases = {}
+        super().use(*models, budget=budget, fair_wait_s=15.0, **options)
+        self.load_times = self.fleet.load_times
 
     def swap(self, gone: str, wanted: str) -> None:
         """

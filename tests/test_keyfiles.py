@@ -12,9 +12,7 @@ from swapgate.access import Access, Key
 from swapgate.config import ConfigError, ModelSpec, Upstream
 from swapgate.ini import BadValue
 from swapgate.keyfiles import read_key, read_keys
-from swapgate.services import (
-    RemoteSpec,
-)
+from swapgate.services import RemoteSpec
 from tests.doubles import config_of
 
 KEY = "sk-a-secret"

@@ -12,9 +12,7 @@ from swapgate.models import (
     model_name,
     read_model,
 )
-from swapgate.services import (
-    KIND_OPTIONS,
-)
+from swapgate.services import KIND_OPTIONS
 from swapgate.words import Surroundings
 
 ENVIRON = {"HOME": "/home/me", "KEY": " sk-secret\n", "LINES": "sk-secret\nx", "NO": ""}

@@ -19,9 +19,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from swapgate import relay as relay_module
-from swapgate.connection import (
-    UpstreamConnection,
-)
+from swapgate.connection import UpstreamConnection
 from swapgate.relay import Ending, Relay
 
 STREAM = b"text/event-stream"

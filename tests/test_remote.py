@@ -15,9 +15,7 @@ from twisted.web.http_headers import Headers
 
 from swapgate.config import Upstream
 from swapgate.daemons.remote import Remote
-from swapgate.services import (
-    RemoteSpec,
-)
+from swapgate.services import RemoteSpec
 from swapgate.upstream import (
     BodyProducer,
     UpstreamClient,

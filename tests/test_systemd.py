@@ -17,9 +17,7 @@ from swapgate.daemons.control import Sight, State, port_answers
 from swapgate.daemons.managed import Managed
 from swapgate.daemons.processes import free_port
 from swapgate.daemons.systemd import read_show, systemd
-from swapgate.services import (
-    SystemdSpec,
-)
+from swapgate.services import SystemdSpec
 from tests.stand_ins import StandIns
 
 

@@ -18,9 +18,7 @@ from twisted.python.failure import Failure
 
 from swapgate.config import ChildSpec, ModelSpec, Upstream
 from swapgate.daemons import Gone, processes
-from swapgate.wire import (
-    endpoint_of,
-)
+from swapgate.wire import endpoint_of
 
 _LOOPBACK = "127.0.0.1"
 _CONNECT_TIMEOUT_S = 1.0

@@ -10,9 +10,7 @@ from swapgate.daemons.child import child_environment
 from swapgate.daemons.commands import TOOL_TIMEOUT_S, Answer, run
 from swapgate.daemons.control import Sight, State, port_answers
 from swapgate.daemons.managed import Managed
-from swapgate.services import (
-    CommandSpec,
-)
+from swapgate.services import CommandSpec
 
 # Some tools succeed in telling that something does not run.
 _NO = ("false", "0")

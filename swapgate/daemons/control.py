@@ -13,9 +13,7 @@ from twisted.internet.protocol import Protocol as Quiet
 
 from swapgate.config import Upstream
 from swapgate.daemons.commands import Answer
-from swapgate.wire import (
-    endpoint_of,
-)
+from swapgate.wire import endpoint_of
 
 _CONNECT_TIMEOUT_S = 1.0
 _TOO_FEW = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN)

@@ -9,9 +9,7 @@ from swapgate.config import ModelSpec, Upstream
 from swapgate.daemons import Gone
 from swapgate.ini import BadValue
 from swapgate.keyfiles import read_key
-from swapgate.services import (
-    RemoteSpec,
-)
+from swapgate.services import RemoteSpec
 
 
 class Remote:

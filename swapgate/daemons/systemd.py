@@ -10,9 +10,7 @@ from swapgate.daemons.child import child_environment
 from swapgate.daemons.commands import Answer, ToolFailed, run
 from swapgate.daemons.control import Sight, State
 from swapgate.daemons.managed import Managed
-from swapgate.services import (
-    SystemdSpec,
-)
+from swapgate.services import SystemdSpec
 
 _PROPERTIES = "ActiveState,SubState,MainPID,Result,ExecMainStatus,Job"
 _BUS = "DBUS_SESSION_BUS_ADDRESS"

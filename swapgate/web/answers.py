@@ -18,9 +18,7 @@ from swapgate.tickets import (
     Unloaded,
 )
 from swapgate.web.request import GatewayRequest
-from swapgate.wire import (
-    flush,
-)
+from swapgate.wire import flush
 
 _STOPPING_RETRY_AFTER_S = 5
 _FULL_RETRY_AFTER_S = 5
@@ -93,20 +91,14 @@ def _refusal(error: BaseException | None) -> Refusal | None:
         case Refusal():
             return error
         case LoadFailed(retry_in_s=wait_s):
-            return Refusal(
-                status=409,
-                code="model_load_failed",
-                message=f"{error}; it can be tried again in {max(wait_s, 0):.0f} s",
-                param="model",
-                should_retry=False,
+            return _no_model(
+                "model_load_failed",
+                f"{error}; it can be tried again in {max(wait_s, 0):.0f} s",
             )
         case TooLarge():
-            return Refusal(
-                status=409,
-                code="model_too_large",
-                message=f"this model can never be up: {error}",
-                param="model",
-                should_retry=False,
+            return _no_model(
+                "model_too_large",
+                f"this model can never be up: {error}",
             )
         case UnknownModel():
             return Refusal(
@@ -116,22 +108,16 @@ def _refusal(error: BaseException | None) -> Refusal | None:
                 param="model",
             )
         case NotLoaded():
-            return Refusal(
-                status=409,
-                code="model_not_loaded",
-                message=f"{error} is not up, and the request that would have loaded it "
+            return _no_model(
+                "model_not_loaded",
+                f"{error} is not up, and the request that would have loaded it "
                 "was given up; ask again to load it",
-                param="model",
-                should_retry=False,
             )
         case Unloaded():
-            return Refusal(
-                status=409,
-                code="model_unloaded",
-                message=f"{error} was unloaded before it had begun to answer; ask "
+            return _no_model(
+                "model_unloaded",
+                f"{error} was unloaded before it had begun to answer; ask "
                 "again to load it",
-                param="model",
-                should_retry=False,
             )
         case QueueFull():
             return Refusal(
@@ -149,3 +135,12 @@ def _refusal(error: BaseException | None) -> Refusal | None:
                 retry_after_s=_STOPPING_RETRY_AFTER_S,
             )
     return None
+
+
+def _no_model(code: str, message: str) -> Refusal:
+    """
+    The model is not there, and asking again at once would not help.
+    """
+    return Refusal(
+        status=409, code=code, message=message, param="model", should_retry=False
+    )

@@ -183,14 +183,13 @@ class Errand:
             asked.addTimeout(lease.spec.first_token_timeout_s, self._clock)
         lease.cut = lambda _: asked.cancel()
         try:
-            exchange = await asked
+            return await asked
         except CancelledError:
             if not lease.ended:
                 raise
             return "unloaded"
         except _UNANSWERED as error:
             return type(error).__name__
-        return exchange
 
 
 def _who(request: GatewayRequest) -> tuple[Any, ...] | None:

@@ -12,9 +12,7 @@ from zope.interface import implementer
 from swapgate import sse
 from swapgate.fleet import Fleet
 from swapgate.web.request import GatewayRequest
-from swapgate.wire import (
-    flush,
-)
+from swapgate.wire import flush
 
 # Changes that come closer together make one snapshot.
 _INTERVAL_S = 0.05

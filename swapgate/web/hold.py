@@ -5,15 +5,14 @@ What does a client hear while it is held? Its wait, told in the stream it asked 
 import time
 from collections.abc import Callable
 from itertools import count
+from math import inf
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from swapgate import sse
 from swapgate.config import ModelSpec
 from swapgate.web.request import GatewayRequest
-from swapgate.wire import (
-    flush,
-)
+from swapgate.wire import flush
 
 # The paths whose clients know reasoning_content.
 _CHATS = ("/v1/chat/completions", "/chat/completions")
@@ -44,7 +43,7 @@ class Hold:
         self._clock = clock
         self._call: IDelayedCall | None = None
         self._ident = f"chatcmpl-swapgate-{next(_idents)}"
-        self._noticed_s: float | None = None
+        self._noticed_s = -inf
 
     def start(self) -> None:
         if self._spec.keepalive_s > 0:
@@ -67,11 +66,8 @@ class Hold:
 
     def _words(self) -> bytes:
         now_s, text = self._clock.seconds(), self._say()
-        first = self._noticed_s is None
-        if self._notices and (
-            self._noticed_s is None or now_s - self._noticed_s >= _NOTICE_INTERVAL_S
-        ):
-            self._noticed_s = now_s
+        if self._notices and now_s - self._noticed_s >= _NOTICE_INTERVAL_S:
+            first, self._noticed_s = self._noticed_s == -inf, now_s
             return sse.reasoning_chunk(
                 f"{text}\n",
                 ident=self._ident,
