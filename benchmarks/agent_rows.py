@@ -17,7 +17,7 @@ from attrs import frozen
 from benchmarks.client import Client, post
 from benchmarks.measured import Measured, Row
 from benchmarks.processes import Model, free_port, gateway, until_healthy
-from swapgate.daemons.lives import seems_to_run
+from swapgate.daemons.processes import find
 from tests.stand_ins import StandIns
 
 LOADS_S = {"a": 0.3, "b": 0.6, "c": 1.0}
@@ -53,7 +53,7 @@ class Agent(Model):
         record = self.tools.service(f"local.{self.name}").record
         assert record is not None
         self._launchctl("bootout", f"gui/{os.getuid()}/local.{self.name}")
-        while seems_to_run(record["pid"]):
+        while find(record["pid"]):
             time.sleep(0.001)
 
     def look(self) -> float:

@@ -7,19 +7,18 @@ import fcntl
 import json
 import os
 import signal
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, frozen
+import psutil
+from attrs import asdict, evolve, frozen
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from swapgate.daemons import lives, processes
-from swapgate.daemons.commands import ToolFailed, run
+from swapgate.daemons import processes
 
 _LOCK, _CHILDREN, _LOADS = "lock", "children.json", "loads.json"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -39,12 +38,12 @@ class ChildRecord:
     """
     A process that we started: what it takes to know it again.
 
-    :param born: its start, as the system writes it.
+    :param born: see `processes.born`.
     :param argv: as the system shows it once it is up; before that it may still change.
     """
 
     pid: int
-    born: str
+    born: float
     boot: str
     argv: tuple[str, ...]
 
@@ -90,24 +89,24 @@ class StateFolder:
             os.close(self._lock)
             self._lock = None
 
-    async def note_start(self, pid: int) -> None:
+    def note_start(self, pid: int) -> None:
         """
         This child runs now.
         """
-        process = await lives.find(self._reactor, pid)
-        if process is not None:
-            self._children[pid] = ChildRecord(pid, process.born, _boot(), ())
+        with suppress(psutil.Error, OSError):
+            born = processes.born(psutil.Process(pid))
+            self._children[pid] = ChildRecord(pid, born, _boot(), ())
             self._save()
 
-    async def note_argv(self, pid: int) -> None:
+    def note_argv(self, pid: int) -> None:
         """
         This child is up: it will not become another program any more.
         """
         record = self._children.get(pid)
         if record is not None and not record.argv:
-            argv = await _argv(self._reactor, pid)
-            if pid in self._children:
-                self._children[pid] = ChildRecord(pid, record.born, record.boot, argv)
+            with suppress(psutil.Error, OSError):
+                argv = tuple(psutil.Process(pid).cmdline())
+                self._children[pid] = evolve(record, argv=argv)
                 self._save()
 
     def note_end(self, pid: int) -> None:
@@ -158,7 +157,7 @@ class StateFolder:
         self._save()
 
     async def _end_if_ours(self, record: ChildRecord) -> None:
-        if await self._is_ours(record):
+        if _is_ours(record):
             self._log.warn("ending {pid}, left by a gateway", pid=record.pid)
             await self._end(record.pid)
 
@@ -173,13 +172,6 @@ class StateFolder:
         except (OSError, ValueError, TypeError, KeyError) as error:
             self._log.warn("the record of children is broken: {error}", error=error)
             return ()
-
-    async def _is_ours(self, record: ChildRecord) -> bool:
-        process = lives.Process(record.pid, record.born)
-        if record.boot != _boot() or not await lives.runs(self._reactor, process):
-            return False
-        argv = await _argv(self._reactor, record.pid)
-        return not record.argv or record.argv == argv
 
     async def _end(self, group: int) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -204,18 +196,16 @@ def _boot() -> str:
     return ""
 
 
-async def _argv(reactor: Any, pid: int) -> tuple[str, ...]:
+def _is_ours(record: ChildRecord) -> bool:
     """
-    The command line of a process, as the system shows it; () where it cannot.
+    Whether the process that has this pid now is the one that was noted.
     """
-    if sys.platform.startswith("linux"):
-        with suppress(OSError):
-            raw = Path(f"/proc/{pid}/cmdline").read_bytes()
-            return tuple(word.decode("utf-8", "replace") for word in raw.split(b"\0"))
-        return ()
-    env = {"PATH": os.defpath, "LC_ALL": "C"}
+    if record.boot != _boot():
+        return False
     try:
-        answer = await run(reactor, ("ps", "-o", "args=", "-p", str(pid)), env)
-    except ToolFailed:
-        return ()
-    return (answer.output.strip(),)
+        process = psutil.Process(record.pid)
+        if processes.born(process) != record.born or not processes.runs(process):
+            return False
+        return not record.argv or record.argv == tuple(process.cmdline())
+    except psutil.Error:
+        return False

@@ -33,10 +33,10 @@ class Register:
 
     notes: list[tuple[str, int]] = field(factory=list)
 
-    async def note_start(self, pid: int) -> None:
+    def note_start(self, pid: int) -> None:
         self.notes.append(("start", pid))
 
-    async def note_argv(self, pid: int) -> None:
+    def note_argv(self, pid: int) -> None:
         self.notes.append(("argv", pid))
 
     def note_end(self, pid: int) -> None:

@@ -10,8 +10,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
-from swapgate.daemons import lives
-from swapgate.daemons.processes import free_port
+from swapgate.daemons.processes import find, free_port
 from tests.fake_keeper import Definition
 from tests.fake_systemctl import definition
 from tests.rig import RigCase
@@ -87,7 +86,7 @@ class KindsCase(RigCase):
         Write into the journal when a daemon is gone that cannot do so itself.
         """
         pid = self.told("started", name)[-1]["pid"]
-        while lives.seems_to_run(pid):
+        while find(pid):
             await deferLater(reactor, 0.002)
         with self.journal.open("a") as journal:
             entry = {"what": "killed", "name": name, "pid": pid}
@@ -245,7 +244,7 @@ class FaultTests(KindsCase):
         noted = Deferred.fromCoroutine(self.note_end("a"))
         self.assertEqual((await self.chat("b")).status, 200)
         await noted
-        self.assertFalse(lives.seems_to_run(pid))
+        self.assertFalse(find(pid))
         self.assertEqual(len(self.told("sigterm", "a")), 1)
 
     async def test_stopped_by_its_owner(self) -> None:

@@ -12,11 +12,10 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from swapgate.config import LaunchdSpec, ModelSpec, Upstream
-from swapgate.daemons import lives
 from swapgate.daemons.control import Sight, State, port_answers
 from swapgate.daemons.launchd import Launchctl, launchd, read_list, read_print
 from swapgate.daemons.managed import Managed
-from swapgate.daemons.processes import free_port
+from swapgate.daemons.processes import find, free_port
 from tests.stand_ins import StandIns
 
 NESTED = "\n\tresource coalition = {\n\t\tstate = active\n\t\tpid = 7\n\t}\n}\n"
@@ -126,10 +125,10 @@ class LaunchdTests(LaunchdCase):
             self.assertIsNone(agent.impostor())
             agent.halt()
             await self.until(lambda: self.service.record is None)
-            self.assertTrue(lives.seems_to_run(pid))
+            self.assertTrue(find(pid))
             self.assertFalse(gone.called)
             self.assertEqual(await gone, "was stopped")
-            self.assertFalse(lives.seems_to_run(pid))
+            self.assertFalse(find(pid))
             self.assertEqual(len(self.tools.calls(stop)), 1)
 
     async def test_keep_alive(self) -> None:
@@ -142,7 +141,7 @@ class LaunchdTests(LaunchdCase):
             self.assertIn("ended by itself", await gone)
             self.assertIsNone(self.service.record)
             for started in self.tools.told("started"):
-                self.assertFalse(lives.seems_to_run(started["pid"]))
+                self.assertFalse(find(started["pid"]))
 
     async def test_crash_loop(self) -> None:
         """
@@ -226,7 +225,7 @@ class LaunchdTests(LaunchdCase):
         first.halt()
         for ended in (gone_first, gone, gone_third):
             await ended
-        self.assertFalse(lives.seems_to_run(pid))
+        self.assertFalse(find(pid))
         self.assertEqual(len(self.tools.calls("bootstrap")), 1)
         self.assertFalse(await self.agent(plist).adopt(self.fail))
 
@@ -246,7 +245,7 @@ class LaunchdTests(LaunchdCase):
         agent, gone, pid = await self.up("--ignore-sigterm", stop_timeout_s=0.3)
         agent.halt()
         await gone
-        self.assertFalse(lives.seems_to_run(pid))
+        self.assertFalse(find(pid))
         self.assertEqual(len(self.tools.told("sigterm")), 1)
 
     async def test_missing(self) -> None:
@@ -312,4 +311,4 @@ class HangingTests(LaunchdCase):
         agent, gone, pid = await self.up()
         agent.halt()
         self.assertEqual(await gone, "was stopped")
-        self.assertFalse(lives.seems_to_run(pid))
+        self.assertFalse(find(pid))

@@ -16,11 +16,10 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from swapgate.config import Upstream
-from swapgate.daemons import lives
 from swapgate.daemons.commands import Answer, ToolFailed
 from swapgate.daemons.control import Control, Sight, State, port_answers
 from swapgate.daemons.managed import Managed
-from swapgate.daemons.processes import free_port
+from swapgate.daemons.processes import find, free_port
 from tests.doubles import model
 from tests.stand_ins import FAKE
 
@@ -164,7 +163,7 @@ class ManagedTests(TestCase):
         managed.halt()
         self.assertEqual(await gone, "was stopped")
         self.assertEqual(self.control.count("start"), 0)
-        self.assertFalse(lives.seems_to_run(pid))
+        self.assertFalse(find(pid))
 
     async def test_a_port_that_outlives_its_process(self) -> None:
         """
@@ -227,7 +226,7 @@ class ManagedTests(TestCase):
         first.wait()
         second = self.control.run()
         self.assertEqual(await gone, "ended by itself")
-        self.assertFalse(lives.seems_to_run(second))
+        self.assertFalse(find(second))
 
     async def test_stopped_by_its_owner(self) -> None:
         """
@@ -361,7 +360,7 @@ class ManagedTests(TestCase):
         self.control.argv = self.fake("--stop-time", "0.3")
         second = self.control.run()
         self.assertEqual(await gone, "cannot be run: 'b'")
-        self.assertFalse(lives.seems_to_run(second))
+        self.assertFalse(find(second))
         self.assertEqual(self.control.count("stop"), 1)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
 

@@ -113,7 +113,7 @@ class FolderTests(StateCase):
         """
         self.folder.take()
         (self.path / "children.json.new").mkdir()
-        await self.folder.note_start(self.orphan().pid)
+        self.folder.note_start(self.orphan().pid)
         self.assertFalse((self.path / "children.json").exists())
 
 
@@ -128,8 +128,8 @@ class OrphanTests(StateCase):
         """
         self.folder.take()
         orphan = self.orphan()
-        await self.folder.note_start(orphan.pid)
-        await self.folder.note_argv(orphan.pid)
+        self.folder.note_start(orphan.pid)
+        self.folder.note_argv(orphan.pid)
         await self.next_gateway().end_orphans()
         self.assertEqual(await deferToThread(orphan.wait), -signal.SIGTERM)
         self.assertEqual(self.records(), [])
@@ -142,7 +142,7 @@ class OrphanTests(StateCase):
         orphan = self.orphan(sys.executable, "-c", IGNORING)
         assert orphan.stdout is not None
         await deferToThread(orphan.stdout.readline)
-        await self.folder.note_start(orphan.pid)
+        self.folder.note_start(orphan.pid)
         await self.next_gateway().end_orphans()
         self.assertEqual(await deferToThread(orphan.wait), -signal.SIGKILL)
 
@@ -152,12 +152,12 @@ class OrphanTests(StateCase):
         """
         self.folder.take()
         orphan = self.orphan()
-        await self.folder.note_start(orphan.pid)
-        await self.folder.note_argv(orphan.pid)
+        self.folder.note_start(orphan.pid)
+        self.folder.note_argv(orphan.pid)
         [record] = self.records()
         folder = self.next_gateway()
         for change in (
-            {"born": "1"},
+            {"born": 1.0},
             {"boot": "another"},
             {"argv": ["another", "command"]},
         ):
@@ -173,7 +173,7 @@ class OrphanTests(StateCase):
         """
         self.folder.take()
         orphan = self.orphan()
-        await self.folder.note_start(orphan.pid)
+        self.folder.note_start(orphan.pid)
         self.assertEqual([record["pid"] for record in self.records()], [orphan.pid])
         self.folder.note_end(orphan.pid)
         self.folder.note_end(orphan.pid)
@@ -187,11 +187,11 @@ class OrphanTests(StateCase):
         orphan = self.orphan("true")
         await deferToThread(orphan.wait)
         (self.path / "children.json").write_text(
-            json.dumps([{"pid": orphan.pid, "born": "1", "boot": "", "argv": []}])
+            json.dumps([{"pid": orphan.pid, "born": 1.0, "boot": "", "argv": []}])
         )
         await self.next_gateway().end_orphans()
-        await self.folder.note_start(orphan.pid)
-        await self.folder.note_argv(orphan.pid)
+        self.folder.note_start(orphan.pid)
+        self.folder.note_argv(orphan.pid)
 
     async def test_broken_record(self) -> None:
         """

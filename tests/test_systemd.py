@@ -12,10 +12,9 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from swapgate.config import ModelSpec, Upstream
-from swapgate.daemons import lives
 from swapgate.daemons.control import Sight, State, port_answers
 from swapgate.daemons.managed import Managed
-from swapgate.daemons.processes import free_port
+from swapgate.daemons.processes import find, free_port
 from swapgate.daemons.systemd import read_show, systemd
 from swapgate.services import SystemdSpec
 from tests.stand_ins import StandIns
@@ -97,7 +96,7 @@ class SystemdTests(TestCase):
             self.assertIsNone(unit.impostor())
             unit.halt()
             self.assertEqual(await gone, "was stopped")
-            self.assertFalse(lives.seems_to_run(pid))
+            self.assertFalse(find(pid))
             self.assertEqual(
                 ["--user" in call for call in self.tools.calls("start")][-1],
                 scope == "user",
@@ -160,4 +159,4 @@ class SystemdTests(TestCase):
         pid = await self.until_up(unit)
         unit.halt()
         await gone
-        self.assertFalse(lives.seems_to_run(pid))
+        self.assertFalse(find(pid))

@@ -13,7 +13,6 @@ from twisted.internet.error import ConnectError, ProcessTerminated, TimeoutError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from swapgate.config import ChildSpec, ModelSpec, Upstream
@@ -54,9 +53,9 @@ class Register(Protocol):
     Where children are noted, so that a gateway after a crash knows them again.
     """
 
-    async def note_start(self, pid: int) -> None: ...
+    def note_start(self, pid: int) -> None: ...
 
-    async def note_argv(self, pid: int) -> None: ...
+    def note_argv(self, pid: int) -> None: ...
 
     def note_end(self, pid: int) -> None: ...
 
@@ -67,7 +66,6 @@ class Child:
     """
 
     lasting = False
-    _log = Logger()
 
     def __init__(
         self,
@@ -122,7 +120,7 @@ class Child:
         if self._halted:
             return "stopped before its launch"
         processes.spawn(self._reactor, process, argv, self._env, self._service.cwd)
-        await self._register.note_start(process.pid)
+        self._register.note_start(process.pid)
         reason = await process.exited
         self._cancel_kill()
         await self._outlive_group(process.pid)
@@ -185,13 +183,12 @@ class Child:
     def impostor(self) -> str | None:
         if not self.running:
             return _ENDED
-        stranger = processes.stranger_listens(self._process.pid, self.upstream.port)
+        stranger = processes.port_conflict(self._process.pid, self.upstream.port)
         if not self.running:
             # Its listener went with it, and nobody else is to blame.
             return _ENDED
         if stranger is None:
-            noted = Deferred.fromCoroutine(self._register.note_argv(self._process.pid))
-            noted.addErrback(lambda failure: self._log.failure("no argv", failure))
+            self._register.note_argv(self._process.pid)
         return stranger
 
     def last_words(self) -> str:

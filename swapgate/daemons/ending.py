@@ -7,14 +7,14 @@ import signal
 from contextlib import suppress
 from typing import Any
 
+import psutil
 from attrs import define
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from swapgate.config import ModelSpec
-from swapgate.daemons import lives
+from swapgate.daemons import processes
 from swapgate.daemons.commands import ToolFailed
 from swapgate.daemons.control import Control, Sight, State, port_answers
 
@@ -36,7 +36,7 @@ class Ending:
     _control: Control
     _reactor: Any
     # Its main process, as it was when we last looked.
-    process: lives.Process | None = None
+    process: psutil.Process | None = None
     # What a tool said last.
     words: str = ""
     # It stays, and nobody is told of its end.
@@ -54,26 +54,28 @@ class Ending:
             self._log.warn("{model}: {error}", model=self._spec.name, error=str(error))
             return None
 
-    async def remember(self, sight: Sight | None) -> None:
+    def remember(self, sight: Sight | None) -> None:
         """
         Its pid must be known before the record that tells it vanishes.
         """
         if sight is not None and sight.pid is not None:
-            self.process = await lives.find(self._reactor, sight.pid)
+            # Too few descriptors, say: the next look may tell.
+            with suppress(OSError):
+                self.process = processes.find(sight.pid)
 
     @property
     def process_has_ended(self) -> bool:
         """
         A quick look, which knows nothing where no process is known.
         """
-        return self.process is not None and not lives.seems_to_run(self.process.pid)
+        return self.process is not None and not processes.seems_to_run(self.process)
 
     async def end(self) -> None:
         """
         Stop it, and wait until it is gone, however long that takes.
         """
         kill_call = self.arm_kill()
-        await self.remember(await self.look())
+        self.remember(await self.look())
         pause_s, stop_at_s = _LOOK_S, self._reactor.seconds()
         while True:
             if self._reactor.seconds() >= stop_at_s:
@@ -105,13 +107,13 @@ class Ending:
         """
         Nothing runs, nothing answers, and nobody will start it again.
         """
-        if self.process and await lives.runs(self._reactor, self.process):
+        if self.process is not None and processes.runs(self.process):
             return False
         if await self.port_is_taken():
             return False
         sight = await self.look()
         # It may have been started anew in the meantime.
-        await self.remember(sight)
+        self.remember(sight)
         return sight is not None and sight.state is State.ABSENT
 
     async def port_is_taken(self) -> bool:
@@ -139,15 +141,7 @@ class Ending:
         self._kill_call = None
 
     def kill(self) -> None:
-        killed = Deferred.fromCoroutine(self._kill(self.process))
-        killed.addErrback(
-            lambda failure: self._log.failure(
-                "{model}: could not be killed", failure, model=self._spec.name
-            )
-        )
-
-    async def _kill(self, process: lives.Process | None) -> None:
-        if process is not None and await lives.runs(self._reactor, process):
+        if self.process is not None and processes.runs(self.process):
             # Another user's is left to whoever runs it.
             with suppress(ProcessLookupError, PermissionError):
-                os.kill(process.pid, signal.SIGKILL)
+                os.kill(self.process.pid, signal.SIGKILL)

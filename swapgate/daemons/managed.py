@@ -2,8 +2,6 @@
 A daemon that somebody else runs for us: launched or found, watched, halted.
 """
 
-import os
-import sys
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
@@ -119,7 +117,7 @@ class Managed:
         # Who cannot be asked, nobody can stop, and a stranger may be what answers.
         if sight is None or sight.state is State.ABSENT:
             return False
-        await self._ending.remember(sight)
+        self._ending.remember(sight)
         self._up = True
         if self.impostor() is not None:
             self._up = False
@@ -205,7 +203,7 @@ class Managed:
             if self._ending.process is None and sight is not None:
                 if why := self._end_seen(sight):
                     return why
-                await self._ending.remember(sight)
+                self._ending.remember(sight)
             known = self._ending.process is not None
             pause_s = _LOOK_AT_MOST_S if known else min(2 * pause_s, _LOOK_AT_MOST_S)
             await self._pause(pause_s)
@@ -276,15 +274,11 @@ class Managed:
             return "it has ended"
         if self._ending.process is None or not self._upstream.loopback:
             return None
-        pid = self._ending.process.pid
-        if not (sys.platform.startswith("linux") and os.access(f"/proc/{pid}/fd", 5)):
-            return None
-        with suppress(ProcessLookupError):
-            stranger = processes.stranger_listens(os.getsid(pid), self._upstream.port)
-            # If it has ended its listener went with it, and nobody else is to blame.
-            if self.running:
-                return stranger
-        return "it has ended"
+        stranger = processes.port_conflict(
+            self._ending.process.pid, self._upstream.port
+        )
+        # If it has ended its listener went with it, and no other is to blame.
+        return stranger if self.running else "it has ended"
 
     def last_words(self) -> str:
         return self._ending.words

@@ -1,5 +1,5 @@
 """
-What does the system know of our processes? Sessions, groups, and who listens where.
+Processes: known again by pid and creation time, their groups, and who listens where.
 """
 
 import os
@@ -8,25 +8,67 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import psutil
 from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.process import Process
 from twisted.internet.protocol import ProcessProtocol
 
-_PROC = Path("/proc")
-# As /proc/net/tcp and tcp6 write them.
-_LISTEN = "0A"
+_LINUX = sys.platform.startswith("linux")
 _REACHED_BY_LOOPBACK = frozenset(
-    {
-        "00000000",  # 0.0.0.0
-        "0100007F",  # 127.0.0.1
-        "0" * 32,  # ::
-        "0" * 24 + "01000000",  # ::1
-        "0" * 16 + "FFFF00000100007F",  # ::ffff:127.0.0.1
-    }
+    {"0.0.0.0", "127.0.0.1", "::", "::1", "::ffff:127.0.0.1"}  # noqa: S104
 )
+_ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
+
+
+def find(pid: int) -> psutil.Process | None:
+    """
+    The process that has this pid now; None where none runs. A zombie does not.
+
+    :raises OSError: where the system cannot tell, for want of descriptors say.
+    """
+    try:
+        process = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
+    return process if seems_to_run(process) else None
+
+
+def runs(process: psutil.Process) -> bool:
+    """
+    Whether it still runs, and not another one with its pid.
+
+    One that the system cannot tell of is taken for alive: its memory counts.
+    """
+    try:
+        return process.is_running() and process.status() not in _ENDED
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.Error, OSError):
+        return True
+
+
+def seems_to_run(process: psutil.Process) -> bool:
+    """
+    The same by pid alone, at half the price: for each request, say.
+    """
+    try:
+        return process.status() not in _ENDED
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.Error, OSError):
+        return True
+
+
+def born(process: psutil.Process) -> float:
+    """
+    When it started, in a way that the next gateway can compare.
+
+    On Linux that is since boot: the date moves with each step of the wall clock.
+    """
+    since_s = psutil.boot_time() if _LINUX else 0.0
+    return round(process.create_time() - since_s, 2)
 
 
 class SessionProcess(Process):
@@ -94,85 +136,86 @@ def group_lives(group: int) -> bool:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
         return False
-    if not sys.platform.startswith("linux"):
-        return True
-    return any(each.group == group and each.state not in "ZX" for each in _running())
+    return any(find(pid) for pid in psutil.pids() if _group(pid) == group)
 
 
-class _Running(NamedTuple):
-    pid: int
-    name: str
-    state: str
-    group: int
-    session: int
+def _group(pid: int) -> int | None:
+    # macOS does not tell of the kernel's own.
+    with suppress(OSError):
+        return os.getpgid(pid)
+    return None
 
 
-def _running() -> Iterator[_Running]:
+def port_conflict(leader: int, port: int) -> str | None:
     """
-    Every process that Linux lists.
-    """
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                stat = (entry / "stat").read_text(errors="replace")
-                # The name stands in parentheses and may hold anything, a ")" too.
-                before, _, after = stat.rpartition(")")
-                name = before.partition("(")[2]
-                state, _, group, session, *_ = after.split()
-                yield _Running(int(entry.name), name, state, int(group), int(session))
+    Why what listens on a loopback port may not be this process, nor one of those that
+    it started: a reason, or None.
 
-
-def stranger_listens(session: int, port: int) -> str | None:
+    A process of another user cannot be looked into: None. Beside a listener of our own
+    only Linux shows another one.
     """
-    Whether others than this session listen on a loopback port: a reason, or None.
-
-    Linux alone can tell; elsewhere it is always None.
-    """
-    if not sys.platform.startswith("linux"):
+    family, own = {leader}, False
+    try:
+        own = _listens(psutil.Process(leader), port)
+        # Nearly always the leader itself does, alone.
+        if own and not _is_shared(port, family):
+            return None
+        for process in _relatives(leader):
+            family.add(process.pid)
+            with suppress(psutil.Error):
+                own = _listens(process, port) or own
+    except psutil.AccessDenied:
         return None
-    listening = set(_listening_inodes(port))
-    if not listening:
-        return f"the daemon itself does not listen on port {port}"
-    # Nearly always the leader itself listens, and /proc need not be searched.
-    if listening <= _socket_inodes(session):
-        return None
-    ours: set[str] = set()
-    for each in _running():
-        if each.session == session:
-            ours |= _socket_inodes(each.pid)
-    return None if listening <= ours else f"another process listens on port {port}"
+    except psutil.NoSuchProcess:
+        own = False
+    if _is_shared(port, family):
+        return f"another process listens on port {port}"
+    return None if own else f"the daemon itself does not listen on port {port}"
 
 
 def who_listens(port: int) -> str:
     """
-    Whom to look for, where a port is taken: a process, or how to find it.
+    Which process to look for where a port is taken, or how to find it.
     """
-    listening = set(_listening_inodes(port))
-    for each in _running() if listening else ():
-        if listening & _socket_inodes(each.pid):
-            return f"process {each.pid}, {each.name!r}"
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if _listens(process, port):
+                return f"process {process.pid}, {process.name()!r}"
     return f"`lsof -i :{port}` tells which"
 
 
-def _listening_inodes(port: int) -> Iterator[str]:
-    shown = f":{port:04X} "
-    for table in ("tcp", "tcp6"):
-        with suppress(OSError), (_PROC / "net" / table).open() as lines:
-            for line in lines:
-                # There may be thousands, and splitting is what takes time.
-                if shown in line:
-                    _, local, _, state, *rest = line.split()
-                    address = local.removesuffix(shown.strip())
-                    if state == _LISTEN and address in _REACHED_BY_LOOPBACK:
-                        yield rest[5]
+def _relatives(leader: int) -> Iterator[psutil.Process]:
+    """
+    What it started: its descendants, and those left in its group or session.
+    """
+    descendants = psutil.Process(leader).children(recursive=True)
+    yield from descendants
+    known = {leader, *(each.pid for each in descendants)}
+    for process in psutil.process_iter():
+        with suppress(OSError):
+            pid = process.pid
+            if pid not in known and leader in (os.getpgid(pid), os.getsid(pid)):
+                yield process
 
 
-def _socket_inodes(pid: int) -> set[str]:
-    inodes = set()
-    with suppress(OSError):
-        for descriptor in (_PROC / str(pid) / "fd").iterdir():
-            with suppress(OSError):
-                target = str(descriptor.readlink())
-                if target.startswith("socket:["):
-                    inodes.add(target[len("socket:[") : -1])
-    return inodes
+def _listens(process: psutil.Process, port: int) -> bool:
+    return any(_reaches(each, port) for each in process.net_connections("tcp"))
+
+
+def _is_shared(port: int, family: set[int]) -> bool:
+    """
+    Whether any listener that Linux shows belongs to none of these.
+    """
+    return _LINUX and any(
+        each.pid not in family
+        for each in psutil.net_connections("tcp")
+        if _reaches(each, port)
+    )
+
+
+def _reaches(connection: Any, port: int) -> bool:
+    return (
+        connection.status == psutil.CONN_LISTEN
+        and connection.laddr.port == port
+        and connection.laddr.ip in _REACHED_BY_LOOPBACK
+    )

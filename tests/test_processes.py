@@ -1,0 +1,140 @@
+"""
+Processes: real ones, zombies too, and who listens on a port.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import psutil
+from twisted.trial.unittest import SynchronousTestCase
+
+from swapgate.daemons import processes
+
+_LISTEN = (
+    "import socket, sys;"
+    "s = socket.create_server(('127.0.0.1', 0), reuse_port=True);"
+    "print(s.getsockname()[1], flush=True); sys.stdin.read()"
+)
+# A shell that waits for what it has started.
+_WRAPPER = f'{sys.executable} -c "{_LISTEN}"; true'
+
+
+class OneProcessTests(SynchronousTestCase):
+    """
+    A process from its start to its end.
+    """
+
+    def test_one_life(self) -> None:
+        """
+        It runs until it is dead, be it a zombie; a later one of its pid is another.
+        """
+        with subprocess.Popen(["sleep", "60"]) as child:
+            process = processes.find(child.pid)
+            assert process is not None
+            self.assertTrue(processes.runs(process))
+            self.assertTrue(processes.seems_to_run(process))
+            self.assertEqual(
+                processes.born(process), processes.born(psutil.Process(child.pid))
+            )
+            child.kill()
+            # Dead, and not waited for.
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+            self.assertIsNone(processes.find(child.pid))
+            self.assertFalse(processes.runs(process))
+            self.assertFalse(processes.seems_to_run(process))
+        self.assertIsNone(processes.find(child.pid))
+        self.assertFalse(processes.runs(process))
+        self.assertFalse(processes.seems_to_run(process))
+
+    def test_a_group(self) -> None:
+        """
+        A group lives as long as one of its processes does; a zombie does not.
+        """
+        with subprocess.Popen(["sleep", "60"], start_new_session=True) as child:
+            self.assertTrue(processes.group_lives(child.pid))
+            processes.signal_group(child.pid, signal.SIGKILL)
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+            self.assertFalse(processes.group_lives(child.pid))
+        self.assertFalse(processes.group_lives(child.pid))
+
+
+class PortTests(SynchronousTestCase):
+    """
+    Who listens on a port.
+    """
+
+    def listener(self, *argv: str) -> tuple[int, int]:
+        """
+        A process in a session of its own, and the port that it, or its child, has.
+        """
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+        def clean_up() -> None:
+            processes.signal_group(process.pid, signal.SIGKILL)
+            process.communicate()
+
+        self.addCleanup(clean_up)
+        assert process.stdout is not None
+        return process.pid, int(process.stdout.readline())
+
+    def test_its_own(self) -> None:
+        """
+        What it listens on itself is its own, and so is what its child listens on.
+        """
+        for argv in (
+            (sys.executable, "-c", _LISTEN),
+            ("sh", "-c", _WRAPPER),
+        ):
+            pid, port = self.listener(*argv)
+            self.assertIsNone(processes.port_conflict(pid, port))
+
+    def test_a_strangers(self) -> None:
+        """
+        Where another process listens, it is not its own.
+        """
+        pid, _ = self.listener(sys.executable, "-c", _LISTEN)
+        with socket.create_server(("127.0.0.1", 0)) as stranger:
+            port = stranger.getsockname()[1]
+            said = f"the daemon itself does not listen on port {port}"
+            if sys.platform.startswith("linux"):
+                said = f"another process listens on port {port}"
+            self.assertEqual(processes.port_conflict(pid, port), said)
+
+    def test_a_stranger_beside_it(self) -> None:
+        """
+        A port that two share is not its own alone, as far as the system shows it.
+        """
+        pid, port = self.listener(sys.executable, "-c", _LISTEN)
+        with socket.create_server(("127.0.0.1", port), reuse_port=True):
+            shown = sys.platform.startswith("linux")
+            expected = f"another process listens on port {port}" if shown else None
+            self.assertEqual(processes.port_conflict(pid, port), expected)
+
+    def test_gone(self) -> None:
+        """
+        A process that has ended listens on nothing.
+        """
+        with subprocess.Popen(["true"]) as child:
+            pass
+        said = processes.port_conflict(child.pid, 9)
+        self.assertEqual(said, "the daemon itself does not listen on port 9")
+
+    def test_who_listens(self) -> None:
+        """
+        A process that can be looked into is named; else it is said how to find it.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            name = psutil.Process().name()
+            said = f"process {os.getpid()}, {name!r}"
+            self.assertEqual(processes.who_listens(port), said)
+        self.assertEqual(processes.who_listens(port), f"`lsof -i :{port}` tells which")
