@@ -25,7 +25,7 @@ from tests.doubles import FakeDaemon, Farm, config_of
 from tests.doubles import model as spec
 
 if TYPE_CHECKING:
-    from swapgate.daemons import Gone
+    from swapgate.daemons import Owner
     from swapgate.tickets import Lease
 
 LOAD_S, ANSWER_S = 2.0, 0.5
@@ -175,8 +175,8 @@ class TimedDaemon(FakeDaemon):
 
     farm: Farm = field(kw_only=True)
 
-    def launch(self, gone: Gone) -> None:
-        super().launch(gone)
+    def launch(self, owner: Owner) -> None:
+        super().launch(owner)
         self.farm.clock.callLater(LOAD_S, self._come_up)
 
     def _come_up(self) -> None:

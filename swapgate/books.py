@@ -13,6 +13,8 @@ from swapgate.phases import Event, Phase
 from swapgate.place import Place
 from swapgate.swaps import Swaps
 
+_ENDS = (Event.DIED, Event.EXITED)
+
 
 @define
 class Books:
@@ -28,9 +30,9 @@ class Books:
     tell: Callable[[Place, Event], None]
     _log = Logger()
 
-    def settle(self, place: Place, before: Phase, reason: str) -> None:
+    def settle(self, place: Place, before: Phase, event: Event, reason: str) -> None:
         """
-        It has left `before` for its present phase, for this reason.
+        It has left `before` for its present phase by this event, for this reason.
         """
         now_s, name, after = self.clock.seconds(), place.spec.name, place.life.phase
         place.since_s = now_s
@@ -48,13 +50,13 @@ class Books:
                 place.timer = self.clock.callLater(
                     place.spec.drain_timeout_s, self.tell, place, Event.IDLE
                 )
-            case Phase.STOPPING if before is Phase.DRAINING and not place.doubtful:
+            case Phase.STOPPING if event is Event.IDLE and not place.doubtful:
                 # It was well until we ended it: it does not crash at every load.
                 place.early_crashes = 0
         if before is Phase.STARTING and failed:
             self._log.warn("{model}: {reason}", model=name, reason=reason)
             place.load_failed(now_s, reason)
-        if before in {Phase.READY, Phase.DRAINING} and not after.resident:
+        if before in {Phase.READY, Phase.DRAINING} and event in _ENDS:
             self._log.warn("{model}: {reason}", model=name, reason=reason)
             place.crashed(now_s, reason)
         if not after.resident:

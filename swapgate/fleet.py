@@ -3,12 +3,12 @@ Who may use which daemon, when? The only place with effects on daemons.
 """
 
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from itertools import count
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -21,10 +21,10 @@ from swapgate.line import Line
 from swapgate.loads import LoadTimes, say_wait
 from swapgate.phases import Event, ImpossibleEvent, Phase, step
 from swapgate.place import Place
-from swapgate.plan import Admit, Evict, Move, Start, plan
+from swapgate.plan import Admit, Check, Evict, Move, Start, plan
 from swapgate.stopping import Stopping
 from swapgate.swaps import Swaps
-from swapgate.tending import Tending
+from swapgate.tending import Tending, within
 from swapgate.tickets import (
     FleetStopping,
     Lease,
@@ -39,6 +39,8 @@ from swapgate.upstream import UpstreamClient
 _UPKEEP_S = 1.0
 # An alarm is no busy loop, however the clock's fractions fall.
 _ALARM_AT_LEAST_S = 0.001
+# So long the others' managers are waited for at the start, and before each load.
+_LOOK_AT_START_S, _LOOK_AROUND_S = 2.0, 1.0
 
 
 class Fleet:
@@ -102,18 +104,79 @@ class Fleet:
                 lambda failure: self._log.failure("the upkeep broke", failure)
             )
 
-    async def _find_daemons(self) -> None:
-        for place in list(self.places.values()):
-            await self._tending.find(place)
-        self._looking = False
+    async def _find_daemons(self, *, ask: bool, but: Place | None = None) -> None:
+        """
+        Side by side: one that does not answer delays none of the others.
+
+        :param ask: ask those who run them; else only where a port answers.
+        """
+        claimed = self._claims()
+        await gatherResults(
+            [
+                Deferred.fromCoroutine(self._tending.find(place, ask=ask))
+                for place in self.places.values()
+                if place is not but and not claimed(place)
+            ]
+        )
+
+    def _claims(self) -> Callable[[Place], bool]:
+        """
+        Tells of a model whether another daemon still has its address or its service:
+        one that is up, and no longer in the configuration.
+        """
+        taken = frozenset[object]().union(
+            *(
+                place.spec.claims
+                for place in self.places.values()
+                if place.retired and place.life.phase.resident
+            )
+        )
+        return lambda place: (
+            bool(taken) and not place.retired and bool(place.spec.claims & taken)
+        )
+
+    def _begin_check(self, place: Place) -> None:
+        place.checking = True
+        checked = Deferred.fromCoroutine(self._check(place))
+        checked.addErrback(lambda failure: f"cannot be run: {failure.value}")
+        checked.addCallback(partial(self._end_check, place))
+
+    async def _check(self, place: Place) -> str | None:
+        """
+        Before anything is evicted or loaded: is it up already, or another one that we
+        do not know of, and what stands in its way?
+        """
+        around = Deferred.fromCoroutine(self._find_daemons(ask=True, but=place))
+        await self._tending.find(place)
+        await within(_LOOK_AROUND_S, around, self.clock)
+        return None if place.life.phase.resident else await place.daemon.obstacle()
+
+    def _end_check(self, place: Place, obstacle: str | None) -> None:
+        now_s = self.clock.seconds()
+        place.checking = False
+        if place is self.places.get(place.spec.name) and not place.life.phase.resident:
+            if obstacle is None:
+                place.checked_at_s = now_s
+            else:
+                self._log.warn(
+                    "{model}: not started: {why}", model=place.spec.name, why=obstacle
+                )
+                place.load_failed(now_s, obstacle)
         self._carry_on()
+        self._tell_watchers()
 
     def _look_after(self) -> Deferred[None]:
         now_s = self.clock.seconds()
         for place in self.places.values():
             if place.is_idle(now_s):
                 self._post(place, Event.EVICTED, "unused")
-        return Deferred.fromCoroutine(self._find_daemons())
+        return Deferred.fromCoroutine(self._find_and_plan())
+
+    async def _find_and_plan(self) -> None:
+        found = Deferred.fromCoroutine(self._find_daemons(ask=self._looking))
+        await within(_LOOK_AT_START_S, found, self.clock)
+        self._looking = False
+        self._carry_on()
 
     def lease(self, name: str, ticket: Ticket | None = None) -> Deferred[Lease]:
         """
@@ -130,6 +193,8 @@ class Fleet:
             # A reload has taken it away since the request was read.
             return fail(UnknownModel(name))
         held = self.held
+        if place.life.phase is Phase.READY and not place.daemon.serving:
+            self._tending.examine(place)
         if place.admits and not (held or self._carrying or self._stopping):
             # Nobody waits: there is nothing to be planned.
             lease = self._make_lease(place)
@@ -270,14 +335,14 @@ class Fleet:
                 if self._inbox:
                     changed = True
                     self._step(*self._inbox.popleft())
-                moves = self._plan()
+                moves = list(self._due(self._plan()))
                 changed |= bool(moves)
                 for move in moves:
                     self._carry_out(move)
                 # Letting people in makes no other move possible; what they do at once
                 # may, and comes back to here.
                 self._busy |= bool(self._inbox) or any(
-                    not isinstance(move, Admit) for move in moves
+                    not isinstance(move, Admit | Check) for move in moves
                 )
         finally:
             self._carrying = False
@@ -314,17 +379,36 @@ class Fleet:
             for place in places
             if (number := place.number_in_line) is not None
         )
+        claimed = self._claims()
         return plan(
-            [place.standing(now_s, fair_wait_s) for place in places],
+            [
+                place.standing(now_s, fair_wait_s, claimed=claimed(place))
+                for place in places
+            ],
             [name for _, name in waiting],
             self.config.budget_bytes,
         )
+
+    def _due(self, moves: Iterable[Move]) -> Iterator[Move]:
+        """
+        What is to be done now: a load is checked again where its check was long ago,
+        and a check that is under way is waited for.
+        """
+        now_s, claimed = self.clock.seconds(), self._claims()
+        for planned in moves:
+            move, place = planned, self.places[planned.name]
+            if isinstance(move, Start) and not place.life.phase.resident:
+                move = Check(move.name) if place.check_is_stale(now_s) else move
+            if not (isinstance(move, Check) and (place.checking or claimed(place))):
+                yield move
 
     def _carry_out(self, move: Move) -> None:
         place = self.places[move.name]
         match move:
             case Admit():
                 place.line.let_in(partial(self._make_lease, place), place.room)
+            case Check():
+                self._begin_check(place)
             case Start():
                 place.put_away = False
                 cause = "asked for" if place.line.first else "preloaded"
@@ -364,7 +448,7 @@ class Fleet:
             before=before.phase.value,
             after=place.life.phase.value,
         )
-        self._books.settle(place, before.phase, reason)
+        self._books.settle(place, before.phase, event, reason)
         for action in actions:
             self._tending.act(place, action)
         if place.life.phase is Phase.DRAINING and not place.leases:

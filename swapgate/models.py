@@ -15,6 +15,8 @@ from swapgate.limits import LIMITS
 from swapgate.services import (
     KIND_OPTIONS,
     KINDS_SAID,
+    ChildSpec,
+    RemoteSpec,
     ServiceSpec,
     kind_of,
     one_of,
@@ -78,6 +80,19 @@ class ModelSpec:
     notice: str | None = None
     pin: bool = False
     preload: bool = False
+
+    @property
+    def claims(self) -> frozenset[object]:
+        """
+        What only one daemon at a time can have: its address, its service.
+        """
+        address = self.upstream
+        claims: set[object] = set()
+        if address is not None and not isinstance(self.service, RemoteSpec):
+            claims.add((address.host, address.port))
+        if not isinstance(self.service, ChildSpec | RemoteSpec):
+            claims.add(self.service)
+        return frozenset(claims)
 
 
 def model_name(section: Section) -> str:

@@ -41,6 +41,8 @@ class Event(Enum):
     EVICTED = "evicted"
     # Its last answer has been given.
     IDLE = "idle"
+    # It ended by itself; its memory is not proven free yet.
+    DIED = "died"
     # It is known to be gone, memory and all.
     EXITED = "exited"
     # It was up before we asked for it.
@@ -105,6 +107,7 @@ _TABLE: Mapping[tuple[Phase, Event], _Cell] = {
             (Action.UNPOLL, Action.HALT),
         ),
         EVICTED=(Life(Phase.STOPPING), (Action.UNPOLL, Action.HALT)),
+        DIED=(Life(Phase.STOPPING, failing=True), (Action.UNPOLL, Action.HALT)),
         EXITED=(Life(Phase.FAILED), (Action.UNPOLL,)),
         FOUND=None,
     ),
@@ -113,6 +116,7 @@ _TABLE: Mapping[tuple[Phase, Event], _Cell] = {
         WANTED=None,
         EVICTED=(Life(Phase.DRAINING), ()),
         IDLE=None,
+        DIED=(Life(Phase.STOPPING), (Action.HALT,)),
         EXITED=_GONE,
         FOUND=None,
     ),
@@ -121,6 +125,7 @@ _TABLE: Mapping[tuple[Phase, Event], _Cell] = {
         WANTED=(Life(Phase.READY), ()),
         EVICTED=None,
         IDLE=(Life(Phase.STOPPING), (Action.HALT,)),
+        DIED=(Life(Phase.STOPPING), (Action.HALT,)),
         EXITED=_GONE,
         FOUND=None,
     ),
@@ -130,6 +135,7 @@ _TABLE: Mapping[tuple[Phase, Event], _Cell] = {
         HEALTHY=None,
         EVICTED=None,
         IDLE=None,
+        DIED=None,
         EXITED=_GONE,
         FOUND=None,
     ),

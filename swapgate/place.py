@@ -19,6 +19,8 @@ from swapgate.tickets import Lease, LoadFailed
 from swapgate.upstream import UpstreamClient
 
 _BACK_OFF_S, _BACK_OFF_AT_MOST_S = 1.0, 60.0
+# For so long what was seen before a load is believed.
+_BELIEVED_S = 5.0
 # So many crashes in a row, each so soon after becoming ready, count as a failed load.
 _CRASHES, _CRASHED_EARLY_S = 3, 60.0
 
@@ -58,12 +60,19 @@ class Place:
     early_crashes: int = 0
     reason: str = ""
     retry_at_s: float = 0.0
+    # When it was last looked whether it can be started; being looked at now.
+    checked_at_s: float = -inf
+    checking: bool = False
     # What went wrong last, and when.
     last_error: tuple[str, float] | None = None
 
-    def standing(self, now_s: float, fair_wait_s: float) -> Standing:
+    def standing(
+        self, now_s: float, fair_wait_s: float, *, claimed: bool = False
+    ) -> Standing:
         """
         What the planner is to know.
+
+        :param claimed: another model's daemon still has its address or its service.
         """
         overdue_at_s = self._overdue_at_s(fair_wait_s)
         drains = self.life.phase is Phase.DRAINING
@@ -73,7 +82,13 @@ class Place:
             self.spec.memory_bytes,
             self.since_s if drains else self.last_used_s,
             len(self.leases),
-            doubtful=self.doubtful or self.looked_at,
+            doubtful=(
+                self.doubtful
+                or self.looked_at
+                or claimed
+                or (self._is_up and not self.daemon.serving)
+            ),
+            unchecked=self._unchecked(now_s),
             pinned=self.spec.pin and not self.retired,
             preload=(
                 self.spec.preload and not self.put_away and now_s >= self.retry_at_s
@@ -83,6 +98,20 @@ class Place:
             leaving=self.leaving or self.retired,
             overdue=overdue_at_s is not None and now_s >= overdue_at_s,
         )
+
+    def check_is_stale(self, now_s: float) -> bool:
+        """
+        Whether it must be looked at (again) before it is started.
+        """
+        return self.spec.memory_bytes > 0 and now_s - self.checked_at_s >= _BELIEVED_S
+
+    def _unchecked(self, now_s: float) -> bool:
+        """
+        The same before something is evicted for it: one look is enough for one wait.
+        """
+        first = self.line.first
+        seen = first is not None and self.checked_at_s >= first.asked_s
+        return not seen and self.check_is_stale(now_s)
 
     def _overdue_at_s(self, fair_wait_s: float) -> float | None:
         first = self.line.first
@@ -107,7 +136,11 @@ class Place:
         Whether who asks now need not wait, as far as this model goes.
         """
         up = self.life.phase is Phase.READY and not (self.doubtful or self.leaving)
-        return up and self.room != 0
+        return up and self.room != 0 and self.daemon.serving
+
+    @property
+    def _is_up(self) -> bool:
+        return self.life.phase in {Phase.READY, Phase.DRAINING}
 
     @property
     def room(self) -> int | None:

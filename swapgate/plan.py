@@ -28,6 +28,8 @@ class Standing:
     :param full: it answers as many at a time as it may.
     :param leaving: it is to be unloaded, whoever waits for it.
     :param overdue: somebody has waited for it so long that others must make way.
+    :param unchecked: whether it can be started at all is yet to be looked at; nothing
+        is evicted for it before, and it is not started.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Standing:
     full: bool = False
     leaving: bool = False
     overdue: bool = False
+    unchecked: bool = False
 
 
 @frozen
@@ -74,7 +77,16 @@ class Evict:
     wanted_by: str = field(default="", eq=False)
 
 
-Move = Admit | Start | Evict
+@frozen
+class Check:
+    """
+    Look whether this model can be started, before anything is changed for it.
+    """
+
+    name: str
+
+
+Move = Admit | Start | Evict | Check
 
 
 def plan(
@@ -152,6 +164,8 @@ class _Board:
 
     def _make_room(self, standing: Standing) -> None:
         later = 0
+        if standing.unchecked and not (standing.leaving or standing.phase.resident):
+            self._check(standing)
         if standing.memory:
             victims = self._victims(standing.memory - self.promised)
             later = self._promise(victims, standing.name)
@@ -172,15 +186,16 @@ class _Board:
         # Nothing is evicted before it helps: not while a load among them is wanted.
         now = not any(map(self._loading_for_somebody, victims))
         patient = bool(wanted_by) and not self.standings[wanted_by].overdue
+        checked = not (wanted_by and self.standings[wanted_by].unchecked)
         if patient:
-            now = now and not any(map(self._is_of_use, victims))
+            now = now and checked and not any(map(self._is_of_use, victims))
         for victim in victims:
             self.staying.remove(victim.name)
             self.promised += victim.memory
             if now:
                 self.sure += victim.memory
                 self.serving.discard(victim.name)
-                if victim.phase is not Phase.DRAINING:
+                if checked and victim.phase is not Phase.DRAINING:
                     self.moves.append(Evict(victim.name, wanted_by))
         return sum(v.memory for v in victims) if patient and not now else 0
 
@@ -197,10 +212,17 @@ class _Board:
         fits = not standing.memory or standing.memory <= min(self.free, self.sure)
         stopped = standing.phase in {Phase.STOPPED, Phase.FAILED}
         if fits and stopped and not (standing.doubtful or standing.leaving):
+            if standing.unchecked:
+                self._check(standing)
+                return False
             self.moves.append(Start(standing.name))
             self.free -= standing.memory
             return True
         return False
+
+    def _check(self, standing: Standing) -> None:
+        if (move := Check(standing.name)) not in self.moves:
+            self.moves.append(move)
 
     def _loading_for_somebody(self, standing: Standing) -> bool:
         return standing.phase is Phase.STARTING and standing.name in self.wanted

@@ -60,6 +60,8 @@ class Swaps:
                 self._end(swap, outcome, now_s)
             case Phase.DRAINING:
                 self._begin(model, "unload", reason, now_s)
+            case Phase.STOPPING if before is Phase.READY:
+                self._begin(model, "unload", reason, now_s)
             case Phase.STOPPING if before is Phase.STARTING and swap is not None:
                 self._end(swap, "failed" if failed else "given up", now_s)
                 self._begin(model, "unload", reason, now_s)

@@ -7,14 +7,19 @@ from collections.abc import Callable
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from swapgate.daemons import Daemon
+from swapgate.daemons import Daemon, Owner
 from swapgate.daemons.control import port_answers
-from swapgate.health import PROBE_TIMEOUT_S, HealthPoll, probe
+from swapgate.health import HealthPoll, probe
 from swapgate.phases import Action, Event, Phase
 from swapgate.place import Place
 from swapgate.upstream import UpstreamClient
+
+# A daemon that failed a request is asked so often, so long apart, whether it is well.
+_PROBES, _PROBE_AGAIN_S = 3, 1.0
 
 
 @define
@@ -31,6 +36,7 @@ class Tending:
     make_client: Callable[[Daemon], UpstreamClient]
     tell: Callable[[Place, Event, str], None]
     carry_on: Callable[[], None]
+    _log = Logger()
 
     def act(self, place: Place, action: Action) -> None:
         """
@@ -39,7 +45,7 @@ class Tending:
         match action:
             case Action.LAUNCH:
                 try:
-                    place.daemon.launch(self._gone(place))
+                    place.daemon.launch(self._owner(place))
                     place.client = self.make_client(place.daemon)
                 except OSError as error:
                     # Too few descriptors, say: a load that failed, and no more.
@@ -52,8 +58,16 @@ class Tending:
                 place.stop_polling()
                 place.daemon.halt()
 
-    def _gone(self, place: Place) -> Callable[[str], None]:
-        return lambda why: self.tell(place, Event.EXITED, why)
+    def _owner(self, place: Place) -> Owner:
+        return Owner(
+            gone=lambda why: self.tell(place, Event.EXITED, why),
+            died=lambda why: self.tell(place, Event.DIED, why),
+            in_use=lambda: bool(place.leases),
+            is_healthy=lambda: self._probe(place),
+        )
+
+    def _probe(self, place: Place) -> Deferred[bool]:
+        return probe(lambda: self._is_healthy(place), self.clock)
 
     def _poll(self, place: Place, late: Event, healthy: Callable[[], None]) -> None:
         """
@@ -75,6 +89,10 @@ class Tending:
     async def _is_healthy(self, place: Place) -> bool:
         if not place.daemon.running or place.client is None:
             return False
+        if place.client.upstream != place.daemon.upstream:
+            # It was started anew on another port.
+            place.client.close()
+            place.client = self.make_client(place.daemon)
         path = place.spec.health
         if path is None:
             return await port_answers(place.daemon.upstream, self.clock)
@@ -82,7 +100,10 @@ class Tending:
 
     def _is_up(self, place: Place) -> None:
         impostor = place.daemon.impostor()
-        if impostor is None:
+        if impostor is not None and place.daemon.relaunch():
+            place.stop_polling()
+            self._poll(place, Event.TIMED_OUT, lambda: self._is_up(place))
+        elif impostor is None:
             self.tell(place, Event.HEALTHY, "")
         else:
             self.tell(place, Event.TIMED_OUT, impostor)
@@ -104,44 +125,65 @@ class Tending:
         place.examination.addErrback(_trap_cancelling)
 
     async def _examine(self, place: Place) -> None:
-        if await probe(lambda: self._is_healthy(place), self.clock):
-            self._is_trusted(place)
-        elif place.daemon.running:
-            self.tell(place, Event.EVICTED, "")
-        # Else its end is on the way to us.
+        why = ""
+        # On this machine one look is enough.
+        for _ in range(1 if place.daemon.upstream.loopback else _PROBES):
+            if not place.daemon.running:
+                # Its end is on the way to us.
+                return
+            if await self._probe(place):
+                impostor = place.daemon.impostor()
+                if impostor is None:
+                    self._is_trusted(place)
+                    return
+                why = impostor
+                break
+            if not place.daemon.upstream.loopback:
+                await deferLater(self.clock, _PROBE_AGAIN_S)
+        if place.daemon.running:
+            why = why or "it does not answer its health poll"
+            self.tell(place, Event.EVICTED, why)
 
-    async def find(self, place: Place) -> None:
+    async def find(self, place: Place, *, ask: bool = True) -> None:
         """
         Take over a daemon that is up without our doing.
 
         One that is up and not healthy yet is waited for, as long as a load may take.
+
+        :param ask: ask its manager; else only where its port answers.
         """
         if not place.may_be_found:
             return
         place.looked_at = True
-        client = self.make_client(place.daemon)
         try:
-            status = await Deferred.fromCoroutine(
-                client.get_status(place.spec.health or "/")
-            ).addTimeout(PROBE_TIMEOUT_S, self.clock)
-            found = await place.daemon.adopt(self._gone(place))
-        except Exception:
-            # Nobody is there, or nobody who answers.
+            found = (ask or await place.daemon.answers()) and await place.daemon.adopt(
+                self._owner(place)
+            )
+        except Exception as error:
+            # One model's fault must not keep the others from being found.
             found = False
+            self._log.failure(
+                "{model}: cannot be looked for", Failure(error), model=place.spec.name
+            )
         finally:
             place.looked_at = False
         if found and place.retired:
             # A reload came in between; its successor, if any, finds it anew.
             await place.daemon.let_go()
-            found = False
-        if not found:
-            client.close()
-            return
-        place.client = client
-        self.tell(place, Event.FOUND, "")
-        if place.life.phase is Phase.READY and status != 200 and place.spec.health:
+        elif found:
+            place.client = self.make_client(place.daemon)
+            # Nothing is asked of it before it has shown its health.
             place.doubtful = True
-            self._poll(place, Event.EVICTED, lambda: self._is_trusted(place))
+            self.tell(place, Event.FOUND, "")
+            if place.life.phase is Phase.READY:
+                self._poll(place, Event.EVICTED, lambda: self._is_found_up(place))
+
+    def _is_found_up(self, place: Place) -> None:
+        impostor = place.daemon.impostor()
+        if impostor is None:
+            self._is_trusted(place)
+        else:
+            self.tell(place, Event.EVICTED, impostor)
 
 
 def _unhealthy(place: Place) -> str:
@@ -156,3 +198,19 @@ def _unhealthy(place: Place) -> str:
 
 def _trap_cancelling(failure: Failure) -> None:
     failure.trap(CancelledError)
+
+
+async def within(seconds: float, done: Deferred[None], clock: IReactorTime) -> None:
+    """
+    Wait for `done`, though not longer; what is not done by then goes on.
+    """
+    waiting: Deferred[None] = Deferred()
+    late = clock.callLater(seconds, waiting.callback, None)
+
+    def tell(_: object) -> None:
+        if late.active():
+            late.cancel()
+            waiting.callback(None)
+
+    done.addBoth(tell)
+    await waiting

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from swapgate.access import Access
 from swapgate.config import ChildSpec, Command, Config, ModelSpec, Upstream
-from swapgate.daemons import Daemon, Gone
+from swapgate.daemons import Daemon, Owner
 from swapgate.upstream import UpstreamClient
 
 # A short name for the gateway.
@@ -24,8 +24,11 @@ def model(name: str, memory: int = 10, **options: Any) -> ModelSpec:
     return ModelSpec(
         name=name,
         memory_bytes=memory,
-        service=ChildSpec(command=Command(words=()), cwd="/"),
-        **{"linger_s": 0.0, **options},
+        **{
+            "service": ChildSpec(command=Command(words=()), cwd="/"),
+            "linger_s": 0.0,
+            **options,
+        },
     )
 
 
@@ -57,20 +60,38 @@ class FakeDaemon(Daemon):
     words: str = ""
     adopting: Deferred[bool] | None = None
     cannot: OSError | None = None
+    in_the_way: str | None = None
+    looking: Deferred[str | None] | None = None
+    silent: bool = False
+    lost: bool = False
     told: list[str] = field(factory=list)
-    _gone: Gone | None = None
+    _owner: Owner | None = None
 
-    def launch(self, gone: Gone) -> None:
+    @property
+    def serving(self) -> bool:
+        return self.running and not self.lost
+
+    def obstacle(self) -> Deferred[str | None]:
+        looking, self.looking = self.looking, None
+        return looking or succeed(self.in_the_way)
+
+    def launch(self, owner: Owner) -> None:
         if self.cannot is not None:
             raise self.cannot
         self.told.append("launch")
         self.running = True
-        self._gone = gone
+        self._owner = owner
 
-    def adopt(self, gone: Gone) -> Deferred[bool]:
+    def relaunch(self) -> bool:
+        return False
+
+    def answers(self) -> Deferred[bool]:
+        return succeed(self.up_already and not self.silent)
+
+    def adopt(self, owner: Owner) -> Deferred[bool]:
         self.running = self.up_already
         if self.running:
-            self._gone = gone
+            self._owner = owner
         adopting, self.adopting = self.adopting, None
         return adopting or succeed(self.running)
 
@@ -94,10 +115,18 @@ class FakeDaemon(Daemon):
         """
         Let it be gone.
         """
-        assert self._gone is not None, f"{self.name} was not launched"
-        gone, self._gone = self._gone, None
+        assert self._owner is not None, f"{self.name} was not launched"
+        owner, self._owner = self._owner, None
         self.running = False
-        gone(why)
+        owner.gone(why)
+
+    def die(self, why: str = "ended by itself") -> None:
+        """
+        Let it have ended, though not proven gone.
+        """
+        assert self._owner is not None, f"{self.name} was not launched"
+        self.running = False
+        self._owner.died(why)
 
 
 @define(eq=False)
@@ -107,6 +136,7 @@ class FakeClient:
     """
 
     health: int | Exception = 503
+    upstream: Upstream = Upstream(scheme="http", host="127.0.0.1", port=1)
     closed: bool = False
     idle_dropped: int = 0
     shown: str = ""

@@ -17,8 +17,9 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from swapgate.config import ChildSpec, ModelSpec, Upstream
+from swapgate.daemons import Owner
 from swapgate.daemons.child import Child, child_environment
-from swapgate.daemons.processes import group_lives
+from swapgate.daemons.processes import free_port, group_lives
 from swapgate.words import Command
 
 FAKE = Path(__file__).parent / "fake_llama.py"
@@ -90,7 +91,7 @@ class ChildTests(TestCase):
             child.kill()
             return over
 
-        child.launch(end)
+        child.launch(Owner(end))
         self.addCleanup(clean_up)
         return gone
 
@@ -224,8 +225,8 @@ class ChildTests(TestCase):
         service = ChildSpec(command=Command(words=("true",)), cwd="/no/such/folder")
         spec = ModelSpec(name="m", memory_bytes=1, service=service)
         child = Child(spec, service, reactor, ENVIRON, self.register)
-        self.assertEqual(await self.launch(child), "exited with status 1")
-        self.assertIn("/no/such/folder", child.last_words())
+        why = "the folder /no/such/folder is not there"
+        self.assertEqual(await self.launch(child), why)
 
     async def test_the_port_is_taken(self) -> None:
         """
@@ -260,6 +261,79 @@ class ChildTests(TestCase):
                 self.assertEqual(
                     child.impostor(), f"another process listens on port {port}"
                 )
+
+    async def test_a_lost_port(self) -> None:
+        """
+        A free port that another process got first is chosen again.
+        """
+        # The first run has its port taken by a stranger and ends, as engines do.
+        script = (
+            'if mkdir "$0" 2>/dev/null; then'
+            ' setsid "$1" -c "$2" "$3" "$0" &'
+            ' until [ -e "$0/up" ]; do sleep 0.01; done;'
+            ' exit 1; fi; shift 3; exec "$@"'
+        )
+        stranger = (
+            "import os, socket, sys, time;"
+            "s = socket.create_server(('127.0.0.1', int(sys.argv[1])));"
+            "open(sys.argv[2] + '/pid', 'w').write(str(os.getpid()));"
+            "open(sys.argv[2] + '/up', 'w');"
+            "time.sleep(600)"
+        )
+        folder = Path(self.mktemp()).absolute()
+        argv = (
+            "sh",
+            "-c",
+            script.replace("$", "$$"),
+            str(folder),
+            sys.executable,
+            stranger,
+            "${port}",
+        )
+        fake = (sys.executable, str(FAKE), "--port", "${port}")
+        child = self.child(*argv, *fake, "--journal", str(self.journal))
+        first = child.upstream.port
+        listening = await self.until("listening")
+        os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
+        self.assertNotEqual(listening["port"], first)
+        self.assertEqual(listening["port"], child.upstream.port)
+        self.assertIsNone(child.impostor())
+        self.assertTrue(child.serving)
+
+    async def test_relaunched(self) -> None:
+        """
+        One whose port another process answers on has another try, unless it is fixed.
+        """
+        child = self.fake("--listen-late", "60")
+        for _ in range(2):
+            port = child.upstream.port
+            await self.until_running(child)
+            self.assertTrue(child.relaunch())
+            while child.upstream.port == port:
+                await deferLater(reactor, 0.01)
+        await self.until_running(child)
+        self.assertFalse(child.relaunch())
+        fixed = self.fake("--listen-late", "60", port=free_port("127.0.0.1"))
+        await self.until_running(fixed)
+        self.assertFalse(fixed.relaunch())
+
+    async def until_running(self, child: Child) -> None:
+        while not child.running:
+            await deferLater(reactor, 0.01)
+
+    async def test_what_stands_in_the_way(self) -> None:
+        """
+        A fixed port, a program: looked at without a launch.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as stranger:
+            port = stranger.getsockname()[1]
+            child = self.fake(port=port)
+            self.assertIn(f"port {port} is in use", await child.obstacle() or "")
+            await self.gone
+        self.assertIsNone(await self.fake().obstacle())
+        child = self.child("no-such-program", "${port}")
+        self.assertIn("not an executable", await child.obstacle() or "")
+        self.assertFalse(await child.answers())
 
     async def test_a_death_while_it_is_looked_at(self) -> None:
         """

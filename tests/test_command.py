@@ -11,6 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from swapgate.config import Command, ModelSpec, Upstream
+from swapgate.daemons import Owner
 from swapgate.daemons.command import command
 from swapgate.daemons.control import port_answers
 from swapgate.daemons.managed import Managed
@@ -57,7 +58,7 @@ class CommandTests(TestCase):
 
     def launch(self, daemon: Managed) -> Deferred[str]:
         gone: Deferred[str] = Deferred()
-        daemon.launch(gone.callback)
+        daemon.launch(Owner(gone.callback))
         return gone
 
     async def until_answered(self, daemon: Managed) -> None:
@@ -86,7 +87,7 @@ class CommandTests(TestCase):
         self.tools.unit("m", self.port)
         for commands in (DOCKER, KUBERNETES):
             daemon = self.daemon(commands)
-            self.assertFalse(await daemon.adopt(self.fail))
+            self.assertFalse(await daemon.adopt(Owner(self.fail)))
             service = self.tools.service("m")
             first = self.daemon(commands)
             gone_first = self.launch(first)
@@ -94,7 +95,7 @@ class CommandTests(TestCase):
                 await deferLater(reactor, 0.01)
             await self.until_answered(daemon)
             gone: Deferred[str] = Deferred()
-            self.assertTrue(await daemon.adopt(gone.callback))
+            self.assertTrue(await daemon.adopt(Owner(gone.callback)))
             service.unload()
             self.assertEqual(await gone, "was stopped by somebody else")
             await gone_first

@@ -11,6 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from swapgate.config import Config, read_config
+from swapgate.daemons import Owner
 from swapgate.daemons.command import command
 from swapgate.daemons.control import port_answers
 from swapgate.daemons.processes import free_port
@@ -102,7 +103,7 @@ class CommandExampleTests(TestCase):
             tools.unit(name, port)
             daemon = command(spec, spec.service, reactor, tools.environ)
             gone: Deferred[str] = Deferred()
-            daemon.launch(gone.callback)
+            daemon.launch(Owner(gone.callback))
             while not await port_answers(daemon.upstream, reactor):
                 await deferLater(reactor, 0.01)
             daemon.halt()

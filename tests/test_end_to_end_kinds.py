@@ -56,9 +56,9 @@ class KindsCase(RigCase):
         self.tools.plist(name, self.ports[name], *options, KeepAlive=keep)
         self.tools.unit(name, self.ports[name], *options, keep_alive=keep)
 
-    async def begin(self, kind: str, **more: str) -> None:
+    def config(self, kind: str, **more: str) -> str:
         """
-        Start the gateway with three models of one kind.
+        A configuration of three models of one kind; `more` are options of theirs.
         """
         text = self.head()
         for name, port in self.ports.items():
@@ -67,7 +67,13 @@ class KindsCase(RigCase):
             text += f"[model {name}]\nmemory = 8 GB\n{more.get(name, '')}\n"
             text += f"upstream = http://127.0.0.1:{port}\n"
             text += OF_KIND[kind].format(name=name, state=self.tools.state)
-        await self.serve(text)
+        return text
+
+    async def begin(self, kind: str, **more: str) -> None:
+        """
+        Start the gateway with them.
+        """
+        await self.serve(self.config(kind, **more))
 
     def check_lives(self) -> None:
         """

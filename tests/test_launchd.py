@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from swapgate.config import LaunchdSpec, ModelSpec, Upstream
+from swapgate.daemons import Owner
 from swapgate.daemons.control import Sight, State, port_answers
 from swapgate.daemons.launchd import Launchctl, launchd, read_list, read_print
 from swapgate.daemons.managed import Managed
@@ -88,7 +89,7 @@ class LaunchdCase(TestCase):
 
     def launch(self, agent: Managed) -> Deferred[str]:
         gone: Deferred[str] = Deferred()
-        agent.launch(gone.callback)
+        agent.launch(Owner(gone.callback))
         return gone
 
     async def until(self, true: Any) -> None:
@@ -218,7 +219,7 @@ class LaunchdTests(LaunchdCase):
         plist = self.tools.state / "m.plist"
         second = self.agent(plist)
         gone: Deferred[str] = Deferred()
-        self.assertTrue(await second.adopt(gone.callback))
+        self.assertTrue(await second.adopt(Owner(gone.callback)))
         third = self.agent(plist)
         gone_third = self.launch(third)
         await self.until(lambda: third.running)
@@ -227,7 +228,7 @@ class LaunchdTests(LaunchdCase):
             await ended
         self.assertFalse(find(pid))
         self.assertEqual(len(self.tools.calls("bootstrap")), 1)
-        self.assertFalse(await self.agent(plist).adopt(self.fail))
+        self.assertFalse(await self.agent(plist).adopt(Owner(self.fail)))
 
     async def test_stopped_by_its_owner(self) -> None:
         """

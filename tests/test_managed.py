@@ -12,10 +12,11 @@ from typing import Any
 from attrs import define, field
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
+from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from swapgate.config import Upstream
+from swapgate.daemons import Owner
 from swapgate.daemons.commands import Answer, ToolFailed
 from swapgate.daemons.control import Control, Sight, State, port_answers
 from swapgate.daemons.managed import Managed
@@ -36,12 +37,16 @@ class FakeControl(Control):
     sight_after_start: Sight | None = None
     slow: bool = False
     port_counts: bool = True
+    tells: bool = True
+    in_the_way: str | None = None
     started: Answer = Answer(0)
     told: list[str] = field(factory=list)
     process: subprocess.Popen[bytes] | None = None
     argv: tuple[str, ...] = ()
     starting: Deferred[None] = field(factory=lambda: succeed(None))
     bugs: list[Exception] = field(factory=list)
+    keeps_record: bool = False
+    stopped_sight: Sight = ABSENT
 
     async def look(self) -> Sight:
         self.told.append("look")
@@ -59,6 +64,9 @@ class FakeControl(Control):
         self.sight = self.sight_after_start or self.sight
         return self.started
 
+    async def obstacle(self) -> str | None:
+        return self.in_the_way
+
     def run(self) -> int:
         self.process = subprocess.Popen(self.argv, start_new_session=True)
         self.sight = Sight(State.UP, self.process.pid)
@@ -69,14 +77,25 @@ class FakeControl(Control):
         As launchd does it: the record goes at once, the process when it likes.
         """
         self.told.append("stop")
-        if self.sight is not None:
-            self.sight = ABSENT
+        if self.sight is not None and not self.keeps_record:
+            self.sight = self.stopped_sight
         if self.process is not None:
             self.process.terminate()
         return Answer(0)
 
     def count(self, what: str) -> int:
         return self.told.count(what)
+
+
+def free_to_bind(port: int) -> bool:
+    """
+    Whether nothing is left of connections to a daemon that had this port.
+    """
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 class ManagedTests(TestCase):
@@ -111,7 +130,7 @@ class ManagedTests(TestCase):
 
     def launch(self, managed: Managed) -> Deferred[str]:
         gone: Deferred[str] = Deferred()
-        managed.launch(gone.callback)
+        managed.launch(Owner(gone.callback))
         return gone
 
     async def up(self, *options: str, **spec: Any) -> tuple[Managed, Deferred[str]]:
@@ -327,7 +346,7 @@ class ManagedTests(TestCase):
         self.assertEqual(await self.launch(managed), "could not be started")
         self.assertEqual(managed.last_words(), "the tool is ill")
         self.assertEqual(self.control.count("start"), 0)
-        found: Any = await managed.adopt(self.fail)
+        found: Any = await managed.adopt(Owner(self.fail))
         self.assertFalse(found)
 
     async def test_nobody_can_tell_at_its_end(self) -> None:
@@ -401,8 +420,7 @@ class ManagedTests(TestCase):
         with socket.create_server(("127.0.0.1", self.port)):
             if sys.platform.startswith("linux"):
                 self.assertIn("another process", managed.impostor() or "")
-                other = self.managed()
-                self.assertFalse(await other.adopt(self.fail))
+                self.assertFalse(managed.serving)
         managed.halt()
         await gone
 
@@ -416,18 +434,193 @@ class ManagedTests(TestCase):
         self.assertEqual(await gone, "stopped before its launch")
         self.assertEqual(self.control.count("start"), 0)
 
+    async def test_a_dead_one_s_port_is_another_s(self) -> None:
+        """
+        Its death is told at once, and its end is proven whoever has its port.
+        """
+        self.control.argv = self.fake("--stop-time", "0.3")
+        managed = self.managed()
+        died: Deferred[str] = Deferred()
+        gone: Deferred[str] = Deferred()
+        managed.launch(Owner(gone.callback, died.callback))
+        await self.until_answered(managed)
+        while not managed.serving:
+            await deferLater(reactor, 0.01)
+        process = self.control.process
+        assert process is not None
+        # The manager's record stays for a while.
+        self.control.keeps_record = True
+        process.kill()
+        process.wait()
+        while not free_to_bind(self.port):
+            await deferLater(reactor, 0.01)
+        with socket.create_server(("127.0.0.1", self.port)):
+            self.assertFalse(managed.serving)
+            self.assertEqual(await died, "ended by itself")
+            self.assertFalse(gone.called)
+            self.control.keeps_record = False
+            self.control.sight = ABSENT
+            self.assertEqual(await gone, "ended by itself")
+
+    async def test_what_it_has_left_counts(self) -> None:
+        """
+        It is not gone while what it started runs, in its group or out of it.
+        """
+        for escape in ("", "setsid "):
+            daemon = " ".join(self.fake("--stop-time", "0.3"))
+            self.control.argv = ("sh", "-c", f"{escape}{daemon} & wait")
+            managed = self.managed()
+            gone = self.launch(managed)
+            await self.until_answered(managed)
+            while managed._ending.process is None:
+                await deferLater(reactor, 0.01)
+            self.assertIsNone(managed.impostor())
+            self.assertTrue(managed.serving)
+            [relative] = managed._ending.family
+            assert self.control.process is not None
+            self.control.process.kill()
+            self.control.process.wait()
+            self.control.sight = ABSENT
+            await deferLater(reactor, 0.2)
+            self.assertFalse(gone.called)
+            relative.kill()
+            await gone
+
+    async def test_what_stands_in_the_way(self) -> None:
+        """
+        The tool, the port, then what the kind knows; nothing where it is up already.
+        """
+        managed = self.managed()
+        self.assertIsNone(await managed.obstacle())
+        self.control.in_the_way = "no such unit"
+        self.assertEqual(await managed.obstacle(), "no such unit")
+        with socket.create_server(("127.0.0.1", self.port)):
+            self.assertIn("is in use", await managed.obstacle() or "")
+            self.control.sight = Sight(State.UP)
+            self.assertIsNone(await managed.obstacle())
+        self.control.sight = None
+        self.assertEqual(await managed.obstacle(), "the tool is ill")
+
     async def test_adopted(self) -> None:
         """
         What is up is taken over, and its end is told; what is not is not.
         """
         managed = self.managed()
-        self.assertFalse(await managed.adopt(self.fail))
+        self.assertFalse(await managed.adopt(Owner(self.fail)))
         self.control.argv = self.fake()
         self.control.run()
         await self.until_answered(managed)
         gone: Deferred[str] = Deferred()
-        self.assertTrue(await managed.adopt(gone.callback))
+        self.assertTrue(await managed.answers())
+        self.assertTrue(await managed.adopt(Owner(gone.callback)))
         self.assertTrue(managed.running)
         self.assertIsNone(managed.impostor())
         managed.halt()
         self.assertEqual(await gone, "was stopped")
+
+
+class StatusTests(SynchronousTestCase):
+    """
+    A daemon that only a status tells of, which may fail to ask; time is the test's.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.control = FakeControl(slow=True, port_counts=False)
+        self.control.sight_after_start = Sight(State.UP)
+        upstream = Upstream(scheme="http", host="10.0.0.1", port=80)
+        self.managed = Managed(model("m", upstream=upstream), self.control, self.clock)
+        self.gone: list[str] = []
+        self.healthy, self.used = True, False
+        self.owner = Owner(
+            self.gone.append,
+            in_use=lambda: self.used,
+            is_healthy=lambda: succeed(self.healthy),
+        )
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.pump([0.1] * round(seconds * 10))
+
+    def launch(self) -> None:
+        self.managed.launch(self.owner)
+        self.pass_time(1)
+        self.assertTrue(self.managed.running)
+
+    def test_not_up_before_it_says_so(self) -> None:
+        """
+        Whatever answers on its port, it is not there before its status says yes.
+        """
+        self.control.sight_after_start = ABSENT
+        self.managed.launch(self.owner)
+        self.pass_time(5)
+        self.assertFalse(self.managed.running)
+        self.control.sight = Sight(State.UP)
+        self.pass_time(2)
+        self.assertTrue(self.managed.running)
+        self.assertTrue(self.managed.serving)
+
+    def test_one_that_fails(self) -> None:
+        """
+        Failures are no end while its health answers, and several are one otherwise.
+        """
+        self.launch()
+        self.control.sight = Sight(State.ABSENT, sure=False)
+        self.pass_time(60)
+        self.assertEqual((self.gone, self.control.count("stop")), ([], 0))
+        self.healthy = False
+        self.pass_time(10)
+        self.assertEqual(self.gone, ["was stopped by somebody else"])
+
+    def test_one_passing_fault(self) -> None:
+        """
+        One failure is none, whatever its health says.
+        """
+        self.launch()
+        self.healthy = False
+        self.control.sight = Sight(State.ABSENT, sure=False)
+        self.pass_time(1)
+        self.control.sight = Sight(State.UP)
+        self.pass_time(60)
+        self.assertEqual((self.gone, self.control.count("stop")), ([], 0))
+
+    def test_a_tool_that_is_ill(self) -> None:
+        """
+        A tool that tells nothing at all is not believed to say no.
+        """
+        self.launch()
+        self.healthy, self.control.sight = False, None
+        self.pass_time(60)
+        self.assertEqual((self.gone, self.control.count("stop")), ([], 0))
+
+    def test_a_clear_no(self) -> None:
+        """
+        A sure look is believed at once.
+        """
+        self.launch()
+        self.control.sight = ABSENT
+        self.pass_time(2)
+        self.assertEqual(self.gone, ["was stopped by somebody else"])
+
+    def test_not_asked_while_it_answers(self) -> None:
+        """
+        A stream shows that it lives; its status is not asked meanwhile.
+        """
+        self.launch()
+        self.used = True
+        self.pass_time(2)
+        looks = self.control.count("look")
+        self.pass_time(30)
+        self.assertEqual(self.control.count("look"), looks)
+        self.used = False
+        self.pass_time(5)
+        self.assertGreater(self.control.count("look"), looks)
+
+    def test_stopped_with_a_status_that_fails(self) -> None:
+        """
+        What was stopped and is not found in several looks is gone.
+        """
+        self.launch()
+        self.managed.halt()
+        self.control.stopped_sight = Sight(State.ABSENT, sure=False)
+        self.pass_time(10)
+        self.assertEqual(self.gone, ["was stopped"])

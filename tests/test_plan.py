@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.phases import Phase
-from swapgate.plan import Admit, Evict, Move, Standing, Start, plan
+from swapgate.plan import Admit, Check, Evict, Move, Standing, Start, plan
 
 
 def stopped(name: str, memory: int = 10) -> Standing:
@@ -412,3 +412,47 @@ class PlanProperties(SynchronousTestCase):
             for s in standings
         )
         self.assertTrue(under_way or moves, f"{first} would wait for ever")
+
+
+class CheckTests(SynchronousTestCase):
+    """
+    Models of which it is not known yet whether they can be started.
+    """
+
+    def test_before_anything_is_evicted(self) -> None:
+        """
+        The check comes first; once it is made, the eviction.
+        """
+        up = Standing("a", Phase.READY, 8, 1.0)
+        wanted = Standing("b", Phase.STOPPED, 8, 0.0, unchecked=True)
+        self.assertEqual(plan([up, wanted], ["b"], 10), [Check("b")])
+        wanted = evolve(wanted, unchecked=False)
+        self.assertEqual(plan([up, wanted], ["b"], 10), [Evict("a")])
+
+    def test_before_it_is_started(self) -> None:
+        """
+        Also where there is room, and where it is loaded unasked.
+        """
+        wanted = Standing("b", Phase.STOPPED, 8, 0.0, unchecked=True)
+        self.assertEqual(plan([wanted], ["b"], 10), [Check("b")])
+        preloaded = evolve(wanted, preload=True)
+        self.assertEqual(plan([preloaded], [], 10), [Check("b")])
+
+    def test_an_eviction_that_has_begun_goes_on(self) -> None:
+        """
+        What drains for it is not given back to service for want of a new check.
+        """
+        drains = Standing("a", Phase.DRAINING, 8, 1.0, in_flight=1)
+        wanted = Standing("b", Phase.STOPPED, 8, 0.0, unchecked=True, overdue=True)
+        self.assertEqual(plan([drains, wanted], ["b", "a"], 10), [Check("b")])
+
+    def test_nothing_more_is_let_in_for_one_who_is_overdue(self) -> None:
+        """
+        Its check takes a moment, in which the model in its way serves no newcomers.
+        """
+        up = Standing("a", Phase.READY, 8, 1.0, in_flight=1)
+        wanted = Standing("b", Phase.STOPPED, 8, 0.0, unchecked=True, overdue=True)
+        self.assertEqual(plan([up, wanted], ["b", "a"], 10), [Check("b")])
+        patient = evolve(wanted, overdue=False)
+        moves = plan([up, patient], ["b", "a"], 10)
+        self.assertEqual(moves, [Check("b"), Admit("a")])

@@ -14,6 +14,7 @@ from twisted.web.client import ResponseNeverReceived, readBody
 from twisted.web.http_headers import Headers
 
 from swapgate.config import Upstream
+from swapgate.daemons import Owner
 from swapgate.daemons.remote import Remote
 from swapgate.services import RemoteSpec
 from swapgate.upstream import (
@@ -40,10 +41,16 @@ class LifeTests(KeyFileCase):
         self.assertIs(daemon.lasting, True)
         for end in (daemon.halt, daemon.kill):
             reasons: list[str] = []
-            self.assertIs(self.successResultOf(daemon.adopt(reasons.append)), False)
+            self.assertIs(
+                self.successResultOf(daemon.adopt(Owner(reasons.append))), False
+            )
             self.assertIs(daemon.running, False)
-            daemon.launch(reasons.append)
+            daemon.launch(Owner(reasons.append))
             self.assertEqual((daemon.running, reasons), (True, []))
+            self.assertTrue(daemon.serving)
+            self.assertIsNone(self.successResultOf(daemon.obstacle()))
+            self.assertFalse(self.successResultOf(daemon.answers()))
+            self.assertFalse(daemon.relaunch())
             self.assertIsNone(daemon.impostor())
             self.assertEqual(daemon.upstream, spec.upstream)
             end()
@@ -60,7 +67,7 @@ class LifeTests(KeyFileCase):
         daemon = Remote(remote(service), service)
         for key in (KEY, "sk-another"):
             Path(path).write_text(key)
-            daemon.launch(lambda _: None)
+            daemon.launch(Owner(lambda _: None))
             self.assertEqual(daemon.upstream.api_key, key)
             self.assertNotIn("sk-", repr(daemon.upstream) + daemon.upstream.url)
             daemon.halt()
@@ -73,7 +80,7 @@ class LifeTests(KeyFileCase):
         service = RemoteSpec(api_key_file=path)
         daemon = Remote(remote(service), service)
         reasons: list[str] = []
-        daemon.launch(reasons.append)
+        daemon.launch(Owner(reasons.append))
         said = f"its api_key: {path} is open to others; run chmod 600 {path}"
         self.assertEqual((daemon.running, reasons), (False, [said]))
 

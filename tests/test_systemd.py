@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from swapgate.config import ModelSpec, Upstream
+from swapgate.daemons import Owner
 from swapgate.daemons.control import Sight, State, port_answers
 from swapgate.daemons.managed import Managed
 from swapgate.daemons.processes import find, free_port
@@ -34,14 +35,18 @@ class ReadingTests(SynchronousTestCase):
             "ActiveState=active\nMainPID=9": Sight(State.UP, 9),
             # RemainAfterExit, and no process.
             "ActiveState=active\nSubState=exited\nMainPID=0": Sight(State.UP),
-            "ActiveState=activating\nSubState=start\nMainPID=9": Sight(State.IDLE, 9),
+            "ActiveState=activating\nSubState=start\nMainPID=9": Sight(
+                State.PENDING, 9
+            ),
             "ActiveState=activating\nSubState=auto-restart\nMainPID=0\n"
-            "Result=exit-code\nExecMainStatus=1": Sight(State.IDLE, None, True, failed),
+            "Result=exit-code\nExecMainStatus=1": Sight(
+                State.PENDING, None, True, failed
+            ),
             "ActiveState=deactivating\nMainPID=9\nResult=success": Sight(
-                State.IDLE, 9, True
+                State.PENDING, 9, True
             ),
             "ActiveState=inactive\nMainPID=0\nResult=success": Sight(State.ABSENT),
-            "ActiveState=inactive\nMainPID=0\nJob=77": Sight(State.IDLE),
+            "ActiveState=inactive\nMainPID=0\nJob=77": Sight(State.PENDING),
             "ActiveState=failed\nResult=exit-code\nExecMainStatus=1": Sight(
                 State.ABSENT, None, True, failed
             ),
@@ -72,7 +77,7 @@ class SystemdTests(TestCase):
 
     def launch(self, unit: Managed) -> Deferred[str]:
         gone: Deferred[str] = Deferred()
-        unit.launch(gone.callback)
+        unit.launch(Owner(gone.callback))
         return gone
 
     async def until_up(self, unit: Managed) -> int:

@@ -5,12 +5,40 @@ How is one daemon started, stopped and found? One module for each kind.
 from collections.abc import Callable
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
+from attrs import frozen
+from twisted.internet.defer import Deferred, succeed
 
 from swapgate.config import Upstream
 
-# Called once for each launch, when the daemon is known to be gone: why, in words.
-Gone = Callable[[str], None]
+
+def _nothing(_: str) -> None:
+    pass
+
+
+def _not_in_use() -> bool:
+    return False
+
+
+def _not_healthy() -> Deferred[bool]:
+    return succeed(False)
+
+
+@frozen
+class Owner:
+    """
+    What a daemon tells, and asks of, the scheduler whose it is, during one life.
+
+    :param gone: is called once, when the daemon is known to be gone: why, in words.
+    :param died: is called before that where it ended by itself: it answers no more,
+        and its memory is not proven free yet.
+    :param in_use: whether an answer of it is under way.
+    :param is_healthy: whether it answers its health poll now.
+    """
+
+    gone: Callable[[str], None]
+    died: Callable[[str], None] = _nothing
+    in_use: Callable[[], bool] = _not_in_use
+    is_healthy: Callable[[], Deferred[bool]] = _not_healthy
 
 
 class Daemon(Protocol):
@@ -24,14 +52,30 @@ class Daemon(Protocol):
         Where the present life answers, known once `launch()` has been called.
         """
 
-    def launch(self, gone: Gone) -> None:
+    def obstacle(self) -> Deferred[str | None]:
         """
-        Start it. Whatever becomes of it, `gone` is called once.
+        Why it could not be started now, as far as can be seen without starting it.
         """
 
-    def adopt(self, gone: Gone) -> Deferred[bool]:
+    def launch(self, owner: Owner) -> None:
         """
-        Take over what is up already: whether it is. If so, `gone` is called at its end.
+        Start it. Whatever becomes of it, `owner.gone` is called once.
+        """
+
+    def relaunch(self) -> bool:
+        """
+        Start it anew on another free port: whether it can, and will.
+        """
+
+    def answers(self) -> Deferred[bool]:
+        """
+        Whether its port does, which is cheaper than asking what runs it.
+        """
+
+    def adopt(self, owner: Owner) -> Deferred[bool]:
+        """
+        Take over what is up already: whether it is. If so, `owner.gone` is called at
+        its end.
         """
 
     @property
@@ -46,6 +90,12 @@ class Daemon(Protocol):
         Whether there is anybody to ask yet, or still.
         """
 
+    @property
+    def serving(self) -> bool:
+        """
+        Whether it runs and still holds its port: to be asked before each request.
+        """
+
     def halt(self) -> None:
         """
         Stop it, politely at first; `gone` follows. Calling again does nothing.
@@ -58,7 +108,7 @@ class Daemon(Protocol):
 
     def let_go(self) -> Deferred[None]:
         """
-        The gateway ends and this stays: watch it no longer, and never call `gone`.
+        The gateway ends and this stays: watch it no longer, and never call `owner`.
         """
 
     def impostor(self) -> str | None:

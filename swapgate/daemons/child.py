@@ -2,36 +2,42 @@
 A daemon that is a child of the gateway and ends with it.
 """
 
-import shutil
 import signal
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from twisted.internet import defer, protocol
+from twisted.internet import defer
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectError, ProcessTerminated, TimeoutError
+from twisted.internet.error import ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import Factory, ProcessProtocol
+from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from swapgate.config import ChildSpec, ModelSpec, Upstream
-from swapgate.daemons import Gone, processes
-from swapgate.wire import endpoint_of
+from swapgate.daemons import Owner, processes
+from swapgate.daemons.control import port_answers
+from swapgate.daemons.obstacles import cannot_run
 
 _LOOPBACK = "127.0.0.1"
-_CONNECT_TIMEOUT_S = 1.0
+# So many free ports are tried.
+_TRIES = 3
 # For so long what stderr still holds is read after the process has ended.
 _LAST_READ_S = 0.2
 # Looking whether a killed group is gone: at first, and at most.
 _LOOK_S, _LOOK_AT_MOST_S = 0.01, 1.0
 _TAIL_BYTES = 4096
 _TAIL_LINES = 6
-_QUIET = Factory.forProtocol(protocol.Protocol)
-_QUIET.noisy = False
 _ENDED = "its process has ended"
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TMPDIR")
 _PASSED_ON_PREFIXES = ("LC_", "XDG_")
+
+
+def _in_use(port: int) -> str:
+    return (
+        f"port {port} is in use ({processes.who_listens(port)}); "
+        "stop that process, or give the model another port"
+    )
 
 
 def child_environment(
@@ -82,7 +88,13 @@ class Child:
         self._register = register
         self._upstream = spec.upstream
         self._process = _Process()
+        self._holder: processes.PortHolder | None = None
         self._halted = False
+        # It was seen to hold its port.
+        self._confirmed = False
+        # It did not get the port that was chosen for it.
+        self._lost_port = False
+        self._tries_left = 0
         self._kill_call: IDelayedCall | None = None
 
     @property
@@ -90,33 +102,69 @@ class Child:
         assert self._upstream is not None, "known once it was launched"
         return self._upstream
 
-    def launch(self, gone: Gone) -> None:
+    def obstacle(self) -> Deferred[str | None]:
+        return Deferred.fromCoroutine(self._obstacle())
+
+    async def _obstacle(self) -> str | None:
+        fixed = self._spec.upstream
+        if fixed is not None and await port_answers(fixed, self._reactor):
+            return _in_use(fixed.port)
+        argv = self._service.command.argv(0 if fixed is None else fixed.port)
+        return cannot_run(argv, self._env, self._service.cwd)
+
+    def launch(self, owner: Owner) -> None:
+        self._choose_port()
+        self._halted = self._confirmed = False
+        self._tries_left = 0 if self._spec.upstream else _TRIES - 1
+        life = Deferred.fromCoroutine(self._live())
+        life.addErrback(lambda failure: f"cannot be run: {failure.getErrorMessage()}")
+        life.addCallback(owner.gone)
+
+    def _choose_port(self) -> None:
         self._upstream = self._spec.upstream or Upstream(
             scheme="http", host=_LOOPBACK, port=processes.free_port(_LOOPBACK)
         )
         self._process = _Process()
-        self._halted = False
-        life = Deferred.fromCoroutine(self._live(self._process))
-        life.addErrback(lambda failure: f"cannot be run: {failure.getErrorMessage()}")
-        life.addCallback(gone)
 
-    def adopt(self, gone: Gone) -> Deferred[bool]:
+    def relaunch(self) -> bool:
+        if not self._tries_left or not self._process.running:
+            return False
+        self._lost_port = True
+        processes.signal_group(self._process.pid, signal.SIGKILL)
+        return True
+
+    def answers(self) -> Deferred[bool]:
+        return succeed(False)
+
+    def adopt(self, owner: Owner) -> Deferred[bool]:
         # What an earlier gateway left behind is ended, see `state`.
         return succeed(False)
 
-    async def _live(self, process: "_Process") -> str:
+    async def _live(self) -> str:
         """
         From the launch until nothing of it is left: the reason of its end.
+
+        A free port that was lost between its choice and its use is chosen again.
         """
-        port = self.upstream.port
-        if await self._is_answered():
-            return (
-                f"port {port} is in use ({processes.who_listens(port)}); "
-                "stop that process, or give the model another port"
+        while True:
+            self._lost_port = False
+            reason = await self._run_once(self._process)
+            lost = self._lost_port or not (
+                self._confirmed or processes.port_is_free(_LOOPBACK, self.upstream.port)
             )
+            if self._halted or not (lost and self._tries_left):
+                return reason
+            self._tries_left -= 1
+            self._choose_port()
+
+    async def _run_once(self, process: "_Process") -> str:
+        port = self.upstream.port
         argv = self._service.command.argv(port)
-        if shutil.which(argv[0], path=self._env.get("PATH")) is None:
-            return f"{argv[0]!r} is not an executable on PATH"
+        if await port_answers(self.upstream, self._reactor):
+            self._lost_port = True
+            return _in_use(port)
+        if (why := cannot_run(argv, self._env, self._service.cwd)) is not None:
+            return why
         if self._halted:
             return "stopped before its launch"
         processes.spawn(self._reactor, process, argv, self._env, self._service.cwd)
@@ -127,18 +175,6 @@ class Child:
         self._register.note_end(process.pid)
         await process.read_the_rest(self._reactor)
         return reason
-
-    async def _is_answered(self) -> bool:
-        endpoint = endpoint_of(self.upstream, self._reactor, _CONNECT_TIMEOUT_S)
-        try:
-            stranger: Any = await endpoint.connect(_QUIET)
-        except ConnectError:
-            return False
-        except TimeoutError:
-            # Somebody holds the port and is too busy to accept.
-            return True
-        stranger.transport.abortConnection()
-        return True
 
     async def _outlive_group(self, group: int) -> None:
         """
@@ -176,6 +212,10 @@ class Child:
         self._process.look()
         return self._process.running
 
+    @property
+    def serving(self) -> bool:
+        return self.running and self._holder is not None and self._holder.holds()
+
     def let_go(self) -> Deferred[None]:
         # It does not stay.
         return succeed(None)
@@ -188,6 +228,10 @@ class Child:
             # Its listener went with it, and nobody else is to blame.
             return _ENDED
         if stranger is None:
+            self._confirmed = True
+            self._holder = processes.PortHolder(
+                self._reactor, self._process.pid, self.upstream.port
+            )
             self._register.note_argv(self._process.pid)
         return stranger
 

@@ -10,6 +10,7 @@ from swapgate.daemons.child import child_environment
 from swapgate.daemons.commands import TOOL_TIMEOUT_S, Answer, run
 from swapgate.daemons.control import Sight, State, port_answers
 from swapgate.daemons.managed import Managed
+from swapgate.daemons.obstacles import cannot_run
 from swapgate.services import CommandSpec
 
 # Some tools succeed in telling that something does not run.
@@ -28,6 +29,9 @@ def command(
 class Commands:
     """
     What to run for each wish. Without `status`, the port tells whether it is up.
+
+    A `status` that fails may mean no, or that it could not ask: one look is no proof.
+    Nor is a port off loopback that one connection has not reached.
     """
 
     slow = True
@@ -45,7 +49,8 @@ class Commands:
         self._reactor = reactor
         self._upstream: Upstream = spec.upstream
         self._env = child_environment(environ, dict(service.env))
-        self.port_counts = service.status is None
+        self.tells = service.status is not None
+        self.port_counts = not self.tells
 
     async def _run(self, command: Command, timeout_s: float) -> Answer:
         argv = command.argv(self._upstream.port)
@@ -54,11 +59,18 @@ class Commands:
 
     async def look(self) -> Sight:
         if self._service.status is None:
-            up = await port_answers(self._upstream, self._reactor)
-        else:
-            answer = await self._run(self._service.status, TOOL_TIMEOUT_S)
-            up = answer.status == 0 and answer.output.strip().lower() not in _NO
-        return Sight(State.UP if up else State.ABSENT)
+            if await port_answers(self._upstream, self._reactor):
+                return Sight(State.UP)
+            return Sight(State.ABSENT, sure=self._upstream.loopback)
+        answer = await self._run(self._service.status, TOOL_TIMEOUT_S)
+        if answer.status:
+            return Sight(State.ABSENT, sure=False)
+        says_no = answer.output.strip().lower() in _NO
+        return Sight(State.ABSENT if says_no else State.UP)
+
+    async def obstacle(self) -> str | None:
+        argv = self._service.start.argv(self._upstream.port)
+        return cannot_run(argv, self._env, self._service.cwd)
 
     async def start(self) -> Answer:
         return await self._run(self._service.start, self._spec.load_timeout_s)

@@ -28,8 +28,10 @@ class State(Enum):
 
     # Nothing: it is not loaded, not active, and nobody will start it.
     ABSENT = "absent"
-    # It is known, and does not run yet, or any more.
+    # It is known, and does not run; it must be started.
     IDLE = "idle"
+    # It is known, and will run without our doing, or run again.
+    PENDING = "pending"
     UP = "up"
 
 
@@ -41,12 +43,14 @@ class Sight:
     :param pid: of its main process, where there is one and we are told.
     :param ended: it ran, and ended by itself or is about to.
     :param note: what is told of its end.
+    :param sure: False where a passing fault could have shown the same.
     """
 
     state: State
     pid: int | None = None
     ended: bool = False
     note: str = ""
+    sure: bool = True
 
 
 class Control(Protocol):
@@ -56,10 +60,17 @@ class Control(Protocol):
 
     #: start() may take as long as a load, and being absent after it is no failure yet.
     slow: bool
-    #: The daemon is not gone while its port answers.
+    #: Where no process is known, the daemon is not gone while its port answers.
     port_counts: bool
+    #: look() asks a manager, and not only the port.
+    tells: bool
 
     async def look(self) -> Sight: ...
+
+    async def obstacle(self) -> str | None:
+        """
+        Why it could not be started, as far as the last look and the files show.
+        """
 
     async def start(self) -> Answer: ...
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import psutil
-from attrs import define
+from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -22,6 +22,12 @@ from swapgate.daemons.control import Control, Sight, State, port_answers
 _LOOK_S, _LOOK_AT_MOST_S = 0.02, 0.5
 # A stop that led to nothing is asked for again.
 _STOP_AGAIN_S = 10.0
+# So many looks, over so long, that all found nothing are believed, though each of them
+# may have failed.
+_LOOKS, _LOOKS_OVER_S = 3, 3.0
+# Without a process to look at, a port that is still held after SIGKILL and so long
+# belongs to another one.
+_PORT_PATIENCE_S = 5.0
 
 
 @define(eq=False)
@@ -37,22 +43,52 @@ class Ending:
     _reactor: Any
     # Its main process, as it was when we last looked.
     process: psutil.Process | None = None
+    # What that has started, as of when it was up.
+    family: list[psutil.Process] = field(factory=list)
+    # The manager's last word on it.
+    sight: Sight | None = None
+    _absent: int = 0
+    _absent_since_s: float = 0.0
     # What a tool said last.
     words: str = ""
     # It stays, and nobody is told of its end.
     let_go: bool = False
     _kill_call: IDelayedCall | None = None
+    _began_s: float = 0.0
 
     async def look(self) -> Sight | None:
         """
         What is known of it; None where nobody can tell.
         """
         try:
-            return await self._control.look()
+            self.sight = await self._control.look()
         except ToolFailed as error:
-            self.words = str(error)
-            self._log.warn("{model}: {error}", model=self._spec.name, error=str(error))
-            return None
+            self.sight = None
+            if str(error) != self.words:
+                self.words = str(error)
+                self._log.warn("{model}: {error}", model=self._spec.name, error=error)
+        sight = self.sight
+        if sight is not None:
+            if sight.state is not State.ABSENT or sight.sure:
+                self._absent = 0
+            else:
+                self._absent_since_s = (
+                    self._absent_since_s if self._absent else self._reactor.seconds()
+                )
+                self._absent += 1
+        return sight
+
+    @property
+    def surely_absent(self) -> bool:
+        """
+        Whether the last look has shown that it does not run, or several have.
+        """
+        if self.sight is None or self.sight.state is not State.ABSENT:
+            return False
+        return self.sight.sure or (
+            self._absent >= _LOOKS
+            and self._reactor.seconds() - self._absent_since_s >= _LOOKS_OVER_S
+        )
 
     def remember(self, sight: Sight | None) -> None:
         """
@@ -61,7 +97,7 @@ class Ending:
         if sight is not None and sight.pid is not None:
             # Too few descriptors, say: the next look may tell.
             with suppress(OSError):
-                self.process = processes.find(sight.pid)
+                self.process = processes.find(sight.pid) or self.process
 
     @property
     def process_has_ended(self) -> bool:
@@ -75,6 +111,7 @@ class Ending:
         Stop it, and wait until it is gone, however long that takes.
         """
         kill_call = self.arm_kill()
+        self._began_s = self._reactor.seconds()
         self.remember(await self.look())
         pause_s, stop_at_s = _LOOK_S, self._reactor.seconds()
         while True:
@@ -105,16 +142,36 @@ class Ending:
 
     async def _is_gone(self) -> bool:
         """
-        Nothing runs, nothing answers, and nobody will start it again.
+        Nothing of it runs, nothing of it answers, and nothing will start it again.
         """
-        if self.process is not None and processes.runs(self.process):
-            return False
-        if await self.port_is_taken():
+        if self.process is not None and (
+            any(map(processes.runs, (self.process, *self.family)))
+            or processes.family_lives(self.process.pid)
+        ):
             return False
         sight = await self.look()
         # It may have been started anew in the meantime.
         self.remember(sight)
-        return sight is not None and sight.state is State.ABSENT
+        if sight is None or sight.state is not State.ABSENT:
+            return False
+        if self.process is not None:
+            # What holds its port now is another's: it was looked for above.
+            return not processes.runs(self.process)
+        if self._control.port_counts:
+            return not await self.port_is_taken() or self._is_past_patience()
+        return sight.sure or self.surely_absent or not await self._answers_on_loopback()
+
+    def _is_past_patience(self) -> bool:
+        """
+        Whether its port must be another's by now, as its manager says that it is gone.
+        """
+        past_s = self._spec.stop_timeout_s + _PORT_PATIENCE_S
+        return self._control.tells and self._reactor.seconds() >= self._began_s + past_s
+
+    async def _answers_on_loopback(self) -> bool:
+        upstream = self._spec.upstream
+        assert upstream is not None
+        return upstream.loopback and await port_answers(upstream, self._reactor)
 
     async def port_is_taken(self) -> bool:
         """

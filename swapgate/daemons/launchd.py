@@ -17,7 +17,10 @@ from swapgate.daemons.child import child_environment
 from swapgate.daemons.commands import Answer, ToolFailed, run
 from swapgate.daemons.control import Sight, State
 from swapgate.daemons.managed import Managed
+from swapgate.daemons.obstacles import cannot_run
 
+# What launchd gives an agent.
+_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 _ABSENT = "Could not find service"
 # EIO and EALREADY: launchd still takes the one before apart, or the plist is bad.
 _BUSY, _TRY_AGAIN_S = (5, 37), 0.5
@@ -38,7 +41,7 @@ class Launchctl:
     """
 
     slow = False
-    port_counts = True
+    port_counts = tells = True
 
     def __init__(
         self, service: LaunchdSpec, reactor: Any, environ: Mapping[str, str]
@@ -91,6 +94,22 @@ class Launchctl:
         raise ToolFailed(
             f"launchctl cannot tell of {label}: {answer.complaint or answer.status}"
         )
+
+    async def obstacle(self) -> str | None:
+        try:
+            plist = self._plist()
+        except ToolFailed as error:
+            return str(error)
+        argv = [str(word) for word in plist.get("ProgramArguments") or ()]
+        program = plist.get("Program") or (argv[0] if argv else None)
+        if not program:
+            return f"{self._service.plist} names no program"
+        env = {"PATH": _PATH} | {
+            str(name): str(value)
+            for name, value in (plist.get("EnvironmentVariables") or {}).items()
+        }
+        cwd = str(plist.get("WorkingDirectory", "/"))
+        return cannot_run([str(program), *argv[1:]], env, cwd)
 
     async def start(self) -> Answer:
         plist = self._plist()

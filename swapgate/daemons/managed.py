@@ -6,17 +6,19 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
+import psutil
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from swapgate.config import ModelSpec, Upstream
-from swapgate.daemons import Gone, processes
+from swapgate.daemons import Owner, processes
 from swapgate.daemons.commands import Answer, ToolFailed
-from swapgate.daemons.control import Control, Sight, State
+from swapgate.daemons.control import Control, Sight, State, port_answers
 from swapgate.daemons.ending import Ending
 
+_RUNS = (State.UP, State.PENDING)
 # Looking what became of it: at first, and at most.
 _LOOK_S, _LOOK_AT_MOST_S = 0.02, 1.0
 # For its end to be noticed by whoever runs it.
@@ -56,22 +58,51 @@ class Managed:
         self._ending = Ending(self._spec, self._control, self._reactor)
         self._sleep: Deferred[None] | None = None
         self._starting: Deferred[Answer] | None = None
+        self._holder: processes.PortHolder | None = None
 
     @property
     def upstream(self) -> Upstream:
         return self._upstream
 
-    def launch(self, gone: Gone) -> None:
-        self._forget()
-        self._begin(self._live(), gone)
+    def obstacle(self) -> Deferred[str | None]:
+        return Deferred.fromCoroutine(self._obstacle())
 
-    def adopt(self, gone: Gone) -> Deferred[bool]:
-        self._forget()
-        return Deferred.fromCoroutine(self._adopt(gone))
+    async def _obstacle(self) -> str | None:
+        sight = await self._ending.look()
+        if sight is None:
+            return self._ending.words
+        if sight.state in _RUNS:
+            return None
+        if sight.state is State.ABSENT and await self._ending.port_is_taken():
+            return self._port_in_use()
+        return await self._control.obstacle()
 
-    def _begin(self, living: Coroutine[Deferred[Any], Any, str], gone: Gone) -> None:
+    def _port_in_use(self) -> str:
+        port = self._upstream.port
+        return (
+            f"port {port} is in use by another process; "
+            "stop that process, or give the model another port"
+        )
+
+    def launch(self, owner: Owner) -> None:
+        self._forget()
+        self._begin(self._live(), owner)
+
+    def relaunch(self) -> bool:
+        # Its port is its owner's choice.
+        return False
+
+    def answers(self) -> Deferred[bool]:
+        return Deferred.fromCoroutine(port_answers(self._upstream, self._reactor))
+
+    def adopt(self, owner: Owner) -> Deferred[bool]:
+        self._forget()
+        return Deferred.fromCoroutine(self._adopt(owner))
+
+    def _begin(self, living: Coroutine[Deferred[Any], Any, str], owner: Owner) -> None:
+        self._owner = owner
         life = Deferred.fromCoroutine(self._outlive(living))
-        self._life = life.addCallback(self._bury, gone)
+        self._life = life.addCallback(self._bury, owner)
 
     async def _outlive(self, living: Coroutine[Deferred[Any], Any, str]) -> str:
         """
@@ -94,11 +125,11 @@ class Managed:
                 bug = error
         return f"cannot be run: {bug}"
 
-    def _bury(self, why: str, gone: Gone) -> None:
+    def _bury(self, why: str, owner: Owner) -> None:
         self._up = False
         self._ending.disarm_kill()
         if self._left is None:
-            gone(why)
+            owner.gone(why)
         else:
             self._left.callback(None)
 
@@ -112,17 +143,13 @@ class Managed:
         self._wake()
         return self._left
 
-    async def _adopt(self, gone: Gone) -> bool:
+    async def _adopt(self, owner: Owner) -> bool:
         sight = await self._ending.look()
-        # Who cannot be asked, nobody can stop, and a stranger may be what answers.
-        if sight is None or sight.state is State.ABSENT:
+        # What cannot be asked cannot be stopped, and a stranger may be what answers.
+        if sight is None or sight.state not in _RUNS:
             return False
         self._ending.remember(sight)
-        self._up = True
-        if self.impostor() is not None:
-            self._up = False
-            return False
-        self._begin(self._live_on(sight), gone)
+        self._begin(self._live_on(sight), owner)
         return True
 
     async def _live(self) -> str:
@@ -133,16 +160,13 @@ class Managed:
         if sight is None:
             # Whoever cannot be asked has not been asked to start anything.
             return "could not be started"
-        if sight.state is State.IDLE and sight.ended:
+        if sight.ended and sight.state is not State.UP:
             # What an earlier life has left would stand in the way.
             await self._ending.end()
-        elif sight.state is not State.ABSENT:
+        elif sight.state in _RUNS:
             return await self._live_on(sight)
         if await self._ending.port_is_taken():
-            return (
-                f"port {self._upstream.port} is in use by another process; "
-                "stop that process, or give the model another port"
-            )
+            return self._port_in_use()
         if self._halted:
             return "stopped before its launch"
         failed = not await self._start()
@@ -164,9 +188,11 @@ class Managed:
         """
         The same for one that has been started, by whomever.
         """
-        self._up = True
+        self._up = self._was_up or self._control.port_counts
         reason = await self._watch(sight)
         self._up = False
+        if not self._halted and self._left is None:
+            self._owner.died(reason)
         if self._left is None:
             await self._ending.end()
         return reason
@@ -176,7 +202,7 @@ class Managed:
         Whether the tool thinks that it succeeded.
         """
         # A slow one may be up before its tool has ended.
-        self._up = self._control.slow
+        self._up = self._control.slow and self._control.port_counts
         self._starting = Deferred.fromCoroutine(self._control.start())
         try:
             answer = await self._starting
@@ -197,19 +223,33 @@ class Managed:
         pause_s = _LOOK_S
         while not self._halted and self._left is None:
             if sight is not None and sight.state is State.UP:
-                self._was_up = True
+                self._was_up = self._up = True
             if self._ending.process_has_ended:
                 return _why_ended(await self._look_after_it())
             if self._ending.process is None and sight is not None:
-                if why := self._end_seen(sight):
+                if (why := self._end_seen(sight)) and not await self._shows_life():
                     return why
                 self._ending.remember(sight)
             known = self._ending.process is not None
             pause_s = _LOOK_AT_MOST_S if known else min(2 * pause_s, _LOOK_AT_MOST_S)
             await self._pause(pause_s)
-            # Its pid tells all, and costs nothing.
+            # Its pid tells all, and costs nothing; so does an answer under way.
+            known = known or self._owner.in_use()
             sight = None if known or self._halted else await self._ending.look()
         return "was stopped"
+
+    async def _shows_life(self) -> bool:
+        """
+        Whether it answers, though no look has found it: a status may fail to ask.
+        """
+        sight = self._ending.sight
+        if sight is None or sight.state is not State.ABSENT or sight.sure:
+            return False
+        return (
+            not self._ending.surely_absent
+            or self._owner.in_use()
+            or await self._owner.is_healthy()
+        )
 
     async def _look_after_it(self) -> Sight | None:
         """
@@ -269,6 +309,19 @@ class Managed:
             self._reactor.callLater(0, self._wake)
         return self._up
 
+    @property
+    def serving(self) -> bool:
+        if not self.running:
+            return False
+        process = self._ending.process
+        if process is None or not self._upstream.loopback:
+            return True
+        if self._holder is None:
+            self._holder = processes.PortHolder(
+                self._reactor, process.pid, self._upstream.port
+            )
+        return self._holder.holds()
+
     def impostor(self) -> str | None:
         if not self.running:
             return "it has ended"
@@ -278,7 +331,14 @@ class Managed:
             self._ending.process.pid, self._upstream.port
         )
         # If it has ended its listener went with it, and no other is to blame.
-        return stranger if self.running else "it has ended"
+        if not self.running:
+            return "it has ended"
+        if stranger is None:
+            with suppress(psutil.Error):
+                self._ending.family = list(
+                    processes.relatives(self._ending.process.pid)
+                )
+        return stranger
 
     def last_words(self) -> str:
         return self._ending.words

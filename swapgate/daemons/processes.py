@@ -8,10 +8,12 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 import psutil
-from twisted.internet.interfaces import IProcessTransport
+from attrs import define
+from twisted.internet.interfaces import IProcessTransport, IReactorTime
 from twisted.internet.process import Process
 from twisted.internet.protocol import ProcessProtocol
 
@@ -19,6 +21,7 @@ _LINUX = sys.platform.startswith("linux")
 _REACHED_BY_LOOPBACK = frozenset(
     {"0.0.0.0", "127.0.0.1", "::", "::1", "::ffff:127.0.0.1"}  # noqa: S104
 )
+_LOOK_AGAIN_S = 1.0
 _ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
 
 
@@ -146,21 +149,37 @@ def _group(pid: int) -> int | None:
     return None
 
 
-def port_conflict(leader: int, port: int) -> str | None:
+def port_is_free(host: str, port: int) -> bool:
+    """
+    Whether a daemon could listen there at this moment.
+    """
+    with socket.socket() as probe:
+        # As daemons do: what closed connections have left behind is no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def port_conflict(leader: int, port: int, *, shared: bool = False) -> str | None:
     """
     Why what listens on a loopback port may not be this process, nor one of those that
     it started: a reason, or None.
 
     A process of another user cannot be looked into: None. Beside a listener of our own
-    only Linux shows another one.
+    only Linux shows another one, and at the price of a look at all processes.
+
+    :param shared: another one beside it is not looked for.
     """
     family, own = {leader}, False
     try:
         own = _listens(psutil.Process(leader), port)
         # Nearly always the leader itself does, alone.
-        if own and not _is_shared(port, family):
+        if own and (shared or not _is_shared(port, family)):
             return None
-        for process in _relatives(leader):
+        for process in relatives(leader):
             family.add(process.pid)
             with suppress(psutil.Error):
                 own = _listens(process, port) or own
@@ -168,9 +187,32 @@ def port_conflict(leader: int, port: int) -> str | None:
         return None
     except psutil.NoSuchProcess:
         own = False
-    if _is_shared(port, family):
+    if not (own and shared) and _is_shared(port, family):
         return f"another process listens on port {port}"
     return None if own else f"the daemon itself does not listen on port {port}"
+
+
+@define
+class PortHolder:
+    """
+    One process and the port that it shall hold, looked at once a second at most.
+    """
+
+    _clock: IReactorTime
+    _leader: int
+    _port: int
+    _seen_s: float = -inf
+    _held: bool = False
+
+    def holds(self) -> bool:
+        """
+        Whether it, or what it started, listens there still.
+        """
+        now_s = self._clock.seconds()
+        if now_s - self._seen_s >= _LOOK_AGAIN_S:
+            self._seen_s = now_s
+            self._held = port_conflict(self._leader, self._port, shared=True) is None
+        return self._held
 
 
 def who_listens(port: int) -> str:
@@ -184,7 +226,18 @@ def who_listens(port: int) -> str:
     return f"`lsof -i :{port}` tells which"
 
 
-def _relatives(leader: int) -> Iterator[psutil.Process]:
+def family_lives(leader: int) -> bool:
+    """
+    Whether what a dead process has left in its group or session still runs.
+    """
+    for pid in psutil.pids():
+        with suppress(OSError):
+            if leader in (os.getpgid(pid), os.getsid(pid)) and find(pid) is not None:
+                return True
+    return False
+
+
+def relatives(leader: int) -> Iterator[psutil.Process]:
     """
     What it started: its descendants, and those left in its group or session.
     """

@@ -6,7 +6,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 
 from swapgate.config import ModelSpec, Upstream
-from swapgate.daemons import Gone
+from swapgate.daemons import Owner
 from swapgate.ini import BadValue
 from swapgate.keyfiles import read_key
 from swapgate.services import RemoteSpec
@@ -22,31 +22,44 @@ class Remote:
     def __init__(self, spec: ModelSpec, service: RemoteSpec) -> None:
         assert spec.upstream is not None, "the configuration insists on it"
         self._service = service
-        self._gone: Gone | None = None
+        self._owner: Owner | None = None
         self.upstream: Upstream = evolve(spec.upstream, api_key=service.api_key)
 
-    def launch(self, gone: Gone) -> None:
+    def obstacle(self) -> Deferred[str | None]:
+        return succeed(None)
+
+    def relaunch(self) -> bool:
+        return False
+
+    def launch(self, owner: Owner) -> None:
         path = self._service.api_key_file
         try:
             key = self._service.api_key if path is None else read_key(path)
         except BadValue as error:
-            gone(f"its api_key: {error}")
+            owner.gone(f"its api_key: {error}")
             return
         self.upstream = evolve(self.upstream, api_key=key)
-        self._gone = gone
+        self._owner = owner
 
-    def adopt(self, gone: Gone) -> Deferred[bool]:
+    def answers(self) -> Deferred[bool]:
+        return succeed(False)
+
+    def adopt(self, owner: Owner) -> Deferred[bool]:
         # It takes no memory, so that nobody need know of it before it is wanted.
         return succeed(False)
 
     @property
     def running(self) -> bool:
-        return self._gone is not None
+        return self._owner is not None
+
+    @property
+    def serving(self) -> bool:
+        return self.running
 
     def halt(self) -> None:
-        gone, self._gone = self._gone, None
-        if gone is not None:
-            gone("is left alone")
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.gone("is left alone")
 
     kill = halt
 

@@ -12,7 +12,7 @@ from swapgate.daemons.control import Sight, State
 from swapgate.daemons.managed import Managed
 from swapgate.services import SystemdSpec
 
-_PROPERTIES = "ActiveState,SubState,MainPID,Result,ExecMainStatus,Job"
+_PROPERTIES = "LoadState,ActiveState,SubState,MainPID,Result,ExecMainStatus,Job"
 _BUS = "DBUS_SESSION_BUS_ADDRESS"
 
 
@@ -31,13 +31,14 @@ class Systemctl:
     """
 
     slow = False
-    port_counts = True
+    port_counts = tells = True
 
     def __init__(
         self, service: SystemdSpec, reactor: Any, environ: Mapping[str, str]
     ) -> None:
         self._service = service
         self._reactor = reactor
+        self._load_state = ""
         bus = {_BUS: environ[_BUS]} if _BUS in environ else {}
         self._env = child_environment(environ, bus)
 
@@ -49,12 +50,18 @@ class Systemctl:
     async def look(self) -> Sight:
         answer = await self._run("show", f"--property={_PROPERTIES}")
         sight = read_show(answer.output)
+        self._load_state = read_properties(answer.output).get("LoadState", "")
         if answer.status or sight is None:
             raise ToolFailed(
                 f"systemctl cannot tell of {self._service.unit}: "
                 f"{answer.complaint or answer.status}"
             )
         return sight
+
+    async def obstacle(self) -> str | None:
+        if self._load_state in ("", "loaded"):
+            return None
+        return f"systemd has no unit {self._service.unit} to start: {self._load_state}"
 
     async def start(self) -> Answer:
         # Nor waiting for a notification: its health is what we wait for.
@@ -64,11 +71,15 @@ class Systemctl:
         return await self._run("stop", "--no-block", "--no-ask-password")
 
 
+def read_properties(output: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+
+
 def read_show(output: str) -> Sight | None:
     """
     What `systemctl show` says; None where it says nothing of use.
     """
-    facts = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+    facts = read_properties(output)
     if "ActiveState" not in facts:
         return None
     pid = int(facts.get("MainPID", "0") or 0) or None
@@ -81,11 +92,11 @@ def read_show(output: str) -> Sight | None:
             return Sight(State.UP, pid)
         case "activating":
             ended = facts.get("SubState", "").startswith("auto-restart")
-            return Sight(State.IDLE, pid, ended, note)
+            return Sight(State.PENDING, pid, ended, note)
         case "inactive" if facts.get("Job"):
             # Its start is in the queue.
-            return Sight(State.IDLE)
+            return Sight(State.PENDING)
         case "inactive" | "failed":
             return Sight(State.ABSENT, None, bool(note), note)
         case _:
-            return Sight(State.IDLE, pid, True, note)
+            return Sight(State.PENDING, pid, True, note)
