@@ -97,7 +97,14 @@ _LOAD: _Cell = (Life(Phase.STARTING), (Action.LAUNCH, Action.POLL))
 _GONE: _Cell = (Life(Phase.STOPPED), ())
 
 _TABLE: Mapping[tuple[Phase, Event], _Cell] = {
-    **_row(Phase.STOPPED, WANTED=_LOAD, EXITED=None, FOUND=(Life(Phase.READY), ())),
+    # What is looked for may die before it is found.
+    **_row(
+        Phase.STOPPED,
+        WANTED=_LOAD,
+        DIED=None,
+        EXITED=None,
+        FOUND=(Life(Phase.READY), ()),
+    ),
     **_row(
         Phase.STARTING,
         WANTED=None,
@@ -139,7 +146,13 @@ _TABLE: Mapping[tuple[Phase, Event], _Cell] = {
         EXITED=_GONE,
         FOUND=None,
     ),
-    **_row(Phase.FAILED, WANTED=_LOAD, EXITED=None, FOUND=(Life(Phase.READY), ())),
+    **_row(
+        Phase.FAILED,
+        WANTED=_LOAD,
+        DIED=None,
+        EXITED=None,
+        FOUND=(Life(Phase.READY), ()),
+    ),
 }
 
 

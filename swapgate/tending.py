@@ -141,8 +141,7 @@ class Tending:
             if not place.daemon.upstream.loopback:
                 await deferLater(self.clock, _PROBE_AGAIN_S)
         if place.daemon.running:
-            why = why or "it does not answer its health poll"
-            self.tell(place, Event.EVICTED, why)
+            self._distrust(place, why or "it does not answer its health poll")
 
     async def find(self, place: Place, *, ask: bool = True) -> None:
         """
@@ -183,7 +182,11 @@ class Tending:
         if impostor is None:
             self._is_trusted(place)
         else:
-            self.tell(place, Event.EVICTED, impostor)
+            self._distrust(place, impostor)
+
+    def _distrust(self, place: Place, why: str) -> None:
+        self._log.warn("{model}: {why}", model=place.spec.name, why=why)
+        self.tell(place, Event.EVICTED, why)
 
 
 def _unhealthy(place: Place) -> str:

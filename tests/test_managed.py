@@ -492,14 +492,18 @@ class ManagedTests(TestCase):
         """
         managed = self.managed()
         self.assertIsNone(await managed.obstacle())
+        # A look is not made again at once.
+        self.assertIsNone(await managed.obstacle())
+        self.assertEqual(self.control.count("look"), 1)
+        managed = self.managed()
         self.control.in_the_way = "no such unit"
         self.assertEqual(await managed.obstacle(), "no such unit")
         with socket.create_server(("127.0.0.1", self.port)):
             self.assertIn("is in use", await managed.obstacle() or "")
             self.control.sight = Sight(State.UP)
-            self.assertIsNone(await managed.obstacle())
+            self.assertIsNone(await self.managed().obstacle())
         self.control.sight = None
-        self.assertEqual(await managed.obstacle(), "the tool is ill")
+        self.assertEqual(await self.managed().obstacle(), "the tool is ill")
 
     async def test_adopted(self) -> None:
         """

@@ -20,6 +20,7 @@ DRAINING = Life(Phase.DRAINING)
 TABLE: dict[Life, dict[Event, tuple[Any, ...] | None]] = {
     STOPPED: {
         Event.WANTED: (STARTING, Action.LAUNCH, Action.POLL),
+        Event.DIED: None,
         Event.EXITED: None,
         Event.FOUND: (READY,),
     },
@@ -68,6 +69,7 @@ TABLE: dict[Life, dict[Event, tuple[Any, ...] | None]] = {
     },
     FAILED: {
         Event.WANTED: (STARTING, Action.LAUNCH, Action.POLL),
+        Event.DIED: None,
         Event.EXITED: None,
         Event.FOUND: (READY,),
     },

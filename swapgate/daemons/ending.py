@@ -2,9 +2,8 @@
 How does a daemon that somebody else runs end, and what proves that it is gone?
 """
 
-import os
-import signal
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 import psutil
@@ -47,6 +46,7 @@ class Ending:
     family: list[psutil.Process] = field(factory=list)
     # The manager's last word on it.
     sight: Sight | None = None
+    looked_at_s: float = -inf
     _absent: int = 0
     _absent_since_s: float = 0.0
     # What a tool said last.
@@ -62,20 +62,19 @@ class Ending:
         """
         try:
             self.sight = await self._control.look()
+            self.looked_at_s = self._reactor.seconds()
         except ToolFailed as error:
             self.sight = None
             if str(error) != self.words:
                 self.words = str(error)
                 self._log.warn("{model}: {error}", model=self._spec.name, error=error)
         sight = self.sight
-        if sight is not None:
-            if sight.state is not State.ABSENT or sight.sure:
-                self._absent = 0
-            else:
-                self._absent_since_s = (
-                    self._absent_since_s if self._absent else self._reactor.seconds()
-                )
-                self._absent += 1
+        if sight is not None and sight.state is State.ABSENT and not sight.sure:
+            if not self._absent:
+                self._absent_since_s = self.looked_at_s
+            self._absent += 1
+        elif sight is not None:
+            self._absent = 0
         return sight
 
     @property
@@ -198,7 +197,7 @@ class Ending:
         self._kill_call = None
 
     def kill(self) -> None:
-        if self.process is not None and processes.runs(self.process):
-            # Another user's is left to whoever runs it.
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(self.process.pid, signal.SIGKILL)
+        for process in (*([self.process] if self.process else ()), *self.family):
+            # Another user's is left to what runs it.
+            with suppress(psutil.Error):
+                process.kill()

@@ -23,6 +23,8 @@ _RUNS = (State.UP, State.PENDING)
 _LOOK_S, _LOOK_AT_MOST_S = 0.02, 1.0
 # For its end to be noticed by whoever runs it.
 _LOOKS_AFTER_IT, _LOOK_AFTER_IT_S = 5, 0.05
+# For so long a look need not be made again.
+_FRESH_S = 0.1
 # A bug that meets us again shall not keep us busy.
 _AFTER_A_BUG_S = 1.0
 # At our end, what is being asked is waited for so long.
@@ -68,7 +70,9 @@ class Managed:
         return Deferred.fromCoroutine(self._obstacle())
 
     async def _obstacle(self) -> str | None:
-        sight = await self._ending.look()
+        sight = self._ending.sight
+        if self._reactor.seconds() - self._ending.looked_at_s > _FRESH_S:
+            sight = await self._ending.look()
         if sight is None:
             return self._ending.words
         if sight.state in _RUNS:
@@ -145,7 +149,7 @@ class Managed:
 
     async def _adopt(self, owner: Owner) -> bool:
         sight = await self._ending.look()
-        # What cannot be asked cannot be stopped, and a stranger may be what answers.
+        # What cannot be asked cannot be stopped; a stranger may be what answers.
         if sight is None or sight.state not in _RUNS:
             return False
         self._ending.remember(sight)

@@ -168,8 +168,8 @@ def port_conflict(leader: int, port: int, *, shared: bool = False) -> str | None
     Why what listens on a loopback port may not be this process, nor one of those that
     it started: a reason, or None.
 
-    A process of another user cannot be looked into: None. Beside a listener of our own
-    only Linux shows another one, and at the price of a look at all processes.
+    A process that cannot be looked into, as another user's: None. Beside a listener of
+    our own only Linux shows another one, and at the price of a look at all processes.
 
     :param shared: another one beside it is not looked for.
     """
@@ -183,10 +183,10 @@ def port_conflict(leader: int, port: int, *, shared: bool = False) -> str | None
             family.add(process.pid)
             with suppress(psutil.Error):
                 own = _listens(process, port) or own
-    except psutil.AccessDenied:
-        return None
     except psutil.NoSuchProcess:
         own = False
+    except (psutil.Error, OSError):
+        return None
     if not (own and shared) and _is_shared(port, family):
         return f"another process listens on port {port}"
     return None if own else f"the daemon itself does not listen on port {port}"
