@@ -28,8 +28,9 @@ class State(Enum):
 
     # Nothing: it is not loaded, not active, and nobody will start it.
     ABSENT = "absent"
-    # It is known, and does not run yet, or any more.
+    # It is known, and does not run: nothing has started it yet, or it has ended.
     IDLE = "idle"
+    # It runs, or is on its way up.
     UP = "up"
 
 
@@ -51,7 +52,8 @@ class Sight:
 
 class Control(Protocol):
     """
-    How one daemon is seen, started and stopped. All of it may fail with `ToolFailed`.
+    How one daemon is seen, started and stopped. All of it may fail with `ToolFailed`,
+    and start() may be cancelled.
     """
 
     #: start() may take as long as a load, and being absent after it is no failure yet.

@@ -138,8 +138,9 @@ class Managed:
         if sight.state is State.IDLE and sight.ended:
             # What an earlier life has left would stand in the way.
             await self._ending.end()
-        elif sight.state is not State.ABSENT:
+        elif sight.state is State.UP:
             return await self._live_on(sight)
+        # What is known and never ran is started too: else nothing would.
         if await self._ending.port_is_taken():
             return (
                 f"port {self._upstream.port} is in use by another process; "
@@ -151,8 +152,10 @@ class Managed:
         sight = await self._ending.look()
         if (
             sight is not None
-            and sight.state is State.ABSENT
-            and (failed or not self._control.slow)
+            and (
+                (sight.state is State.ABSENT and not self._control.slow)
+                or (sight.state is not State.UP and failed)
+            )
             and not self._halted
         ):
             self._up = False
@@ -256,7 +259,7 @@ class Managed:
             return
         self._halted = True
         self._ending.arm_kill()
-        if self._starting is not None and self._control.slow:
+        if self._starting is not None:
             self._starting.cancel()
         self._wake()
 

@@ -80,11 +80,12 @@ def read_show(output: str) -> Sight | None:
         case "active" | "reloading" | "refreshing":
             return Sight(State.UP, pid)
         case "activating":
-            ended = facts.get("SubState", "").startswith("auto-restart")
-            return Sight(State.IDLE, pid, ended, note)
+            if facts.get("SubState", "").startswith("auto-restart"):
+                return Sight(State.IDLE, pid, True, note)
+            return Sight(State.UP, pid)
         case "inactive" if facts.get("Job"):
-            # Its start is in the queue.
-            return Sight(State.IDLE)
+            # Its start is in the queue, and need not be asked for.
+            return Sight(State.UP)
         case "inactive" | "failed":
             return Sight(State.ABSENT, None, bool(note), note)
         case _:
