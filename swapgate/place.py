@@ -45,6 +45,8 @@ class Place:
     # No longer in the configuration, or not as it was; what comes in its place.
     retired: bool = False
     successor: "Place | None" = None
+    # Its stop does not end, though it was killed.
+    stuck: bool = False
     # To be unloaded, whoever waits; those who asked for it are told when it is gone.
     leaving: bool = False
     gone: list[Deferred[None]] = field(factory=list)
@@ -82,6 +84,7 @@ class Place:
             full=self.room == 0,
             leaving=self.leaving or self.retired,
             overdue=overdue_at_s is not None and now_s >= overdue_at_s,
+            stuck=self.stuck,
         )
 
     def _overdue_at_s(self, fair_wait_s: float) -> float | None:
@@ -208,7 +211,7 @@ class Place:
         """
         self.stop_polling()
         self.leases.clear()
-        self.doubtful = self.leaving = False
+        self.doubtful = self.leaving = self.stuck = False
         gone, self.gone = self.gone, []
         for told in gone:
             told.callback(None)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from swapgate.daemons import Daemon
@@ -15,6 +16,9 @@ from swapgate.health import PROBE_TIMEOUT_S, HealthPoll, probe
 from swapgate.phases import Action, Event, Phase
 from swapgate.place import Place
 from swapgate.upstream import UpstreamClient
+
+# What was killed at stop_timeout should be gone so soon after it.
+_KILLED_S = 5.0
 
 
 @define
@@ -26,6 +30,8 @@ class Tending:
     :param tell: the fleet's inbox.
     :param carry_on: the fleet plans again.
     """
+
+    _log = Logger()
 
     clock: IReactorTime
     make_client: Callable[[Daemon], UpstreamClient]
@@ -50,7 +56,23 @@ class Tending:
                 place.stop_polling()
             case Action.HALT:
                 place.stop_polling()
+                place.timer = self.clock.callLater(
+                    place.spec.stop_timeout_s + _KILLED_S, self._is_stuck, place
+                )
                 place.daemon.halt()
+
+    def _is_stuck(self, place: Place) -> None:
+        """
+        Its stop does not end: its memory is counted on no longer.
+        """
+        place.stuck = True
+        self._log.warn(
+            "{model}: still there {seconds:.0f} s after it was told to stop: {remains}",
+            model=place.spec.name,
+            seconds=self.clock.seconds() - place.since_s,
+            remains=place.daemon.remains(),
+        )
+        self.carry_on()
 
     def _gone(self, place: Place) -> Callable[[str], None]:
         return lambda why: self.tell(place, Event.EXITED, why)

@@ -39,6 +39,8 @@ class Ending:
     process: lives.Process | None = None
     # What a tool said last.
     words: str = ""
+    # What was there still, at the last look after its stop.
+    remains: str = "not looked for yet"
     # It stays, and nobody is told of its end.
     let_go: bool = False
     _kill_call: IDelayedCall | None = None
@@ -105,14 +107,23 @@ class Ending:
         """
         Nothing runs, nothing answers, and nobody will start it again.
         """
+        self.remains = await self._look_for_remains()
+        return not self.remains
+
+    async def _look_for_remains(self) -> str:
         if self.process and await lives.runs(self._reactor, self.process):
-            return False
+            return f"process {self.process.pid}"
         if await self.port_is_taken():
-            return False
+            assert self._spec.upstream is not None
+            return f"a listener on port {self._spec.upstream.port}"
         sight = await self.look()
         # It may have been started anew in the meantime.
         await self.remember(sight)
-        return sight is not None and sight.state is State.ABSENT
+        if sight is None:
+            return self.words
+        if sight.state is not State.ABSENT:
+            return f"its service ({sight.note or sight.state.value})"
+        return ""
 
     async def port_is_taken(self) -> bool:
         """

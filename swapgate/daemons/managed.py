@@ -267,6 +267,9 @@ class Managed:
         self.halt()
         self._ending.kill()
 
+    def remains(self) -> str:
+        return self._ending.remains
+
     @property
     def running(self) -> bool:
         if self._up and self._ending.process_has_ended:
