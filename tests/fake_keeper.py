@@ -162,6 +162,12 @@ class Service:
         """
         (self.folder / "hold").touch()
 
+    def release(self) -> None:
+        """
+        It may be forgotten.
+        """
+        (self.folder / "hold").unlink(missing_ok=True)
+
     def _note(self, **facts: Any) -> None:
         with self._locked():
             record = self.record

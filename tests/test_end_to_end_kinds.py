@@ -248,6 +248,23 @@ class FaultTests(KindsCase):
         self.assertFalse(lives.seems_to_run(pid))
         self.assertEqual(len(self.told("sigterm", "a")), 1)
 
+    async def test_a_stop_that_does_not_end(self) -> None:
+        """
+        launchd keeps the label of one that is gone: who waits for that hears of it, and
+        is served when it is over.
+        """
+        await self.begin("launchd", a="stop_timeout = 100 ms", b="keepalive = 200 ms")
+        await self.chat("a")
+        service = self.tools.service("local.a")
+        service.hold()
+        client = await self.begin_stream("b")
+        await client.until(b": swapgate: waiting for a to stop, ")
+        state = (await self.ask("/swapgate/state")).json
+        self.assertEqual(state["models"][0]["stuck"], "its service (state = SIGKILLed)")
+        self.assertEqual(self.told("started", "b"), [])
+        service.release()
+        await client.until(b"[DONE]")
+
     async def test_stopped_by_its_owner(self) -> None:
         """
         It is loaded again for the next request.
