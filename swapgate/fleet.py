@@ -28,6 +28,7 @@ from swapgate.tending import Tending
 from swapgate.tickets import (
     FleetStopping,
     Lease,
+    NotStopped,
     QueueFull,
     Ticket,
     TooLarge,
@@ -205,7 +206,8 @@ class Fleet:
 
     def unload(self, name: str, *, now: bool = False) -> Deferred[None]:
         """
-        Unload a model, after the answers that it gives; fires when it is gone.
+        Unload a model, after the answers that it gives; fires when it is gone, or fails
+        with `NotStopped` where its stop does not end.
 
         :param now: do not wait for these, but cut them.
         """
@@ -215,6 +217,9 @@ class Fleet:
         place.put_away = True
         if not place.life.phase.resident:
             return succeed(None)
+        if place.stuck:
+            words = place.still_there(self.clock.seconds())
+            return fail(NotStopped(f"{name} is {words}"))
         gone: Deferred[None] = Deferred(place.gone.remove)
         place.gone.append(gone)
         if place.life.phase is not Phase.STOPPING:

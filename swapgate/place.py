@@ -104,6 +104,15 @@ class Place:
         if self.life.phase is Phase.READY and not self.leases:
             yield self._lingers_until_s
 
+    def still_there(self, now_s: float) -> str:
+        """
+        What to tell of a stop that does not end.
+        """
+        return (
+            f"still there {now_s - self.since_s:.0f} s after it was told to stop: "
+            f"{self.daemon.remains()}"
+        )
+
     @property
     def admits(self) -> bool:
         """

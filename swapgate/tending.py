@@ -15,6 +15,7 @@ from swapgate.daemons.control import port_answers
 from swapgate.health import PROBE_TIMEOUT_S, HealthPoll, probe
 from swapgate.phases import Action, Event, Phase
 from swapgate.place import Place
+from swapgate.tickets import NotStopped
 from swapgate.upstream import UpstreamClient
 
 # What was killed at stop_timeout should be gone so soon after it.
@@ -66,12 +67,11 @@ class Tending:
         Its stop does not end: its memory is counted on no longer.
         """
         place.stuck = True
-        self._log.warn(
-            "{model}: still there {seconds:.0f} s after it was told to stop: {remains}",
-            model=place.spec.name,
-            seconds=self.clock.seconds() - place.since_s,
-            remains=place.daemon.remains(),
-        )
+        name, words = place.spec.name, place.still_there(self.clock.seconds())
+        self._log.warn("{model}: {words}", model=name, words=words)
+        gone, place.gone = place.gone, []
+        for told in gone:
+            told.errback(NotStopped(f"{name} is {words}"))
         self.carry_on()
 
     def _gone(self, place: Place) -> Callable[[str], None]:

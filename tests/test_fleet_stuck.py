@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 
 from swapgate.survey import survey
-from swapgate.tickets import Lease, Ticket
+from swapgate.tickets import Lease, NotStopped, Ticket
 from tests.doubles import model
 from tests.test_fleet import FleetCase
 
@@ -16,7 +16,7 @@ STUCK = "a: still there 15 s after it was told to stop: process 9"
 
 
 def said(logged: Sequence[LogEvent]) -> list[str]:
-    return [formatEvent(event) for event in logged if "remains" in event]
+    return [formatEvent(event) for event in logged if "words" in event]
 
 
 class StuckTests(FleetCase):
@@ -44,13 +44,14 @@ class StuckTests(FleetCase):
         """
         Its memory is counted on until it should have been killed, and then no more.
         """
-        self.fleet.unload("a")
+        unloading = self.fleet.unload("a")
         waiting = [self.stop_for(name) for name in "cdef"]
         with capturedLogs() as logged:
             self.farm.pass_time(14.5)
             self.assertEqual(self.told("idle"), ["launch"])
             self.farm.pass_time(1)
         self.assertEqual(said(logged), [STUCK])
+        self.failureResultOf(unloading, NotStopped)
         self.assertEqual(self.told("idle"), ["launch", "halt"])
         self.assertEqual(self.told("c"), [])
         self.farm.daemons["idle"].end()
@@ -100,6 +101,21 @@ class StuckTests(FleetCase):
         self.assertEqual(survey(self.fleet, 0)["models"][0]["stuck"], "process 9")
         self.farm.daemons["a"].end()
         self.assertIsNone(survey(self.fleet, 0)["models"][0]["stuck"])
+
+    def test_unloaded(self) -> None:
+        """
+        Who wants it unloaded is told that it cannot be, however late that wish is.
+        """
+        early = self.fleet.unload("a")
+        self.farm.pass_time(14)
+        self.assertNoResult(early)
+        self.farm.pass_time(2)
+        said = str(self.failureResultOf(early, NotStopped).value)
+        self.assertEqual(said, STUCK.replace(":", " is", 1))
+        late = self.fleet.unload("a", now=True)
+        self.assertIn("a is still there 16 s", str(self.failureResultOf(late).value))
+        self.farm.daemons["a"].end()
+        self.successResultOf(self.fleet.unload("a"))
 
     def test_a_stop_that_ends(self) -> None:
         """
