@@ -391,8 +391,9 @@ class BrokenTests(LaunchdCase):
                     await self.until(lambda: self.service.last["code"] is not None)
                     self.tools.plist("m", self.port)
                 before = len(self.tools.calls(verb))
-                why = await self.serve_once(self.agent(plist, verbs))
-                self.assertEqual(why, "was stopped")
+                agent = self.agent(plist, verbs)
+                self.assertEqual(await self.serve_once(agent), "was stopped")
+                self.assertEqual(agent.last_words(), "")
                 self.assertEqual(len(self.tools.calls(verb)) - before, 1)
 
     async def test_spawns_nothing_and_the_port_is_taken(self) -> None:
@@ -403,6 +404,7 @@ class BrokenTests(LaunchdCase):
         plist = self.tools.plist("m", self.port)
         self.assertEqual(fake_launchctl.load(self.tools.state, str(plist)), 0)
         with socket.create_server(("127.0.0.1", self.port)):
+            self.assertFalse(await self.agent(plist).adopt(self.fail))
             why = await self.launch(self.agent(plist))
         self.assertIn(f"port {self.port} is in use", why)
         self.assertEqual(self.tools.told("started"), [])

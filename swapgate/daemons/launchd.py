@@ -160,7 +160,10 @@ class Launchctl:
         else:
             answer = await self._run("kickstart", f"{self._domain}/{self._name()}")
         if answer.status and (await self.look()).state is State.UP:
-            return Answer(0)
+            answer = Answer(0)
+        if loaded.status and not answer.status:
+            # It was loaded already, and what is said of that is no failure.
+            return answer
         return _with_words(answer, loaded.complaint)
 
     async def stop(self) -> Answer:

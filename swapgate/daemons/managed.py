@@ -117,7 +117,7 @@ class Managed:
     async def _adopt(self, gone: Gone) -> bool:
         sight = await self._ending.look()
         # Who cannot be asked, nobody can stop, and a stranger may be what answers.
-        if sight is None or sight.state is State.ABSENT:
+        if sight is None or (sight.state is not State.UP and sight.pid is None):
             return False
         await self._ending.remember(sight)
         self._up = True
