@@ -18,8 +18,8 @@ from swapgate.place import Place
 from swapgate.tickets import NotStopped
 from swapgate.upstream import UpstreamClient
 
-# What was killed at stop_timeout should be gone so soon after it.
-_KILLED_S = 5.0
+# What was killed at stop_timeout should be gone so soon after it, and proven to be.
+_KILLED_S = 8.0
 
 
 @define

@@ -338,7 +338,7 @@ class ActionTests(AdminCase):
         self.fleet.lease("a").addCallback(lambda lease: lease.release())
         self.farm.come_up("a")
         client = self.act("/swapgate/models/a/unload")
-        self.farm.pass_time(16)
+        self.farm.pass_time(19)
         status, error = client.error()
         self.assertEqual((status, error["code"]), (409, "model_not_stopped"))
         self.assertIn("told to stop: process 9; it counts", error["message"])

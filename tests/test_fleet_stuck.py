@@ -12,7 +12,7 @@ from swapgate.tickets import Lease, NotStopped, Ticket
 from tests.doubles import model
 from tests.test_fleet import FleetCase
 
-STUCK = "a: still there 15 s after it was told to stop: process 9"
+STUCK = "a: still there 18 s after it was told to stop: process 9"
 
 
 def said(logged: Sequence[LogEvent]) -> list[str]:
@@ -47,7 +47,7 @@ class StuckTests(FleetCase):
         unloading = self.fleet.unload("a")
         waiting = [self.stop_for(name) for name in "cdef"]
         with capturedLogs() as logged:
-            self.farm.pass_time(14.5)
+            self.farm.pass_time(17.5)
             self.assertEqual(self.told("idle"), ["launch"])
             self.farm.pass_time(1)
         self.assertEqual(said(logged), [STUCK])
@@ -96,7 +96,7 @@ class StuckTests(FleetCase):
         told: list[int] = []
         self.fleet.watch(lambda: told.append(1))
         self.assertIsNone(survey(self.fleet, 0)["models"][0]["stuck"])
-        self.farm.pass_time(16)
+        self.farm.pass_time(19)
         self.assertEqual(told, [1])
         self.assertEqual(survey(self.fleet, 0)["models"][0]["stuck"], "process 9")
         self.farm.daemons["a"].end()
@@ -107,13 +107,13 @@ class StuckTests(FleetCase):
         Who wants it unloaded is told that it cannot be, however late that wish is.
         """
         early = self.fleet.unload("a")
-        self.farm.pass_time(14)
+        self.farm.pass_time(17)
         self.assertNoResult(early)
         self.farm.pass_time(2)
         said = str(self.failureResultOf(early, NotStopped).value)
         self.assertEqual(said, STUCK.replace(":", " is", 1))
         late = self.fleet.unload("a", now=True)
-        self.assertIn("a is still there 16 s", str(self.failureResultOf(late).value))
+        self.assertIn("a is still there 19 s", str(self.failureResultOf(late).value))
         self.farm.daemons["a"].end()
         self.successResultOf(self.fleet.unload("a"))
 
@@ -123,7 +123,7 @@ class StuckTests(FleetCase):
         """
         self.stop_for("b")
         with capturedLogs() as logged:
-            self.farm.pass_time(14)
+            self.farm.pass_time(17)
             self.farm.daemons["a"].end()
             self.farm.come_up("b")
             self.farm.pass_time(20)
