@@ -21,13 +21,23 @@ from swapgate.line import Line
 from swapgate.loads import LoadTimes, say_wait
 from swapgate.phases import Event, ImpossibleEvent, Phase, step
 from swapgate.place import Place
-from swapgate.plan import Admit, Check, Evict, Move, Start, plan
+from swapgate.plan import (
+    Admit,
+    Check,
+    Evict,
+    Move,
+    Standing,
+    Start,
+    plan,
+    stuck_before,
+)
 from swapgate.stopping import Stopping
 from swapgate.swaps import Swaps
 from swapgate.tending import Tending, within
 from swapgate.tickets import (
     FleetStopping,
     Lease,
+    NotStopped,
     QueueFull,
     Ticket,
     TooLarge,
@@ -67,7 +77,7 @@ class Fleet:
         self.load_times = load_times or LoadTimes()
         self.swaps = Swaps()
         self._books = Books(clock, self.swaps, self.load_times, self._post)
-        self._tending = Tending(clock, make_client, self._post, self._carry_on)
+        self._tending = Tending(clock, make_client, self._post, self._plan_and_tell)
         self.places = {spec.name: self._place(spec) for spec in config.models}
         self._numbers = count()
         self._hang_ups = HangUps(clock, self._tell_watchers)
@@ -215,8 +225,7 @@ class Fleet:
         elif ticket.asked_s < place.retry_at_s:
             place.line.refuse(lambda: place.failure(ticket.asked_s))
         else:
-            self._carry_on()
-            self._tell_watchers()
+            self._plan_and_tell()
         return waiting
 
     def _give_up(self, ticket: Ticket) -> None:
@@ -224,8 +233,7 @@ class Fleet:
         if place is not None:
             place.line.take_out(ticket)
             self._hang_ups.note(ticket, place)
-        self._carry_on()
-        self._tell_watchers()
+        self._plan_and_tell()
 
     @property
     def held(self) -> int:
@@ -255,11 +263,25 @@ class Fleet:
                 and (number := other.number_in_line) is not None
                 and (in_line is None or number < in_line)
             ),
+            stopping=self._stop_in_the_way(ticket.model),
         )
+
+    def _stop_in_the_way(self, name: str) -> tuple[str, float] | None:
+        """
+        Of the stops that do not end and that this model waits for, the oldest one: of
+        which model, and for how long.
+        """
+        if not any(place.stuck for place in self.places.values()):
+            return None
+        stuck = stuck_before(name, self._standings(), self.config.budget_bytes)
+        now_s = self.clock.seconds()
+        times = {s.name: now_s - self.places[s.name].since_s for s in stuck}
+        return max(times.items(), key=lambda item: item[1], default=None)
 
     def unload(self, name: str, *, now: bool = False) -> Deferred[None]:
         """
-        Unload a model, after the answers that it gives; fires when it is gone.
+        Unload a model, after the answers that it gives; fires when it is gone, or fails
+        with `NotStopped` where its stop does not end.
 
         :param now: do not wait for these, but cut them.
         """
@@ -269,6 +291,9 @@ class Fleet:
         place.put_away = True
         if not place.life.phase.resident:
             return succeed(None)
+        if place.stuck:
+            words = place.still_there(self.clock.seconds())
+            return fail(NotStopped(f"{name} is {words}"))
         gone: Deferred[None] = Deferred(place.gone.remove)
         place.gone.append(gone)
         if place.life.phase is not Phase.STOPPING:
@@ -350,6 +375,13 @@ class Fleet:
         if changed:
             self._tell_watchers()
 
+    def _plan_and_tell(self) -> None:
+        """
+        The same where something has changed that is no event.
+        """
+        self._carry_on()
+        self._tell_watchers()
+
     def _set_alarm(self) -> None:
         """
         Carry on when time alone makes another move possible.
@@ -372,19 +404,13 @@ class Fleet:
     def _plan(self) -> list[Move]:
         if self._stopping is not None or self._looking:
             return []
-        now_s, fair_wait_s = self.clock.seconds(), self.config.fair_wait_s
-        places = self.places.values()
         waiting = sorted(
             (number, place.spec.name)
-            for place in places
+            for place in self.places.values()
             if (number := place.number_in_line) is not None
         )
-        claimed = self._claims()
         return plan(
-            [
-                place.standing(now_s, fair_wait_s, claimed=claimed(place))
-                for place in places
-            ],
+            self._standings(),
             [name for _, name in waiting],
             self.config.budget_bytes,
         )
@@ -401,6 +427,14 @@ class Fleet:
                 move = Check(move.name) if place.check_is_stale(now_s) else move
             if not (isinstance(move, Check) and (place.checking or claimed(place))):
                 yield move
+
+    def _standings(self) -> list[Standing]:
+        now_s, fair_wait_s = self.clock.seconds(), self.config.fair_wait_s
+        claimed = self._claims()
+        return [
+            place.standing(now_s, fair_wait_s, claimed=claimed(place))
+            for place in self.places.values()
+        ]
 
     def _carry_out(self, move: Move) -> None:
         place = self.places[move.name]
@@ -480,8 +514,7 @@ class Fleet:
         for spec in config.models:
             if (sum_said := config.never_fits(spec.name)) is not None:
                 self.places[spec.name].line.refuse(partial(TooLarge, sum_said))
-        self._carry_on()
-        self._tell_watchers()
+        self._plan_and_tell()
 
     def _succeed(self, place: Place) -> None:
         """

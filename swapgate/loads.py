@@ -63,14 +63,19 @@ def say_wait(
     loading_s: float | None,
     estimate_s: float | None,
     ahead: int,
+    stopping: tuple[str, float] | None = None,
 ) -> str:
     """
     What somebody who waits for `model` may be told.
 
     :param loading_s: for how long it has been loading; None: it is not yet.
     :param ahead: how many are served before.
+    :param stopping: the model whose stop is in the way and does not end, and for how
+        long it has been stopping.
     """
-    if loading_s is None:
+    if stopping is not None:
+        words = f"waiting for {stopping[0]} to stop, {stopping[1]:.0f} s so far"
+    elif loading_s is None:
         words = f"waiting for {model}, {waited_s:.0f} s"
     elif estimate_s is None:
         words = f"loading {model}, {loading_s:.0f} s"

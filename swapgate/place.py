@@ -47,6 +47,8 @@ class Place:
     # No longer in the configuration, or not as it was; what comes in its place.
     retired: bool = False
     successor: "Place | None" = None
+    # Its stop does not end, though it was killed.
+    stuck: bool = False
     # To be unloaded, whoever waits; those who asked for it are told when it is gone.
     leaving: bool = False
     gone: list[Deferred[None]] = field(factory=list)
@@ -97,6 +99,7 @@ class Place:
             full=self.room == 0,
             leaving=self.leaving or self.retired,
             overdue=overdue_at_s is not None and now_s >= overdue_at_s,
+            stuck=self.stuck,
         )
 
     def check_is_stale(self, now_s: float) -> bool:
@@ -129,6 +132,15 @@ class Place:
             yield overdue_at_s
         if self.life.phase is Phase.READY and not self.leases:
             yield self._lingers_until_s
+
+    def still_there(self, now_s: float) -> str:
+        """
+        What to tell of a stop that does not end.
+        """
+        return (
+            f"still there {now_s - self.since_s:.0f} s after it was told to stop: "
+            f"{self.daemon.remains()}"
+        )
 
     @property
     def admits(self) -> bool:
@@ -241,7 +253,7 @@ class Place:
         """
         self.stop_polling()
         self.leases.clear()
-        self.doubtful = self.leaving = False
+        self.doubtful = self.leaving = self.stuck = False
         gone, self.gone = self.gone, []
         for told in gone:
             told.callback(None)

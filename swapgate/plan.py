@@ -30,6 +30,8 @@ class Standing:
     :param overdue: somebody has waited for it so long that others must make way.
     :param unchecked: whether it can be started at all is yet to be looked at; nothing
         is evicted for it before, and it is not started.
+    :param stuck: its stop does not end: its memory counts, and nothing waits for it
+        that could be had otherwise.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Standing:
     leaving: bool = False
     overdue: bool = False
     unchecked: bool = False
+    stuck: bool = False
 
 
 @frozen
@@ -107,6 +110,26 @@ def plan(
     return board.moves
 
 
+def stuck_before(
+    name: str, standings: Iterable[Standing], budget: int
+) -> list[Standing]:
+    """
+    The models that must end before this one can be loaded, where their stop does not:
+    itself, or all of them if it does not fit beside them.
+    """
+    known = {s.name: s for s in standings}
+    wanted = known[name]
+    stuck = [s for s in known.values() if s.stuck]
+    if wanted.stuck:
+        return [wanted]
+    if wanted.phase in {Phase.STARTING, Phase.READY, Phase.DRAINING}:
+        return []
+    pinned = [s for s in known.values() if s.pinned and s.phase.resident]
+    kept = {s.name: s.memory for s in (*stuck, *pinned)}
+    fits = wanted.memory <= budget - sum(kept.values())
+    return [] if fits or not wanted.memory else stuck
+
+
 @define
 class _Board:
     """
@@ -116,7 +139,8 @@ class _Board:
     earlier need of it; `promised` what will be free once all who are to leave are gone,
     less all that those will take; `sure` the same, but that nobody who has waited too
     long counts on one who need not leave yet. A load begins only when it fits into what
-    is free and sure: in nobody's way.
+    is free and sure: in nobody's way. The memory of a model whose stop does not end is
+    promised to no other, and what cannot be loaded before that is in no other's way.
     """
 
     standings: dict[str, Standing]
@@ -139,7 +163,7 @@ class _Board:
         }
         self.serving = set(self.staying)
         self.promised = self.sure = self.budget - sum(
-            self.standings[name].memory for name in self.staying
+            s.memory for s in resident if s.stuck or s.name in self.staying
         )
 
     def keep_the_budget(self) -> None:
@@ -152,7 +176,7 @@ class _Board:
         standing = self.standings[name]
         if name in self.serving:
             self._serve_resident(standing)
-        else:
+        elif not stuck_before(name, self.standings.values(), self.budget):
             self._make_room(standing)
 
     def _serve_resident(self, standing: Standing) -> None:

@@ -69,6 +69,7 @@ def _model(
         "in_flight": len(place.leases),
         "waiting": len(place.line),
         "load": _load(place.line.loading_s, fleet.load_times.estimate(spec.name)),
+        "stuck": place.daemon.remains() if place.stuck else None,
         "last_error": error and {"message": error[0], "at": _date(error[1] + offset_s)},
     }
 

@@ -3,7 +3,6 @@ How is it all wired? What `twistd swapgate` runs; the only import of the reactor
 """
 
 import os
-import resource
 import signal
 import sys
 import time
@@ -12,7 +11,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve
 from twisted.application.service import IService, MultiService
 from twisted.application.strports import service as listen_on
 from twisted.internet.defer import Deferred
@@ -42,6 +40,7 @@ from swapgate.daemons.command import command
 from swapgate.daemons.launchd import launchd
 from swapgate.daemons.remote import Remote
 from swapgate.daemons.systemd import systemd
+from swapgate.descriptors import grant, needed, within
 from swapgate.fleet import Fleet
 from swapgate.keyfiles import read_keys
 from swapgate.limits import Limits
@@ -56,8 +55,6 @@ from swapgate.state import FolderTaken, StateFolder
 from swapgate.upstream import UpstreamClient
 from swapgate.web.api import Gateway
 from swapgate.web.site import GatewaySite
-
-_RESERVED_DESCRIPTORS = 48
 
 
 class Options(usage.Options):
@@ -144,33 +141,13 @@ def makeService(options: Options) -> IService:
     reactor: Any = default_reactor
     # The reactor's clock is the wall clock: a step of it would move every timeout.
     reactor.seconds = time.monotonic
-    _raise_descriptor_limit()
     return Swapgate(
         options.parsed,
         reactor,
+        # A held request is a descriptor, and launchd's default is a few hundred.
+        descriptors=grant(sys.platform),
         twistd=options.parent,
         logformat=options["logformat"],
-    )
-
-
-def _raise_descriptor_limit() -> None:
-    """
-    A held request is a descriptor, and launchd's default is a few hundred.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _limits(config: Config) -> Limits:
-    """
-    What the configuration says, within what there are descriptors for: each client may
-    need another one upstream, and polls, pipes and files need theirs.
-    """
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    possible = max(1, (soft - _RESERVED_DESCRIPTORS) // 2)
-    return evolve(
-        config.limits, max_connections=min(config.limits.max_connections, possible)
     )
 
 
@@ -186,10 +163,12 @@ class Swapgate(MultiService):
         config: Config,
         reactor: Any,
         *,
+        descriptors: int,
         twistd: Mapping[str, Any] | None = None,
         logformat: str | None = None,
     ) -> None:
         """
+        :param descriptors: how many this process may have.
         :param twistd: its options, which say where it logs to.
         :param logformat: instead of the configuration's.
         """
@@ -197,6 +176,7 @@ class Swapgate(MultiService):
         self._twistd, self._logformat = twistd, logformat
         self._event_log: EventLog | None = None
         self._config, self._reactor = config, reactor
+        self._descriptors = descriptors
         self._state = StateFolder(config.state_dir, reactor)
         self._load_times = LoadTimes(self._state.keep_load_times)
         self._fleet = Fleet(
@@ -210,11 +190,27 @@ class Swapgate(MultiService):
         self._site = GatewaySite(
             self._gateway,
             access=config.access,
-            limits=_limits(config),
+            limits=self._limits(config),
             reactor=reactor,
         )
         for endpoint in config.listen:
             self.addService(listen_on(endpoint, self._site, reactor=reactor))
+
+    def _limits(self, config: Config) -> Limits:
+        """
+        What the configuration says, within what there are descriptors for.
+        """
+        wanted, limits = config.limits, within(config.limits, self._descriptors)
+        if limits.max_connections < wanted.max_connections:
+            self._log.warn(
+                "{granted} descriptors are granted, of {needed} that max_connections "
+                "= {wanted} may need: at most {possible} clients are let in",
+                granted=self._descriptors,
+                needed=needed(wanted.max_connections),
+                wanted=wanted.max_connections,
+                possible=limits.max_connections,
+            )
+        return limits
 
     def setServiceParent(self, parent: Any) -> None:
         super().setServiceParent(parent)
@@ -270,7 +266,7 @@ class Swapgate(MultiService):
         self._config = new
         self._site.access = new.access
         self._gateway.reconfigure(new)
-        self._site.limits = _limits(new)
+        self._site.limits = self._limits(new)
         if self._event_log is not None:
             self._event_log.form = self._form(new)
         self._fleet.reconfigure(new)

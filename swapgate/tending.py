@@ -16,10 +16,13 @@ from swapgate.daemons.control import port_answers
 from swapgate.health import HealthPoll, probe
 from swapgate.phases import Action, Event, Phase
 from swapgate.place import Place
+from swapgate.tickets import NotStopped
 from swapgate.upstream import UpstreamClient
 
 # A daemon that failed a request is asked so often, so long apart, whether it is well.
 _PROBES, _PROBE_AGAIN_S = 3, 1.0
+# What was killed at stop_timeout should be gone so soon after it, and proven to be.
+_KILLED_S = 8.0
 
 
 @define
@@ -32,11 +35,12 @@ class Tending:
     :param carry_on: the fleet plans again.
     """
 
+    _log = Logger()
+
     clock: IReactorTime
     make_client: Callable[[Daemon], UpstreamClient]
     tell: Callable[[Place, Event, str], None]
     carry_on: Callable[[], None]
-    _log = Logger()
 
     def act(self, place: Place, action: Action) -> None:
         """
@@ -56,6 +60,9 @@ class Tending:
                 place.stop_polling()
             case Action.HALT:
                 place.stop_polling()
+                place.timer = self.clock.callLater(
+                    place.spec.stop_timeout_s + _KILLED_S, self._is_stuck, place
+                )
                 place.daemon.halt()
 
     def _owner(self, place: Place) -> Owner:
@@ -68,6 +75,18 @@ class Tending:
 
     def _probe(self, place: Place) -> Deferred[bool]:
         return probe(lambda: self._is_healthy(place), self.clock)
+
+    def _is_stuck(self, place: Place) -> None:
+        """
+        Its stop does not end: its memory is counted on no longer.
+        """
+        place.stuck = True
+        name, words = place.spec.name, place.still_there(self.clock.seconds())
+        self._log.warn("{model}: {words}", model=name, words=words)
+        gone, place.gone = place.gone, []
+        for told in gone:
+            told.errback(NotStopped(f"{name} is {words}"))
+        self.carry_on()
 
     def _poll(self, place: Place, late: Event, healthy: Callable[[], None]) -> None:
         """

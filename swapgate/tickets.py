@@ -42,6 +42,12 @@ class Unloaded(Exception):
     """
 
 
+class NotStopped(Exception):
+    """
+    A model's daemon is still there, long after it was told to stop.
+    """
+
+
 class FleetStopping(Exception):
     """
     The gateway is stopping and lends no daemon any more.

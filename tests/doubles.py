@@ -101,6 +101,9 @@ class FakeDaemon(Daemon):
     def kill(self) -> None:
         self.told.append("kill")
 
+    def remains(self) -> str:
+        return "process 9"
+
     def let_go(self) -> Deferred[None]:
         self.told.append("let go")
         return succeed(None)

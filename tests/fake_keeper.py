@@ -37,8 +37,10 @@ class Definition(NamedTuple):
     # From SIGTERM to SIGKILL; None: never.
     exit_timeout_s: float | None = None
     stderr: str = os.devnull
-    # The record is there until the process is gone, as systemd's is.
+    # The record is there until the process is gone.
     record_lasts: bool = False
+    # What it says of a service that was sent SIGTERM, and then SIGKILL.
+    ending: tuple[str, str] = ("stopping", "stopping")
 
 
 class Service:
@@ -95,7 +97,7 @@ class Service:
         """
         self._write("record", {"pid": None, "state": "not running"})
         (self.folder / "last").unlink(missing_ok=True)
-        for flag in ("unload", "kick"):
+        for flag in ("unload", "kick", "gone"):
             (self.folder / flag).unlink(missing_ok=True)
         child = os.fork()
         if child:
@@ -120,6 +122,21 @@ class Service:
             (self.folder / "keeper").unlink(missing_ok=True)
             os._exit(0)
 
+    @property
+    def is_unloaded(self) -> bool:
+        """
+        Whether it is known still, and on its way out.
+        """
+        return self.record is not None and (self.folder / "unload").exists()
+
+    @property
+    def gone_for_s(self) -> float:
+        """
+        How long ago it was forgotten after an unload; 0 where it never was.
+        """
+        gone = self._read("gone")
+        return 0 if gone is None else time.monotonic() - gone["at_s"]
+
     def unload(self) -> None:
         """
         Have it stopped; return at once.
@@ -134,7 +151,22 @@ class Service:
         """
         Run it, if it does not run.
         """
-        (self.folder / "kick").touch()
+        with self._locked():
+            record = self.record
+            if record is not None and record["pid"] is None:
+                (self.folder / "kick").touch()
+
+    def hold(self) -> None:
+        """
+        It is never forgotten, though its process is gone.
+        """
+        (self.folder / "hold").touch()
+
+    def release(self) -> None:
+        """
+        It may be forgotten.
+        """
+        (self.folder / "hold").unlink(missing_ok=True)
 
     def _note(self, **facts: Any) -> None:
         with self._locked():
@@ -163,8 +195,12 @@ class Service:
                 if time.monotonic() - began >= definition.throttle_s:
                     break
                 time.sleep(_LOOK_S)
+        while (self.folder / "hold").exists():
+            self._note(state=definition.ending[1])
+            time.sleep(_LOOK_S)
         with self._locked():
             (self.folder / "record").unlink(missing_ok=True)
+            self._write("gone", {"at_s": time.monotonic()})
 
     def _run(self, definition: Definition, runs: int) -> int:
         """
@@ -187,10 +223,11 @@ class Service:
         kill_at = None
         while process.poll() is None:
             if kill_at is None and (self.folder / "unload").exists():
-                self._note(state="stopping")
+                self._note(state=definition.ending[0])
                 process.terminate()
                 kill_at = time.monotonic() + (definition.exit_timeout_s or 1e9)
             if kill_at is not None and time.monotonic() >= kill_at:
+                self._note(state=definition.ending[1])
                 process.kill()
             time.sleep(_LOOK_S)
         assert process.returncode is not None
@@ -214,6 +251,7 @@ def sweep(state: Path) -> None:
     """
     for folder in (state / "services").glob("*"):
         (folder / "unload").touch()
+        (folder / "hold").unlink(missing_ok=True)
         until = time.monotonic() + 5
         while (folder / "keeper").exists() and time.monotonic() < until:
             with suppress(OSError, ValueError):

@@ -1,22 +1,56 @@
 """
 A stand-in for launchctl and the launchd behind it, with their exit codes and haste.
 
-What it knows: bootstrap, bootout, print, kickstart; load, unload, list, start, remove.
-As the real one's, the legacy verbs return 0 whatever happened, a service is forgotten
-before its process is gone, and nobody waits for anything.
+What it knows: bootstrap, bootout, print, print-disabled, kickstart; load, unload,
+list, start, remove. As the real one's, the legacy verbs return 0 whatever happened, a
+label is kept until its process is gone, and no verb waits for anything. What goes wrong
+with the real one now and then, a test arranges.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import plistlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.fake_keeper import Definition, Service, say, tool
 
 _RICHER = "Try re-running the command as root for richer errors."
 _LEGACY = "Try running `launchctl {}` as root for richer errors."
+
+
+class Arranged(NamedTuple):
+    """
+    What launchd does otherwise than it should.
+    """
+
+    # A bootstrap succeeds and spawns nothing, whatever the plist says.
+    spawns: bool = True
+    # A label is forgotten before its process is gone.
+    forgets: bool = False
+    # For so long after a label is gone, loading it again is an input/output error.
+    eio_s: float = 0.0
+    # Label -> the status of loading it, as it is disabled.
+    disabled: dict[str, int] = {}
+    # How print-disabled says so: true, on older systems.
+    disabled_word: str = "disabled"
+    # Whether the user has a graphical session, and what is said where there is none.
+    gui: bool = True
+    no_gui: int = 125
+    # What bootout says of a label that is not there.
+    bootout_absent: int = 3
+    # What kickstart says, whatever it has done.
+    kickstart: int = 0
+
+
+def arranged(state: Path) -> Arranged:
+    with suppress(OSError):
+        return Arranged(**json.loads((state / "arranged").read_text()))
+    return Arranged()
 
 
 def read(plist: str) -> tuple[str, Definition]:
@@ -34,8 +68,11 @@ def read(plist: str) -> tuple[str, Definition]:
         run_at_load=facts.get("RunAtLoad", False) or keep_alive,
         keep_alive=keep_alive,
         throttle_s=facts.get("ThrottleInterval", 10),
-        exit_timeout_s=facts.get("ExitTimeOut", 20),
+        # What recent systems take where the plist does not say it.
+        exit_timeout_s=facts.get("ExitTimeOut", 5),
         stderr=facts.get("StandardErrorPath", os.devnull),
+        record_lasts=True,
+        ending=("SIGTERMed", "SIGKILLed"),
     )
 
 
@@ -47,12 +84,21 @@ def load(state: Path, plist: str) -> int:
         label, definition = read(plist)
     except (OSError, ValueError, plistlib.InvalidFileException):
         return 5
-    service = Service(state, label)
+    service, odd = Service(state, label), arranged(state)
+    if label in odd.disabled:
+        return odd.disabled[label]
     if service.record is not None:
         return 5
     if service.being_taken_apart:
         return 37
-    service.load(definition)
+    if 0 < service.gone_for_s < odd.eio_s:
+        return 5
+    service.load(
+        definition._replace(
+            run_at_load=definition.run_at_load and odd.spawns,
+            record_lasts=not odd.forgets,
+        )
+    )
     return 0
 
 
@@ -68,16 +114,23 @@ def unload(state: Path, label: str) -> bool:
 
 
 REASONS = {
+    3: "No such process",
     5: "Input/output error",
     37: "Operation already in progress",
+    36: "Operation now in progress",
+    112: "Could not find domain for user gui",
+    119: "Service is disabled",
     125: "Domain does not support specified action",
 }
 
 
 def print_service(state: Path, target: str) -> int:
     domain, _, label = target.rpartition("/")
-    service = Service(state, label)
+    service, odd = Service(state, label), arranged(state)
     record, last = service.record, service.last
+    if not odd.gui:
+        say(f"Could not print service: {odd.no_gui}: {REASONS[odd.no_gui]}")
+        return odd.no_gui
     if record is None:
         uid = domain.rpartition("/")[2]
         where = f"in domain for user gui: {uid}"
@@ -148,18 +201,35 @@ def list_service(state: Path, label: str) -> int:
     return 0
 
 
+def print_disabled(state: Path, _domain: str) -> int:
+    odd = arranged(state)
+    lines = [f'\t\t"{label}" => {odd.disabled_word}' for label in odd.disabled]
+    enabled = {"disabled": "enabled", "true": "false"}[odd.disabled_word]
+    lines.append(f'\t\t"com.example.other" => {enabled}')
+    print("", "\tdisabled services = {", *lines, "\t}", sep="\n")
+    return 0
+
+
 def bootstrap(state: Path, domain: str, plist: str) -> int:
-    error = 125 if domain != f"gui/{os.getuid()}" else load(state, plist)
+    odd = arranged(state)
+    if not odd.gui or domain != f"gui/{os.getuid()}":
+        error = odd.no_gui
+    else:
+        error = load(state, plist)
     if error:
         say(f"Bootstrap failed: {error}: {REASONS[error]}", _RICHER)
     return error
 
 
 def bootout(state: Path, target: str) -> int:
-    if unload(state, target.rpartition("/")[2]):
-        return 0
-    say("Boot-out failed: 3: No such process")
-    return 3
+    label = target.rpartition("/")[2]
+    if Service(state, label).is_unloaded:
+        error = 36
+    else:
+        error = 0 if unload(state, label) else arranged(state).bootout_absent
+    if error:
+        say(f"Boot-out failed: {error}: {REASONS[error]}")
+    return error
 
 
 def legacy_load(state: Path, plist: str) -> int:
@@ -189,13 +259,17 @@ def kickstart(state: Path, target: str) -> int:
         say(f'Could not find service "{label}" in domain for user gui: {os.getuid()}')
         return 113
     service.kick()
-    return 0
+    error = arranged(state).kickstart
+    if error:
+        say(f"Could not kickstart service: {error}: {REASONS[error]}")
+    return error
 
 
 VERBS: dict[str, Callable[..., int]] = {
     "bootstrap": bootstrap,
     "bootout": bootout,
     "print": print_service,
+    "print-disabled": print_disabled,
     "kickstart": kickstart,
     "load": legacy_load,
     "unload": legacy_unload,

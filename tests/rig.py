@@ -261,7 +261,7 @@ class RigCase(TestCase):
             python=sys.executable,
             platform=sys.platform,
         )
-        self.service = Swapgate(read_keys(config), reactor)
+        self.service = Swapgate(read_keys(config), reactor, descriptors=65536)
         self.service.privilegedStartService()
         self.service.startService()
         self.addCleanup(self.stop)

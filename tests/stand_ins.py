@@ -72,6 +72,14 @@ class StandIns:
         faults[verb] = what
         file.write_text(json.dumps(faults))
 
+    def arrange(self, **what: Any) -> None:
+        """
+        From now on launchd is like that, see `tests.fake_launchctl.Arranged`.
+        """
+        file = self.state / "arranged"
+        arranged = json.loads(file.read_text()) if file.exists() else {}
+        file.write_text(json.dumps(arranged | what))
+
     def calls(self, verb: str = "") -> list[list[str]]:
         file = self.state / "calls"
         calls: list[list[str]] = [json.loads(line) for line in whole_lines(file)]

@@ -331,6 +331,18 @@ class ActionTests(AdminCase):
         self.farm.daemons["a"].end("exited with status 1")
         self.assertEqual(client.error()[1]["code"], "model_load_failed")
 
+    def test_an_unload_that_does_not_end(self) -> None:
+        """
+        Is told, with what is left of the daemon.
+        """
+        self.fleet.lease("a").addCallback(lambda lease: lease.release())
+        self.farm.come_up("a")
+        client = self.act("/swapgate/models/a/unload")
+        self.farm.pass_time(19)
+        status, error = client.error()
+        self.assertEqual((status, error["code"]), (409, "model_not_stopped"))
+        self.assertIn("told to stop: process 9; it counts", error["message"])
+
     def test_now(self) -> None:
         """
         Without it answers end first.

@@ -160,7 +160,9 @@ class ChildTests(TestCase):
         """
         child = self.fake("--ignore-sigterm", stop_timeout_s=60.0)
         await self.until("listening")
+        pid = (await self.until("started"))["pid"]
         child.halt()
+        self.assertEqual(child.remains(), f"process {pid}")
         child.kill()
         self.assertEqual(await self.gone, "was ended by SIGKILL")
 

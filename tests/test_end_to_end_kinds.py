@@ -191,8 +191,9 @@ class FaultTests(KindsCase):
             self.assertEqual(answer.status, 409)
             self.assertEqual(answer.error["code"], "model_load_failed")
             self.assertIn("ended by itself", answer.error["message"])
-            self.assertIsNone(self.tools.service("local.a").record)
+            # It is told at once, and unloaded before another one is loaded.
             self.assertEqual((await self.chat("b")).status, 200)
+            self.assertIsNone(self.tools.service("local.a").record)
             await self.stop()
             self.tools.service("local.b").unload()
             await self.until_told("exited", "b", count=1 + (kind == "legacy"))
@@ -212,10 +213,10 @@ class FaultTests(KindsCase):
         What launchctl said is in the error, though it called itself successful.
         """
         await self.begin("legacy")
-        self.tools.plist("a", self.ports["a"], ProgramArguments=[])
+        self.tools.fault("load", status=0, say="Load failed: 122: bad ownership")
         answer = await self.chat("a")
         self.assertEqual(answer.status, 409)
-        self.assertIn("Load failed: 5", answer.error["message"])
+        self.assertIn("Load failed: 122", answer.error["message"])
 
     async def test_missing_launchctl(self) -> None:
         """
@@ -252,6 +253,23 @@ class FaultTests(KindsCase):
         await noted
         self.assertFalse(find(pid))
         self.assertEqual(len(self.told("sigterm", "a")), 1)
+
+    async def test_a_stop_that_does_not_end(self) -> None:
+        """
+        launchd keeps the label of one that is gone: who waits for that hears of it, and
+        is served when it is over.
+        """
+        await self.begin("launchd", a="stop_timeout = 100 ms", b="keepalive = 200 ms")
+        await self.chat("a")
+        service = self.tools.service("local.a")
+        service.hold()
+        client = await self.begin_stream("b")
+        await client.until(b": swapgate: waiting for a to stop, ")
+        state = (await self.ask("/swapgate/state")).json
+        self.assertEqual(state["models"][0]["stuck"], "its service (state = SIGKILLed)")
+        self.assertEqual(self.told("started", "b"), [])
+        service.release()
+        await client.until(b"[DONE]")
 
     async def test_stopped_by_its_owner(self) -> None:
         """

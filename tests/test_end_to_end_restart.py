@@ -61,7 +61,7 @@ class CrashTests(TwistdCase):
         record = self.folder / "children.json"
         text = record.read_text()
         self.assertIn(str(orphan["pid"]), text)
-        record.write_text(text.replace('"born": "', '"born": "9'))
+        record.write_text(text.replace('"born": ', '"born": 9'))
         await self.serve(self.config.read_text())
         await self.ask("/health")
         self.assertEqual((await self.chat("b")).status, 200)

@@ -26,6 +26,7 @@ from swapgate.fleet import Fleet
 from swapgate.tickets import (
     Lease,
     LoadFailed,
+    NotStopped,
     QueueFull,
     TooLarge,
     UnknownModel,
@@ -217,7 +218,9 @@ class Histories(RuleBasedStateMachine):
 
     @rule(data=st.data(), now=st.booleans())
     def somebody_unloads(self, data: st.DataObject, now: bool) -> None:
-        self.fleet.unload(data.draw(st.sampled_from(self.names())), now=now)
+        name = data.draw(st.sampled_from(self.names()))
+        unloading = self.fleet.unload(name, now=now)
+        unloading.addErrback(lambda failure: failure.trap(NotStopped))
 
     # What daemons do.
 

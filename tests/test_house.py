@@ -54,7 +54,7 @@ class HouseTests(SynchronousTestCase):
         floors = (
             {*PURE},
             {"keyfiles"},
-            {"wire", "connection", "logs"},
+            {"wire", "connection", "logs", "descriptors"},
             {"upstream", "health", "daemons"},
             {"tickets", "relay", "state"},
             {"line"},

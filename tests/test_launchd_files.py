@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate import tap
 from swapgate.config import Config, LaunchdSpec, ModelSpec, read_config
+from swapgate.descriptors import needed
 from swapgate.limits import Limits
 from tests.gate import ROOT
 
@@ -119,8 +120,7 @@ class AgentTests(SynchronousTestCase):
         )
         for kind in ("SoftResourceLimits", "HardResourceLimits"):
             files = facts[kind]["NumberOfFiles"]
-            room = (files - tap._RESERVED_DESCRIPTORS) // 2
-            self.assertGreaterEqual(room, Limits().max_connections)
+            self.assertGreaterEqual(files, needed(Limits().max_connections))
         path = facts["EnvironmentVariables"]["PATH"].split(":")
         self.assertLessEqual({"/bin", "/usr/bin", "/opt/homebrew/bin"}, {*path})
 

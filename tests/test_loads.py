@@ -83,6 +83,10 @@ class WordsTests(SynchronousTestCase):
         """
         self.assertEqual(self.say(), "waiting for m, 9 s")
         self.assertEqual(self.say(ahead=2, estimate_s=5), "waiting for m, 9 s, 2 ahead")
+        self.assertEqual(
+            self.say(stopping=("a", 25.3), ahead=1),
+            "waiting for a to stop, 25 s so far, 1 ahead",
+        )
         self.assertEqual(self.say(loading_s=6.2), "loading m, 6 s")
         self.assertEqual(
             self.say(loading_s=6.2, estimate_s=11.4, ahead=2),

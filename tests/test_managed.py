@@ -199,6 +199,7 @@ class ManagedTests(TestCase):
             self.control.sight = ABSENT
             await deferLater(reactor, 0.2)
             self.assertFalse(gone.called)
+            self.assertEqual(managed.remains(), f"a listener on port {self.port}")
         self.assertEqual(await gone, "was stopped")
 
     async def test_ignores_sigterm(self) -> None:
@@ -216,9 +217,12 @@ class ManagedTests(TestCase):
         kill() does not wait for stop_timeout.
         """
         managed, gone = await self.up("--ignore-sigterm", stop_timeout_s=60)
+        assert self.control.process is not None
+        managed.halt()
+        while managed.remains() != f"process {self.control.process.pid}":
+            await deferLater(reactor, 0.01)
         managed.kill()
         await gone
-        assert self.control.process is not None
         self.assertEqual(self.control.process.wait(), -signal.SIGKILL)
 
     async def test_ends_by_itself(self) -> None:
@@ -337,6 +341,33 @@ class ManagedTests(TestCase):
         self.assertEqual(await gone, "was stopped")
         self.assertEqual(self.control.count("stop"), 1)
 
+    async def test_known_and_idle(self) -> None:
+        """
+        What is known and does not run is started; where that fails it is stopped.
+        """
+        self.control.sight = Sight(State.IDLE)
+        managed, gone = await self.up()
+        self.assertEqual(self.control.count("start"), 1)
+        managed.halt()
+        self.assertEqual(await gone, "was stopped")
+        self.control.argv, self.control.sight = (), Sight(State.IDLE)
+        self.control.started = Answer(3, complaint="no such service")
+        self.assertEqual(await self.launch(managed), "could not be started")
+        self.assertEqual(managed.last_words(), "no such service")
+        self.assertEqual(self.control.count("stop"), 2)
+
+    async def test_halted_while_it_is_started(self) -> None:
+        """
+        A start that takes its time is not waited for.
+        """
+        self.control.starting = Deferred()
+        managed = self.managed()
+        gone = self.launch(managed)
+        while not self.control.count("start"):
+            await deferLater(reactor, 0.01)
+        managed.halt()
+        self.assertEqual(await gone, "was stopped")
+
     async def test_nobody_can_tell(self) -> None:
         """
         Where a tool does not work nothing is launched, and its error is told.
@@ -361,6 +392,7 @@ class ManagedTests(TestCase):
             await deferLater(reactor, 0.01)
         await deferLater(reactor, 0.2)
         self.assertFalse(gone.called)
+        self.assertEqual(managed.remains(), "the tool is ill")
         self.control.sight = ABSENT
         self.assertEqual(await gone, "was stopped")
 

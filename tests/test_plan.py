@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.phases import Phase
-from swapgate.plan import Admit, Check, Evict, Move, Standing, Start, plan
+from swapgate.plan import (
+    Admit,
+    Check,
+    Evict,
+    Move,
+    Standing,
+    Start,
+    plan,
+    stuck_before,
+)
 
 
 def stopped(name: str, memory: int = 10) -> Standing:
@@ -91,6 +100,60 @@ class PlanTests(SynchronousTestCase):
         self.check(
             [stopped("a", 5), stopped("b", 5)], ["b", "a"], [Start("b"), Start("a")]
         )
+
+    def test_a_stop_that_does_not_end(self) -> None:
+        """
+        Nothing counts on its memory: another set is evicted for what fits beside it.
+        """
+        stopping, idle = at("a", Phase.STOPPING, 6), ready("b", 4)
+        small = [stopped(name, 1) for name in "cdef"]
+        names = [s.name for s in small]
+        self.check([stopping, idle, *small], names, [])
+        stuck = evolve(stopping, stuck=True)
+        self.check([stuck, idle, *small], names, [Evict("b")])
+        self.check([stuck, *small], names, [Start(name) for name in names])
+
+    def test_what_must_wait_for_that_end(self) -> None:
+        """
+        It evicts nothing in vain, and is in no other's way.
+        """
+        stuck, idle = evolve(at("a", Phase.STOPPING, 6), stuck=True), ready("b", 3)
+        big, small = stopped("c", 6), stopped("d", 1)
+        self.check([stuck, idle, big], ["c"], [])
+        self.check([stuck, idle], ["a"], [])
+        self.check([stuck, idle, big, small], ["c", "a", "d"], [Start("d")])
+        self.check([stuck, evolve(idle, pinned=True), stopped("e", 2)], ["e"], [])
+
+    def test_the_budget_counts_what_does_not_stop(self) -> None:
+        """
+        What was found beside it, and is too much now, goes.
+        """
+        stuck = evolve(at("a", Phase.STOPPING), stuck=True)
+        self.check([stuck, ready("b")], [], [Evict("b")])
+
+    def test_before_which_stops(self) -> None:
+        """
+        Those are told of which the waiting may hear.
+        """
+        stuck = [evolve(at(name, Phase.STOPPING, 3), stuck=True) for name in "ab"]
+        others = [
+            ready("up", 1),
+            evolve(ready("pinned", 1), pinned=True),
+            stopped("far", 0),
+            stopped("big", 4),
+            stopped("small", 3),
+            at("c", Phase.STOPPING, 1),
+        ]
+        for name, before in {
+            "a": ["a"],
+            "up": [],
+            "far": [],
+            "big": ["a", "b"],
+            "small": [],
+            "c": [],
+        }.items():
+            found = stuck_before(name, [*stuck, *others], 10)
+            self.assertEqual([s.name for s in found], before, name)
 
     def test_order_of_arrival(self) -> None:
         """
@@ -337,6 +400,7 @@ def snapshots(draw: st.DrawFn) -> tuple[list[Standing], list[str], int]:
                 full=serving and draw(st.booleans()),
                 leaving=phase is Phase.DRAINING and draw(st.booleans()),
                 overdue=draw(st.booleans()),
+                stuck=phase is Phase.STOPPING and draw(st.booleans()),
             )
         )
     names = st.sampled_from([s.name for s in standings])

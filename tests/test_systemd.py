@@ -35,18 +35,15 @@ class ReadingTests(SynchronousTestCase):
             "ActiveState=active\nMainPID=9": Sight(State.UP, 9),
             # RemainAfterExit, and no process.
             "ActiveState=active\nSubState=exited\nMainPID=0": Sight(State.UP),
-            "ActiveState=activating\nSubState=start\nMainPID=9": Sight(
-                State.PENDING, 9
-            ),
+            # On its way up: it need not be started once more.
+            "ActiveState=activating\nSubState=start\nMainPID=9": Sight(State.UP, 9),
             "ActiveState=activating\nSubState=auto-restart\nMainPID=0\n"
-            "Result=exit-code\nExecMainStatus=1": Sight(
-                State.PENDING, None, True, failed
-            ),
+            "Result=exit-code\nExecMainStatus=1": Sight(State.UP, None, True, failed),
             "ActiveState=deactivating\nMainPID=9\nResult=success": Sight(
-                State.PENDING, 9, True
+                State.IDLE, 9, True
             ),
             "ActiveState=inactive\nMainPID=0\nResult=success": Sight(State.ABSENT),
-            "ActiveState=inactive\nMainPID=0\nJob=77": Sight(State.PENDING),
+            "ActiveState=inactive\nMainPID=0\nJob=77": Sight(State.UP),
             "ActiveState=failed\nResult=exit-code\nExecMainStatus=1": Sight(
                 State.ABSENT, None, True, failed
             ),

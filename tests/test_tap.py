@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -228,6 +229,22 @@ class MakeServiceTests(Case):
         service.reload()
         self.assertEqual(site.limits.max_body_bytes, 2**20)
         self.assertEqual(site.limits.max_connections, 7)
+
+    def test_too_few_descriptors(self) -> None:
+        """
+        No more clients are promised than can be served, and that is in the log.
+        """
+        options = Options()
+        options.parseOptions(["--config", self.written(GOOD)])
+        with capturedLogs() as logged:
+            service = Swapgate(options.parsed, reactor, descriptors=10240)
+        self.assertEqual(service._site.limits.max_connections, 5096)
+        [event] = [event for event in logged if "granted" in event]
+        self.assertEqual(
+            formatEvent(event),
+            "10240 descriptors are granted, of 16432 that max_connections = 8192 may "
+            "need: at most 5096 clients are let in",
+        )
 
     def test_launchd(self) -> None:
         """

@@ -106,6 +106,11 @@ class Daemon(Protocol):
         Stop it without asking; `gone` follows.
         """
 
+    def remains(self) -> str:
+        """
+        What of it was there still, when we last looked after a halt.
+        """
+
     def let_go(self) -> Deferred[None]:
         """
         The gateway ends and this stays: watch it no longer, and never call `owner`.

@@ -203,6 +203,10 @@ class Child:
         if self._process.running:
             processes.signal_group(self._process.pid, signal.SIGKILL)
 
+    def remains(self) -> str:
+        pid = self._process.pid
+        return f"process {pid}" if self._process.running else f"session {pid}"
+
     def _cancel_kill(self) -> None:
         if self._kill_call is not None and self._kill_call.active():
             self._kill_call.cancel()

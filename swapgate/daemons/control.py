@@ -28,10 +28,9 @@ class State(Enum):
 
     # Nothing: it is not loaded, not active, and nobody will start it.
     ABSENT = "absent"
-    # It is known, and does not run; it must be started.
+    # It is known, and does not run: nothing has started it yet, or it has ended.
     IDLE = "idle"
-    # It is known, and will run without our doing, or run again.
-    PENDING = "pending"
+    # It runs, or will without our doing.
     UP = "up"
 
 
@@ -55,7 +54,8 @@ class Sight:
 
 class Control(Protocol):
     """
-    How one daemon is seen, started and stopped. All of it may fail with `ToolFailed`.
+    How one daemon is seen, started and stopped. All of it may fail with `ToolFailed`,
+    and start() may be cancelled.
     """
 
     #: start() may take as long as a load, and being absent after it is no failure yet.

@@ -51,6 +51,8 @@ class Ending:
     _absent_since_s: float = 0.0
     # What a tool said last.
     words: str = ""
+    # What was there still, at the last look after its stop.
+    remains: str = "not looked for yet"
     # It stays, and nobody is told of its end.
     let_go: bool = False
     _kill_call: IDelayedCall | None = None
@@ -143,34 +145,44 @@ class Ending:
         """
         Nothing of it runs, nothing of it answers, and nothing will start it again.
         """
-        if self.process is not None and (
-            any(map(processes.runs, (self.process, *self.family)))
-            or processes.family_lives(self.process.pid)
-        ):
-            return False
+        self.remains = await self._look_for_remains()
+        return not self.remains
+
+    async def _look_for_remains(self) -> str:
+        known = self.process and (self.process, *self.family)
+        if running := next(filter(processes.runs, known or ()), None):
+            return f"process {running.pid}"
+        if self.process is not None and processes.family_lives(self.process.pid):
+            return f"a process that process {self.process.pid} has started"
         sight = await self.look()
         # It may have been started anew in the meantime.
         self.remember(sight)
-        if sight is None or sight.state is not State.ABSENT:
-            return False
+        if sight is None:
+            return self.words
+        if sight.state is not State.ABSENT:
+            return f"its service ({sight.note or sight.state.value})"
         if self.process is not None:
             # What holds its port now is another's: it was looked for above.
-            return not processes.runs(self.process)
-        if self._control.port_counts:
-            return not await self.port_is_taken() or self._is_past_patience()
-        return sight.sure or self.surely_absent or not await self._answers_on_loopback()
+            again = processes.runs(self.process)
+            return f"process {self.process.pid}" if again else ""
+        return await self._look_at_port(sight)
 
-    def _is_past_patience(self) -> bool:
+    async def _look_at_port(self, sight: Sight) -> str:
         """
-        Whether its port must be another's by now, as its manager says that it is gone.
+        The same where no process is known, and only a port can be looked at.
         """
-        past_s = self._spec.stop_timeout_s + _PORT_PATIENCE_S
-        return self._control.tells and self._reactor.seconds() >= self._began_s + past_s
-
-    async def _answers_on_loopback(self) -> bool:
         upstream = self._spec.upstream
         assert upstream is not None
-        return upstream.loopback and await port_answers(upstream, self._reactor)
+        if self._control.port_counts:
+            # When its manager has long said that it is gone, its port is another's.
+            past_s = self._spec.stop_timeout_s + _PORT_PATIENCE_S
+            late = self._reactor.seconds() >= self._began_s + past_s
+            believed = self._control.tells and late
+        else:
+            believed = sight.sure or self.surely_absent or not upstream.loopback
+        if believed or not await port_answers(upstream, self._reactor):
+            return ""
+        return f"a listener on port {upstream.port}"
 
     async def port_is_taken(self) -> bool:
         """

@@ -6,10 +6,12 @@ import os
 import plistlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
 
+from attrs import evolve
 from twisted.internet.task import deferLater
 
 from swapgate.config import LaunchdSpec, ModelSpec
@@ -22,8 +24,16 @@ from swapgate.daemons.obstacles import cannot_run
 # What launchd gives an agent.
 _PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 _ABSENT = "Could not find service"
-# EIO and EALREADY: launchd still takes the one before apart, or the plist is bad.
-_BUSY, _TRY_AGAIN_S = (5, 37), 0.5
+# There is no such domain: the user has no graphical session.
+_NO_DOMAIN, _DISABLED = (112, 125), 119
+# EIO and EALREADY: launchd still takes the one before apart, for seconds after its
+# label has gone, or the plist is bad.
+_EIO, _EALREADY = 5, 37
+_TRY_AGAIN_S, _TRY_FOR_S = 0.5, 10.0
+# It waits for its ThrottleInterval, and will run again.
+_SCHEDULED = "spawn scheduled"
+# Its process has been told to end, and has not ended yet.
+_ENDING = ("SIGTERMed", "SIGKILLed")
 
 
 def launchd(
@@ -51,6 +61,7 @@ class Launchctl:
         self._env = child_environment(environ, {})
         self._domain = f"gui/{os.getuid()}"
         self._label = service.label
+        self._legacy = service.verbs == "load"
 
     async def _run(self, *argv: str) -> Answer:
         return await run(self._reactor, ("launchctl", *argv), self._env)
@@ -82,14 +93,19 @@ class Launchctl:
 
     async def look(self) -> Sight:
         label = self._name()
-        legacy = self._service.verbs == "load"
-        if legacy:
-            answer = await self._run("list", label)
+        if self._legacy:
+            verb, argv, read = "list", ("list", label), read_list
         else:
-            answer = await self._run("print", f"{self._domain}/{label}")
+            verb, argv, read = "print", ("print", f"{self._domain}/{label}"), read_print
+        answer = await self._run(*argv)
         if answer.status == 0:
-            return (read_list if legacy else read_print)(answer.output)
-        if _ABSENT in answer.complaint or _ABSENT in answer.output:
+            sight = read(answer.output)
+            if sight is None:
+                raise ToolFailed(f"launchctl {verb} {label} was not understood")
+            return sight
+        absent = _ABSENT in answer.complaint or _ABSENT in answer.output
+        # Where there is no domain, nothing is loaded into it.
+        if absent or answer.status in _NO_DOMAIN:
             return Sight(State.ABSENT)
         raise ToolFailed(
             f"launchctl cannot tell of {label}: {answer.complaint or answer.status}"
@@ -112,45 +128,104 @@ class Launchctl:
         return cannot_run([str(program), *argv[1:]], env, cwd)
 
     async def start(self) -> Answer:
-        plist = self._plist()
-        label = self._name()
-        if self._service.verbs == "load":
-            answer = await self._run("load", self._service.plist)
-        else:
-            answer = await self._bootstrap()
-            if answer.status in _BUSY:
-                await deferLater(self._reactor, _TRY_AGAIN_S)
-                answer = await self._bootstrap()
-        if plist.get("RunAtLoad") is True or plist.get("KeepAlive") is True:
-            return answer
-        # Being loaded does not yet run it.
-        if self._service.verbs == "load":
-            started = await self._run("start", label)
-        else:
-            started = await self._run("kickstart", f"{self._domain}/{label}")
-        return answer if answer.status else started
+        """
+        Load it and run it. What its plist says of running is not relied upon: now and
+        then a bootstrap succeeds and spawns nothing.
+        """
+        self._plist()
+        until_s = self._reactor.seconds() + _TRY_FOR_S
+        while True:
+            answer = await self._load()
+            if not answer.status or _is_loaded(await self.look()):
+                answer = await self._kickstart(answer)
+            busy = answer.status in (_EIO, _EALREADY)
+            if not busy or self._reactor.seconds() >= until_s:
+                return answer
+            await deferLater(self._reactor, _TRY_AGAIN_S)
 
-    async def _bootstrap(self) -> Answer:
-        return await self._run("bootstrap", self._domain, self._service.plist)
+    async def _load(self) -> Answer:
+        """
+        What came of loading it, and what helps where it is known.
+        """
+        if self._legacy:
+            answer = await self._run("load", self._service.plist)
+            # It ends with 0 whatever has happened.
+            if failed := re.search(r"failed: (\d+):", answer.complaint):
+                answer = evolve(answer, status=int(failed[1]))
+        else:
+            answer = await self._run("bootstrap", self._domain, self._service.plist)
+        target = f"{self._domain}/{self._name()}"
+        if answer.status == _DISABLED or (
+            answer.status == _EIO and await self._is_disabled()
+        ):
+            remedy = f"it is disabled; `launchctl enable {target}` lets it be loaded"
+            return _with_words(evolve(answer, status=_DISABLED), remedy)
+        if answer.status in _NO_DOMAIN:
+            remedy = "this user is not logged in at the screen; log in, or "
+            return _with_words(answer, f"{remedy}write `verbs = load`")
+        return answer
+
+    async def _is_disabled(self) -> bool:
+        with suppress(ToolFailed):
+            answer = await self._run("print-disabled", self._domain)
+            line = rf'^\s*"{re.escape(self._name())}" => (disabled|true)$'
+            return re.search(line, answer.output, re.MULTILINE) is not None
+        return False
+
+    async def _kickstart(self, loaded: Answer) -> Answer:
+        """
+        Run it, unless it runs.
+        """
+        if self._legacy:
+            answer = await self._run("start", self._name())
+        else:
+            answer = await self._run("kickstart", f"{self._domain}/{self._name()}")
+        if answer.status and (await self.look()).state is State.UP:
+            answer = Answer(0)
+        if loaded.status and not answer.status:
+            # It was loaded already, and what is said of that is no failure.
+            return answer
+        return _with_words(answer, loaded.complaint)
 
     async def stop(self) -> Answer:
-        label = self._name()
-        if self._service.verbs == "bootstrap":
-            return await self._run("bootout", f"{self._domain}/{label}")
+        answer = await self._unload()
+        # Of an absent label bootout says 3, 5 or 36, as the version may be.
+        if answer.status and (await self.look()).state is State.ABSENT:
+            return Answer(0)
+        return answer
+
+    async def _unload(self) -> Answer:
+        if not self._legacy:
+            return await self._run("bootout", f"{self._domain}/{self._name()}")
         if self._is_there():
             return await self._run("unload", self._service.plist)
-        return await self._run("remove", label)
+        return await self._run("remove", self._name())
 
     def _is_there(self) -> bool:
         return Path(self._service.plist).exists()
 
 
-def read_print(output: str) -> Sight:
+def _is_loaded(sight: Sight) -> bool:
     """
-    What `launchctl print` says of a service that it knows.
+    Whether it is there to be run, and not on its way out.
+    """
+    ending = sight.ended and sight.pid is not None
+    return sight.state is not State.ABSENT and not ending
+
+
+def _with_words(answer: Answer, more: str) -> Answer:
+    words = "\n".join(said for said in (answer.complaint, more) if said)
+    return evolve(answer, complaint=words)
+
+
+def read_print(output: str) -> Sight | None:
+    """
+    What `launchctl print` says of a service that it knows; None: not understood.
     """
     # Endpoints and the like, deeper down, have states of their own.
     facts = dict(re.findall(r"^\t(\w[\w ]*) = (.*)$", output, re.MULTILINE))
+    if "state" not in facts or (facts["state"] == "running" and "pid" not in facts):
+        return None
     code = facts.get("last exit code", "(never exited)")
     note = ", ".join(
         f"{name} = {facts[name]}"
@@ -158,20 +233,29 @@ def read_print(output: str) -> Sight:
         if name in facts
     )
     ended = code != "(never exited)" or "last terminating signal" in facts
-    return _sight(facts.get("pid", ""), ended, note)
+    sight = _sight(facts.get("pid"), ended, note)
+    if sight is not None and facts["state"] == _SCHEDULED:
+        return evolve(sight, state=State.UP)
+    if sight is not None and facts["state"] in _ENDING:
+        return Sight(State.IDLE, sight.pid, True, f"state = {facts['state']}")
+    return sight
 
 
-def read_list(output: str) -> Sight:
+def read_list(output: str) -> Sight | None:
     """
-    What `launchctl list LABEL` says of a service that it knows.
+    What `launchctl list LABEL` says of a service that it knows; None: not understood.
     """
     facts = dict(re.findall(r'^\t"(\w+)" = (.*);$', output, re.MULTILINE))
+    if "Label" not in facts:
+        return None
     status = facts.get("LastExitStatus", "0")
     # 0 is also what stands there before the first run.
-    return _sight(facts.get("PID", ""), status != "0", f"LastExitStatus = {status}")
+    return _sight(facts.get("PID"), status != "0", f"LastExitStatus = {status}")
 
 
-def _sight(pid: str, ended: bool, note: str) -> Sight:
+def _sight(pid: str | None, ended: bool, note: str) -> Sight | None:
+    if pid is None:
+        return Sight(State.IDLE, None, ended, note if ended else "")
     if pid.isdecimal() and int(pid) > 0:
         return Sight(State.UP, int(pid))
-    return Sight(State.IDLE, None, ended, note if ended else "")
+    return None

@@ -18,7 +18,6 @@ from swapgate.daemons.commands import Answer, ToolFailed
 from swapgate.daemons.control import Control, Sight, State, port_answers
 from swapgate.daemons.ending import Ending
 
-_RUNS = (State.UP, State.PENDING)
 # Looking what became of it: at first, and at most.
 _LOOK_S, _LOOK_AT_MOST_S = 0.02, 1.0
 # For its end to be noticed by whoever runs it.
@@ -75,7 +74,7 @@ class Managed:
             sight = await self._ending.look()
         if sight is None:
             return self._ending.words
-        if sight.state in _RUNS:
+        if _runs(sight):
             return None
         if sight.state is State.ABSENT and await self._ending.port_is_taken():
             return self._port_in_use()
@@ -150,7 +149,7 @@ class Managed:
     async def _adopt(self, owner: Owner) -> bool:
         sight = await self._ending.look()
         # What cannot be asked cannot be stopped; a stranger may be what answers.
-        if sight is None or sight.state not in _RUNS:
+        if sight is None or not _runs(sight):
             return False
         self._ending.remember(sight)
         self._begin(self._live_on(sight), owner)
@@ -164,11 +163,12 @@ class Managed:
         if sight is None:
             # Whoever cannot be asked has not been asked to start anything.
             return "could not be started"
-        if sight.ended and sight.state is not State.UP:
+        if sight.ended:
             # What an earlier life has left would stand in the way.
             await self._ending.end()
-        elif sight.state in _RUNS:
+        elif sight.state is State.UP:
             return await self._live_on(sight)
+        # What is known and never ran is started too: else nothing would.
         if await self._ending.port_is_taken():
             return self._port_in_use()
         if self._halted:
@@ -177,8 +177,10 @@ class Managed:
         sight = await self._ending.look()
         if (
             sight is not None
-            and sight.state is State.ABSENT
-            and (failed or not self._control.slow)
+            and (
+                (sight.state is State.ABSENT and not self._control.slow)
+                or (sight.state is not State.UP and failed)
+            )
             and not self._halted
         ):
             self._up = False
@@ -298,13 +300,16 @@ class Managed:
             return
         self._halted = True
         self._ending.arm_kill()
-        if self._starting is not None and self._control.slow:
+        if self._starting is not None:
             self._starting.cancel()
         self._wake()
 
     def kill(self) -> None:
         self.halt()
         self._ending.kill()
+
+    def remains(self) -> str:
+        return self._ending.remains
 
     @property
     def running(self) -> bool:
@@ -356,3 +361,7 @@ def _why_ended(sight: Sight | None) -> str:
 
 def _in_brackets(note: str) -> str:
     return f" ({note})" if note else ""
+
+
+def _runs(sight: Sight) -> bool:
+    return sight.state is State.UP or sight.pid is not None

@@ -63,6 +63,10 @@ class Remote:
 
     kill = halt
 
+    def remains(self) -> str:
+        # It is let alone at once.
+        return ""
+
     def let_go(self) -> Deferred[None]:
         # Nothing here watches it.
         return succeed(None)

@@ -92,11 +92,11 @@ def read_show(output: str) -> Sight | None:
             return Sight(State.UP, pid)
         case "activating":
             ended = facts.get("SubState", "").startswith("auto-restart")
-            return Sight(State.PENDING, pid, ended, note)
+            return Sight(State.UP, pid, ended, note)
         case "inactive" if facts.get("Job"):
-            # Its start is in the queue.
-            return Sight(State.PENDING)
+            # Its start is in the queue, and need not be asked for.
+            return Sight(State.UP)
         case "inactive" | "failed":
             return Sight(State.ABSENT, None, bool(note), note)
         case _:
-            return Sight(State.PENDING, pid, True, note)
+            return Sight(State.IDLE, pid, True, note)

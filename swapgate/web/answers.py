@@ -12,6 +12,7 @@ from swapgate.tickets import (
     FleetStopping,
     LoadFailed,
     NotLoaded,
+    NotStopped,
     QueueFull,
     TooLarge,
     UnknownModel,
@@ -112,6 +113,11 @@ def _refusal(error: BaseException | None) -> Refusal | None:
                 "model_not_loaded",
                 f"{error} is not up, and the request that would have loaded it "
                 "was given up; ask again to load it",
+            )
+        case NotStopped():
+            return _no_model(
+                "model_not_stopped",
+                f"{error}; it counts against the memory budget until it has ended",
             )
         case Unloaded():
             return _no_model(
