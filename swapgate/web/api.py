@@ -12,12 +12,13 @@ from twisted.web.server import NOT_DONE_YET
 from swapgate.body import BadJSON
 from swapgate.config import Config
 from swapgate.fleet import Fleet
+from swapgate.grammar import quoted
+from swapgate.routes import is_administration, runs_a_model
 from swapgate.routing import (
     Ask,
     Refusal,
     Target,
     check_content_type,
-    is_administration,
     models_listing,
     read_ask,
     read_target,
@@ -53,9 +54,12 @@ class Gateway(Resource):
         Know the names of another configuration from now on.
         """
         self._names = config.names
+        self._extra_paths = {model.name: model.extra_paths for model in config.models}
         listing = json.dumps(models_listing(config.names, self._started)).encode()
+        healthy = b'{"status": "ok"}'
         self._own = {
-            "/health": b'{"status": "ok"}',
+            "/health": healthy,
+            "/v1/health": healthy,
             "/models": listing,
             "/v1/models": listing,
         }
@@ -86,14 +90,22 @@ class Gateway(Resource):
             )
 
     async def _relay(self, request: GatewayRequest, target: Target) -> None:
-        if is_administration(target.path):
-            raise Refusal(
-                status=403,
-                code="not_relayed",
-                message=f"{target.path} administrates a daemon; it is not relayed",
-            )
+        if not self._may_run(target.path):
+            raise _not_relayed(target.path)
         ask = self._read_ask(request)
+        extra = self._extra_paths[ask.model]
+        if not runs_a_model(target.path) and target.path not in extra:
+            # Another model has it.
+            raise _not_relayed(target.path)
         await Errand(request, ask, target, self._fleet, self._clock).run()
+
+    def _may_run(self, path: str) -> bool:
+        """
+        Whether this path runs a model, of whichever name.
+        """
+        return runs_a_model(path) or any(
+            path in extra for extra in self._extra_paths.values()
+        )
 
     def _read_ask(self, request: GatewayRequest) -> Ask:
         check_content_type(
@@ -104,3 +116,18 @@ class Gateway(Resource):
         except BadJSON as error:
             raise Refusal(status=400, code="bad_json", message=str(error)) from None
         return read_ask(wish, self._names)
+
+
+def _not_relayed(path: str) -> Refusal:
+    if is_administration(path):
+        return Refusal(
+            status=403,
+            code="not_relayed",
+            message=f"{path} administrates a daemon; it is not relayed",
+        )
+    return Refusal(
+        status=404,
+        code="not_found",
+        message=f"{quoted(path)} is no path of an engine's API that is known here; "
+        "send another one, such as /v1/chat/completions, or list it under extra_paths",
+    )
