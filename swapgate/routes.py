@@ -1,8 +1,8 @@
 """
 The table of paths: which of them run a model, and which administrate a daemon.
 
-What stands in neither is unknown, so that a wrong path loads nothing. llama-server, vLLM
-and SGLang are meant, and the engines that speak as one of them does.
+What stands in neither is unknown, so that a wrong path loads nothing. The engines that
+are meant are llama-server, vLLM and SGLang, and those that speak as one of them does.
 """
 
 import re
@@ -64,30 +64,26 @@ _MEDIA: Final = re.compile(r"(?:/v1)?/(?:audio|images)/[a-z_]+")
 # compared in lower case and without /v1, though engines are stricter: no API has a
 # name that differs only in that.
 _ADMINISTRATION: Final = re.compile(
-    "/(?:"
-    + "|".join(
-        (
-            # llama-server and its forks: slots are saved to files, adapters, vectors
-            # and whole models come and go, the proxy and the tools reach out from
-            # where the engine runs; an answer of another client can be changed.
-            "slots|props|lora-adapters|cvectors|models|cors-proxy|tools|mcp",
-            "chat/completions/control|streams?",
-            # vLLM.
-            "(?:un)?load_lora_adapter|sleep|wake_up|collective_rpc|pause|resume",
-            "reset_[a-z]+_cache|scale_elastic_ep|abort_requests?|server_info",
-            "(?:start|stop)_profile",
-            # SGLang.
-            "flush_cache|clear_hicache[a-z_]*|hicache|freeze_gc|set_internal_state",
-            "[a-z]+_expert_distribution_record|configure_logging|slow_down|dumper",
-            "(?:get|update|init|send|destroy|post_process)_weight[a-z_]*",
-            "(?:release|resume)_memory_occupation|(?:pause|continue)_generation",
-            "(?:open|close)_session",
-            # Ollama.
-            "api/(?:pull|push|create|copy|delete|blobs)",
-        )
-    )
-    + ")(?:/.*)?",
-    re.DOTALL,
+    r"""/(?:
+    # llama-server and its forks: slots are saved to files; adapters, vectors and whole
+    # models come and go; the proxy and the tools reach out from where the engine runs;
+    # another client's answer is acted upon.
+    slots | props | lora-adapters | cvectors | models | cors-proxy | tools | mcp
+    | chat/completions/control | streams?
+    # vLLM.
+    | (?:un)?load_lora_adapter | sleep | wake_up | collective_rpc | pause | resume
+    | reset_[a-z]+_cache | scale_elastic_ep | abort_requests? | server_info
+    | (?:start|stop)_profile
+    # SGLang.
+    | flush_cache | clear_hicache[a-z_]* | hicache | freeze_gc | set_internal_state
+    | [a-z]+_expert_distribution_record | configure_logging | slow_down
+    | (?:get|update|init|send|destroy|post_process)_weight[a-z_]*
+    | (?:release|resume)_memory_occupation | (?:pause|continue)_generation
+    | (?:open|close)_session
+    # Ollama.
+    | api/(?:pull|push|create|copy|delete|blobs)
+    )(?:/.*)?""",
+    re.VERBOSE | re.DOTALL,
 )
 
 # What the gateway answers itself.
