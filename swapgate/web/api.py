@@ -6,6 +6,7 @@ import json
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -27,6 +28,8 @@ from swapgate.web.admin import Admin
 from swapgate.web.answers import allow_only, answer, answer_failure
 from swapgate.web.errand import Errand
 from swapgate.web.request import GatewayRequest
+
+_ADMIN = "/swapgate/"
 
 
 class Gateway(Resource):
@@ -76,7 +79,7 @@ class Gateway(Resource):
         if own is not None:
             allow_only(request, target, b"GET", b"HEAD")
             answer(request, 200, own)
-        elif target.path.startswith("/swapgate/"):
+        elif target.path.startswith(_ADMIN):
             await self._admin.serve(request, target)
         elif request.method == b"POST":
             await self._relay(request, target)
@@ -89,9 +92,30 @@ class Gateway(Resource):
                 "in its JSON body",
             )
 
+    def wants_body(self, method: bytes, target: bytes, headers: Headers) -> bool:
+        """
+        Whether the body that follows this head is to be kept.
+
+        :raises Refusal: for what would be refused when all of it is here.
+        """
+        path = read_target(target).path
+        if method != b"POST" or path in self._own or path.startswith(_ADMIN):
+            return False
+        self._check_head(path, headers)
+        return True
+
+    def _check_head(self, path: str, headers: Headers) -> None:
+        """
+        Refuse a POST that runs no model, or is not JSON.
+        """
+        if not self._may_run(path):
+            raise _not_relayed(path)
+        check_content_type(
+            _first(headers, b"Content-Type"), _first(headers, b"Content-Encoding")
+        )
+
     async def _relay(self, request: GatewayRequest, target: Target) -> None:
-        if not self._may_run(target.path):
-            raise _not_relayed(target.path)
+        self._check_head(target.path, request.requestHeaders)
         ask = self._read_ask(request)
         extra = self._extra_paths[ask.model]
         if not runs_a_model(target.path) and target.path not in extra:
@@ -108,14 +132,15 @@ class Gateway(Resource):
         )
 
     def _read_ask(self, request: GatewayRequest) -> Ask:
-        check_content_type(
-            request.getHeader(b"Content-Type"), request.getHeader(b"Content-Encoding")
-        )
         try:
             wish = request.body.wish()
         except BadJSON as error:
             raise Refusal(status=400, code="bad_json", message=str(error)) from None
         return read_ask(wish, self._names)
+
+
+def _first(headers: Headers, name: bytes) -> bytes | None:
+    return next(iter(headers.getRawHeaders(name, ())), None)
 
 
 def _not_relayed(path: str) -> Refusal:

@@ -16,6 +16,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HTTPRequest
 
 from swapgate.guard import Door, admit
+from swapgate.limits import Limits
 from swapgate.routing import Refusal, error_body
 from swapgate.web.deadlines import Deadline, Wait
 from swapgate.web.framing import (
@@ -28,10 +29,12 @@ from swapgate.web.framing import (
     target_too_long,
 )
 from swapgate.web.guard import door_of, knock_of
+from swapgate.web.request import GatewayRequest, Memory
 from swapgate.wire import flush
 
 # After a refusal we read on so long, lest a reset overtakes the answer.
 _LINGER_S = 2.0
+_FULL_RETRY_AFTER_S = 5
 # So much of a body is read at a time. The worst that JSON can hold takes us 10 ms then,
 # and others may have their turn.
 _BITE = 16 * 1024
@@ -140,9 +143,32 @@ class GatewayChannel(HTTPChannel):
         if self.length is not None and self.length > self.site.limits.max_body_bytes:
             self.refuse(self._too_large())
             return
+        if self.length != 0 and not self._may_have_a_body(request):
+            return
         super().allHeadersReceived()
         if self.length != 0:
             self.transport.bufferSize = _BITE
+
+    def _may_have_a_body(self, request: GatewayRequest) -> bool:
+        """
+        Whether its body is to be read; it is kept only where somebody wants it.
+        """
+        try:
+            request.body_is_wanted = self.site.resource.wants_body(
+                self._command, self._path, request.requestHeaders
+            )
+        except Refusal as refusal:
+            self.refuse(refusal)
+            return False
+        if request.body_is_wanted and self._is_full(self.length or 0):
+            self.refuse(self._no_room())
+            return False
+        return True
+
+    def _is_full(self, more: int = 0) -> bool:
+        memory: Memory = self.site.memory
+        limits: Limits = self.site.limits
+        return memory.taken + more > limits.max_bodies_bytes
 
     def checkPersistence(self, request: HTTPRequest, version: bytes) -> bool:
         values = request.requestHeaders.getRawHeaders(b"Connection", [])
@@ -158,6 +184,8 @@ class GatewayChannel(HTTPChannel):
         self._deadline.received(by)
         if length > self.site.limits.max_body_bytes:
             self.refuse(self._too_large())
+        elif self.requests[-1].body_is_wanted and self._is_full():
+            self.refuse(self._no_room())
 
     def _too_large(self) -> Refusal:
         largest = self.site.limits.max_body_bytes / 2**20
@@ -165,6 +193,16 @@ class GatewayChannel(HTTPChannel):
             status=413,
             code="request_too_large",
             message=f"the body is larger than {largest:.6g} MiB; send a smaller one",
+        )
+
+    def _no_room(self) -> Refusal:
+        most = self.site.limits.max_bodies_bytes / 2**20
+        return Refusal(
+            status=503,
+            code="bodies_full",
+            message=f"the requests that are here take up to {most:.6g} MiB already, as "
+            "much as max_bodies allows; try again later",
+            retry_after_s=_FULL_RETRY_AFTER_S,
         )
 
     def allContentReceived(self) -> None:
@@ -239,6 +277,8 @@ class GatewayChannel(HTTPChannel):
             return
         self._refused = True
         self._deadline.expect(None)
+        if self.requests:
+            self.requests[-1].body.drop()
         body = error_body(refusal)
         # A page that was let in may read what is wrong later.
         said = refusal.headers + (

@@ -18,7 +18,7 @@ from swapgate.limits import Limits
 from swapgate.web.account import shown
 from swapgate.web.channel import GatewayChannel
 from swapgate.web.crowd import Crowd
-from swapgate.web.request import GatewayRequest
+from swapgate.web.request import GatewayRequest, Memory
 from swapgate.wire import flush
 
 # What some web servers log for one who did not wait for the answer.
@@ -53,6 +53,7 @@ class GatewaySite(Site):
         self.limits = limits
         self.channels: set[Any] = set()
         self.crowd = Crowd()
+        self.memory = Memory()
 
     def date(self) -> bytes:
         """
