@@ -23,6 +23,7 @@ from swapgate.web.framing import (
     HEAD_LENGTH,
     Head,
     bad_request,
+    check_begun_line,
     check_trailers,
     headers_too_large,
     says_close,
@@ -224,9 +225,22 @@ class GatewayChannel(HTTPChannel):
         super().allContentReceived()
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._refused:
-            super().dataReceived(data)
-            self._wait()
+        if self._refused:
+            return
+        super().dataReceived(data)
+        if self._has_begun_a_line():
+            try:
+                check_begun_line(self._buffer)
+            except Refusal as refusal:
+                self.refuse(refusal)
+        self._wait()
+
+    def _has_begun_a_line(self) -> bool:
+        """
+        Whether all lines have been read, and what is left is the start of the next.
+        """
+        stopped = self.paused or self._busyReceiving or self.transport.disconnecting
+        return bool(self.line_mode) and not (stopped or self._refused)
 
     def rawDataReceived(self, data: bytes) -> None:
         if self._refused:
