@@ -110,14 +110,13 @@ class OwnAnswersTests(RigCase):
         Only JSON is JSON, and it must not be compressed.
         """
         await self.start()
-        client = await self.connect()
+        chat = "/v1/chat/completions"
         for headers in (
             {"Content_Type": "text/plain"},
             {"Content_Type": "application/x-www-form-urlencoded"},
             {"Content_Encoding": "gzip"},
         ):
-            client.send("/v1/chat/completions", {"model": "a"}, **headers)
-            self.assertEqual((await client.answer()).status, 415)
+            self.assertEqual((await self.ask(chat, {}, **headers)).status, 415)
 
     async def test_too_large(self) -> None:
         """

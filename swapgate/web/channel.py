@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import (
+    IDelayedCall,
     ISSLTransport,
     ITCPTransport,
 )
@@ -16,8 +17,8 @@ from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HTTPRequest
 
 from swapgate.guard import Door, admit
-from swapgate.limits import Limits
 from swapgate.routing import Refusal, error_body
+from swapgate.web.bodies import Memory, bodies_full, too_large
 from swapgate.web.deadlines import Deadline, Wait
 from swapgate.web.framing import (
     HEAD_LENGTH,
@@ -30,12 +31,12 @@ from swapgate.web.framing import (
     target_too_long,
 )
 from swapgate.web.guard import door_of, knock_of
-from swapgate.web.request import GatewayRequest, Memory
+from swapgate.web.request import GatewayRequest
+from swapgate.web.wrong_keys import WrongKeys
 from swapgate.wire import flush
 
 # After a refusal we read on so long, lest a reset overtakes the answer.
 _LINGER_S = 2.0
-_FULL_RETRY_AFTER_S = 5
 # So much of a body is read at a time. The worst that JSON can hold takes us 10 ms then,
 # and others may have their turn.
 _BITE = 16 * 1024
@@ -51,6 +52,8 @@ class GatewayChannel(HTTPChannel):
     transport: Any
     MAX_LENGTH = HEAD_LENGTH
     _refused = False
+    # A refusal that is kept back.
+    _delayed: IDelayedCall | None = None
     # There was no room for it.
     _is_outside = False
     # Known when something has come: a proxy's word about it goes before.
@@ -138,17 +141,26 @@ class GatewayChannel(HTTPChannel):
         try:
             request.passed = admit(self.site.access, self._door, knock)
         except Refusal as refusal:
-            self.refuse(refusal)
+            self.refuse(refusal, after_s=self._delay_s(refusal))
             return
         request.account.key = request.passed.key_name
         if self.length is not None and self.length > self.site.limits.max_body_bytes:
-            self.refuse(self._too_large())
+            self.refuse(too_large(self.site.limits))
             return
         if self.length != 0 and not self._may_have_a_body(request):
             return
         super().allHeadersReceived()
         if self.length != 0:
             self.transport.bufferSize = _BITE
+
+    def _delay_s(self, refusal: Refusal) -> float:
+        """
+        How long the answer is kept from one who may be trying keys.
+        """
+        if refusal.status != HTTPStatus.UNAUTHORIZED:
+            return 0.0
+        wrong_keys: WrongKeys = self.site.wrong_keys
+        return wrong_keys.delay_s(self._address, self.site.reactor.seconds())
 
     def _may_have_a_body(self, request: GatewayRequest) -> bool:
         """
@@ -161,15 +173,14 @@ class GatewayChannel(HTTPChannel):
         except Refusal as refusal:
             self.refuse(refusal)
             return False
-        if request.body_is_wanted and self._is_full(self.length or 0):
-            self.refuse(self._no_room())
+        if request.body_is_wanted and not self._has_room(self.length or 0):
+            self.refuse(bodies_full(self.site.limits))
             return False
         return True
 
-    def _is_full(self, more: int = 0) -> bool:
+    def _has_room(self, size: int) -> bool:
         memory: Memory = self.site.memory
-        limits: Limits = self.site.limits
-        return memory.taken + more > limits.max_bodies_bytes
+        return memory.has_room(size, self.site.limits)
 
     def checkPersistence(self, request: HTTPRequest, version: bytes) -> bool:
         values = request.requestHeaders.getRawHeaders(b"Connection", [])
@@ -184,27 +195,9 @@ class GatewayChannel(HTTPChannel):
         """
         self._deadline.received(by)
         if length > self.site.limits.max_body_bytes:
-            self.refuse(self._too_large())
-        elif self.requests[-1].body_is_wanted and self._is_full():
-            self.refuse(self._no_room())
-
-    def _too_large(self) -> Refusal:
-        largest = self.site.limits.max_body_bytes / 2**20
-        return Refusal(
-            status=413,
-            code="request_too_large",
-            message=f"the body is larger than {largest:.6g} MiB; send a smaller one",
-        )
-
-    def _no_room(self) -> Refusal:
-        most = self.site.limits.max_bodies_bytes / 2**20
-        return Refusal(
-            status=503,
-            code="bodies_full",
-            message=f"the requests that are here take up to {most:.6g} MiB already, as "
-            "much as max_bodies allows; try again later",
-            retry_after_s=_FULL_RETRY_AFTER_S,
-        )
+            self.refuse(too_large(self.site.limits))
+        elif self.requests[-1].body_is_wanted and not self._has_room(0):
+            self.refuse(bodies_full(self.site.limits))
 
     def allContentReceived(self) -> None:
         if self._refused:
@@ -283,9 +276,11 @@ class GatewayChannel(HTTPChannel):
         waiting = len(self._buffer) + sum(map(len, self._dataBuffer))
         return waiting > self._optimisticEagerReadSize
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: Refusal, *, after_s: float = 0.0) -> None:
         """
         Answer what cannot become a request, and close.
+
+        :param after_s: how long the answer is kept back.
         """
         if self._refused:
             return
@@ -293,6 +288,13 @@ class GatewayChannel(HTTPChannel):
         self._deadline.expect(None)
         if self.requests:
             self.requests[-1].body.drop()
+        if after_s > 0:
+            self._delayed = self.callLater(after_s, lambda: self._say(refusal))
+        else:
+            self._say(refusal)
+
+    def _say(self, refusal: Refusal) -> None:
+        self._delayed = None
         body = error_body(refusal)
         # A page that was let in may read what is wrong later.
         said = refusal.headers + (
@@ -337,6 +339,8 @@ class GatewayChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.expect(None)
+        if self._delayed is not None:
+            self._delayed.cancel()
         super().connectionLost(reason)
         # Whoever served it knows now, and has said how long it waited.
         if self._handlingRequest and self.requests:
