@@ -19,7 +19,14 @@ from swapgate.ini import BadValue, ConfigError, Section
 from swapgate.words import Surroundings
 
 LOCAL = "tcp:11430:interface=127.0.0.1"
-ENVIRON = {"ONE": "sk-secret-1", "TWO": "sk-secret-2", "BAD": "sk secret", "BOX": "box"}
+LONG = "-0123456789"
+ENVIRON = {
+    "ONE": f"sk-secret-1{LONG}",
+    "TWO": f"sk-secret-2{LONG}",
+    "BAD": "sk secret",
+    "SHORT": "sk-secret-15-ch",
+    "BOX": "box",
+}
 AROUND = Surroundings(folder="/etc", python="/bin/py", environ=ENVIRON)
 
 
@@ -132,7 +139,9 @@ class KeysTests(Case):
         """
         access = read(api_keys="${ONE}, file:keys\nfile:/h/x\n${TWO}")
         self.assertEqual([key.name for key in access.keys], ["ONE", "TWO"])
-        self.assertEqual(access.keys[0].digest, sha256(b"sk-secret-1").digest())
+        self.assertEqual(
+            access.keys[0].digest, sha256(b"sk-secret-1-0123456789").digest()
+        )
         self.assertEqual(access.key_files, ("/etc/keys", "/h/x"))
         self.assertTrue(access.keyed)
         self.assertFalse(read().keyed)
@@ -149,6 +158,8 @@ class KeysTests(Case):
             "file:": "names no file",
             "${NONE}": "${NONE} is not set in the environment",
             "${BAD}": "${BAD} holds no key",
+            "${SHORT}": "${SHORT} holds a key of fewer than 16 characters; make a long "
+            "one with openssl rand -hex 24",
             "${ONE},${ONE}": "has two keys named ONE; rename one of them",
         }.items():
             with self.subTest(text):
@@ -158,8 +169,13 @@ class KeysTests(Case):
         """
         A name and its key on each line, with a colon between them or without.
         """
-        text = "# mine\n\nlaptop: sk-secret-1\n phone\tsk-2 \nnas.1:sk:3\r\n"
-        names = [("laptop", "sk-secret-1"), ("phone", "sk-2"), ("nas.1", "sk:3")]
+        names = [
+            ("laptop", "sk-secret-just16"),
+            ("phone", f"sk-2{LONG * 2}"),
+            ("nas.1", f"sk:3{LONG * 2}"),
+        ]
+        (_, laptop), (_, phone), (_, nas) = names
+        text = f"# mine\n\nlaptop: {laptop}\n phone\t{phone} \nnas.1:{nas}\r\n"
         expected = tuple(Key.of(*pair) for pair in names)
         self.assertEqual(keys_in(text, "/k"), expected)
 
@@ -167,16 +183,20 @@ class KeysTests(Case):
         """
         The line is named, not what is in it.
         """
+        good = f"a: sk-secret-1{LONG}"
         no_key = "/k:2 is no key with its name; write NAME: KEY"
         for text, expected in {
             "": "/k holds no key; write NAME: KEY, a line each",
             "# none\n\n": "/k holds no key; write NAME: KEY, a line each",
-            "a: b\nsk-secret": no_key,
-            "a: b\na b c": no_key,
-            "a: b\n: sk-secret": no_key,
-            "a: b\nmy key: sk-secret": no_key,
-            f"a: b\n{'n' * 65}: sk-secret": no_key,
-            "a: b\nx: sécret": "/k:2 holds no key; it must be one word of plain ASCII",
+            f"{good}\nsk-secret": no_key,
+            f"{good}\na b c": no_key,
+            f"{good}\n: sk-secret": no_key,
+            f"{good}\nmy key: sk-secret": no_key,
+            f"{good}\n{'n' * 65}: sk-secret": no_key,
+            f"{good}\nx: sécret": "/k:2 holds no key; it must be one word of plain "
+            "ASCII",
+            f"{good}\nx: sk-secret-15-ch": "/k:2 holds a key of fewer than 16 "
+            "characters; make a long one with openssl rand -hex 24",
         }.items():
             with self.subTest(text):
                 error = self.assertRaises(BadValue, keys_in, text, "/k")

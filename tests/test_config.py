@@ -234,14 +234,14 @@ class ConfigTests(SynchronousTestCase):
         config = read(
             "[swapgate]\nlisten = tcp:80\nhosts = box.lan\norigins = https://a\n"
             "api_keys = ${KEY}\n  file:keys\nmodels_need_key = no\n" + MODEL,
-            {**ENVIRON, "KEY": "sk-1"},
+            {**ENVIRON, "KEY": "sk-1-0123456789ab"},
         )
         self.assertEqual(
             config.access,
             Access(
                 hosts=frozenset({"box.lan"}),
                 origins=frozenset({"https://a"}),
-                keys=(Key.of("KEY", "sk-1"),),
+                keys=(Key.of("KEY", "sk-1-0123456789ab"),),
                 key_files=("/etc/keys",),
             ),
         )
