@@ -8,7 +8,6 @@ from typing import Any
 from attrs import define, field
 from OpenSSL.SSL import Error as SSLError
 from service_identity import VerificationError
-from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IConsumer, IPushProducer, IStreamClientEndpoint
@@ -17,13 +16,11 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web._newclient import Request
 from twisted.web.client import (
-    URI,
-    Agent,
     ResponseDone,
 )
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
+from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
 from swapgate.config import Upstream
@@ -33,15 +30,6 @@ from swapgate.wire import endpoint_of, flush
 _CONNECT_TIMEOUT_S = 10.0
 # What is read of a body that nobody wants.
 _UNWANTED_BYTES = 65536
-
-
-@implementer(IAgentEndpointFactory)
-@define
-class _OneEndpoint:
-    _endpoint: IStreamClientEndpoint
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return self._endpoint
 
 
 @implementer(IBodyProducer, IPushProducer)
@@ -152,7 +140,6 @@ class UpstreamClient:
     _pool: Pool = field(init=False)
     _endpoint: IStreamClientEndpoint = field(init=False)
     _key: tuple[bytes, bytes, int] = field(init=False)
-    _treq: HTTPClient = field(init=False)
     _host: bytes = field(init=False)
     _authorization: bytes | None = field(init=False, repr=False)
 
@@ -169,14 +156,13 @@ class UpstreamClient:
             self.upstream, self._reactor, _CONNECT_TIMEOUT_S, self._trust_root
         )
         self._pool = Pool(self._reactor)
-        self._treq = HTTPClient(
-            Agent.usingEndpointFactory(
-                self._reactor, _OneEndpoint(self._endpoint), pool=self._pool
-            )
-        )
 
     async def ask(
-        self, method: bytes, target: bytes, headers: Headers, body: BodyProducer
+        self,
+        method: bytes,
+        target: bytes,
+        headers: Headers,
+        body: BodyProducer | None = None,
     ) -> Exchange:
         """
         Send a request and wait for the headers of the response.
@@ -204,16 +190,9 @@ class UpstreamClient:
         """
         The status of a GET; the body is read and dropped, or cut where it is long.
         """
-        headers = Headers()
-        if self._authorization is not None:
-            headers.setRawHeaders(b"Authorization", [self._authorization])
         try:
-            response = await self._treq.get(
-                f"{self.upstream.url}{path}",
-                headers=headers,
-                allow_redirects=False,
-                unbuffered=True,
-            )
+            exchange = await self.ask(b"GET", path.encode("ascii"), Headers())
+            response = exchange.response
             unwanted = _UnwantedBody()
             response.deliverBody(unwanted)
             await unwanted.read

@@ -404,6 +404,19 @@ class ClientTests(SynchronousTestCase):
             self.daemon.close()
             self.assertEqual(self.successResultOf(asked), int(line[:3]))
 
+    def test_a_plain_question(self) -> None:
+        """
+        The poll asks for nothing compressed, and says nothing that it was told before.
+        """
+        for _ in range(2):
+            asked = self.status()
+            if not self.daemon.connections:
+                self.daemon.accept()
+            self.daemon.say(OK[:-2] + b"Set-Cookie: a=b; Path=/\r\n\r\n")
+            self.successResultOf(asked)
+        question = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1:8081\r\n\r\n"
+        self.assertEqual(self.daemon.heard(), question * 2)
+
     def test_a_body_without_end(self) -> None:
         """
         Who gives up waiting for its end reads no more of it.
