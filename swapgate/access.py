@@ -265,6 +265,24 @@ def own_port(endpoint: str) -> int | None:
     return int(port) if port.isdecimal() else None
 
 
+# How many arguments without a name come before the backlog, by the kind of endpoint.
+_BEFORE_BACKLOG = {"tcp": 2, "tcp6": 1, "ssl": 5, "tls": 2, "unix": 2}
+
+
+def with_backlog(endpoint: str, backlog: int) -> str:
+    """
+    The same endpoint string with a queue so long, where it does not say how long.
+
+    Twisted's 50 are full when a few hundred clients come at once; the others wait for
+    a second then, until they try again.
+    """
+    kind, arguments, named = _understood(endpoint)
+    plain = [argument for argument in arguments if "=" not in argument]
+    if "backlog" in named or len(plain) > _BEFORE_BACKLOG.get(kind, -1):
+        return endpoint
+    return f"{endpoint}:backlog={backlog}"
+
+
 def _understood(endpoint: str) -> tuple[str, list[str], Mapping[str, str]]:
     kind, *arguments = _arguments(endpoint)
     return kind.lower(), arguments, dict(_named(arguments))

@@ -25,6 +25,7 @@ from twisted.python.components import Componentized
 # Where twistd logs to, it alone decides.
 from twisted.scripts._twistd_unix import UnixAppLogger
 
+from swapgate.access import with_backlog
 from swapgate.config import (
     DEFAULT_LISTEN,
     LOG_FORMATS,
@@ -58,6 +59,8 @@ from swapgate.web.api import Gateway
 from swapgate.web.site import GatewaySite
 
 _RESERVED_DESCRIPTORS = 48
+# So many connections may wait to be accepted, as far as the system allows.
+_BACKLOG = 1024
 
 
 class Options(usage.Options):
@@ -214,7 +217,8 @@ class Swapgate(MultiService):
             reactor=reactor,
         )
         for endpoint in config.listen:
-            self.addService(listen_on(endpoint, self._site, reactor=reactor))
+            queued = with_backlog(endpoint, _BACKLOG)
+            self.addService(listen_on(queued, self._site, reactor=reactor))
 
     def setServiceParent(self, parent: Any) -> None:
         super().setServiceParent(parent)

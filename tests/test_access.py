@@ -3,7 +3,10 @@ What `swapgate.access` makes of the options about who is let in.
 """
 
 from hashlib import sha256
+from typing import Any
 
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.access import (
@@ -14,6 +17,7 @@ from swapgate.access import (
     keys_in,
     own_port,
     read_access,
+    with_backlog,
 )
 from swapgate.ini import BadValue, ConfigError, Section
 from swapgate.words import Surroundings
@@ -225,6 +229,49 @@ class KeysTests(Case):
             self.wrong(models_need_key="yes"),
             "models_need_key: needs api_keys; set them",
         )
+
+
+class BacklogTests(SynchronousTestCase):
+    """
+    How many may wait to be accepted.
+    """
+
+    def test_backlog(self) -> None:
+        """
+        As many as the endpoint says, by name or in its place; else as many as we do.
+        Twisted understands either.
+        """
+        for endpoint, backlog in {
+            "tcp:0": 7,
+            "tcp:0:backlog=7": 7,
+            "tcp:0:127.0.0.1": 7,
+            "tcp:0:interface=127.0.0.1": 7,
+            "tcp:interface=127.0.0.1:port=0": 7,
+            "tcp:0:127.0.0.1:5": 5,
+            "tcp:0:interface=127.0.0.1:backlog=5": 5,
+            "tcp6:0": 7,
+            "tcp6:0:5": 5,
+            "tcp6:0:interface=\\:\\:1": 7,
+            "unix:/run/swapgate": 7,
+            "unix:/run/swapgate:660": 7,
+            "unix:/run/swapgate:660:5": 5,
+            "unix:/run/swapgate:mode=660:backlog=5": 5,
+        }.items():
+            endpoint_of: Any = serverFromString(
+                MemoryReactor(), with_backlog(endpoint, 7)
+            )
+            self.assertEqual(endpoint_of._backlog, backlog, endpoint)
+        for endpoint, backlog in {
+            "ssl:0:privateKey=k.pem": 7,
+            "ssl:0:k.pem:c.pem:TLSv1_METHOD:127.0.0.1": 7,
+            "ssl:0:k.pem:c.pem:TLSv1_METHOD:127.0.0.1:5": 5,
+            "tls:/etc/certs:0": 7,
+            "tls:/etc/certs:0:5": 5,
+            "systemd:domain=INET:index=0": 5,
+            "haproxy:tcp:0": 5,
+        }.items():
+            said = endpoint if backlog == 5 else f"{endpoint}:backlog=7"
+            self.assertEqual(with_backlog(endpoint, 7), said)
 
 
 class PublicTests(Case):
