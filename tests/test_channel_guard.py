@@ -2,6 +2,8 @@
 Who becomes a request at all: the guard at the channel.
 """
 
+from twisted.logger import capturedLogs
+
 from swapgate.access import Access, Key
 from swapgate.limits import Limits
 from tests.channel_rig import ChannelCase, TCPWire
@@ -124,6 +126,25 @@ class GuardTests(ChannelCase):
         self.assertEqual(self.error(), (413, "request_too_large"))
         allowed = b"\r\nAccess-Control-Allow-Origin: https://a\r\n"
         self.assertEqual(self.wire.value().count(allowed), 1)
+
+    def test_whose_request_was_refused(self) -> None:
+        """
+        The log knows, as of every other one.
+        """
+        key = Key.of("laptop", "right")
+        self.site.access = Access(keys=(key,), hosts=frozenset({"x"}))
+        with capturedLogs() as logged:
+            self.say(
+                b"POST / HTTP/1.1",
+                b"Host: x",
+                b"x-api-key: right",
+                b"Content-Length: %d" % (MAX_BODY + 1),
+            )
+        [event] = logged
+        self.assertEqual(
+            (event["status"], event["key"], event["error"]),
+            (413, "laptop", "request_too_large"),
+        )
 
     def test_preflight(self) -> None:
         """

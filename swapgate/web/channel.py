@@ -18,6 +18,7 @@ from twisted.web.http import Request as HTTPRequest
 
 from swapgate.guard import Door, admit
 from swapgate.routing import Refusal, error_body
+from swapgate.web.account import Account
 from swapgate.web.bodies import Memory, bodies_full, too_large
 from swapgate.web.deadlines import Deadline, Wait
 from swapgate.web.framing import (
@@ -313,9 +314,10 @@ class GatewayChannel(HTTPChannel):
         self.transport.write(b"\r\n".join([*head, b"", body]))
         # What is known of the request while its head is read, if it was a request.
         method, target = getattr(self, "_command", b"-"), getattr(self, "_path", b"-")
-        self.site.note(
-            method, target, refusal.status, len(body), {"error": refusal.code}
-        )
+        account = self.requests[-1].account if self.requests else Account()
+        account.error = refusal.code
+        facts = account.facts(self.site.reactor.seconds())
+        self.site.note(method, target, refusal.status, len(body), facts)
         self.setRawMode()
         if _can_half_close(self.transport):
             self.transport.loseWriteConnection()

@@ -47,8 +47,9 @@ class GatewayRequest(Request):
         self.channel.body_grew(self._received, len(data))
 
     def finish(self) -> None:
-        super().finish()
+        # Before the next request, which may be here already.
         self.body.drop()
+        super().finish()
 
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
