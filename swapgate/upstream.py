@@ -40,7 +40,9 @@ class BodyProducer:
 
     def __init__(self, pieces: Sequence[bytes | bytearray]) -> None:
         self.length = sum(map(len, pieces))
-        self._pieces = iter(pieces)
+        # Of its own: a daemon may answer before all of it is written, and then the
+        # request that it belongs to is over and drops it.
+        self._pieces = iter(tuple(pieces))
         self._consumer: IConsumer | None = None
         self._paused = False
         self._done: Deferred[None] = Deferred(self._forget)
@@ -65,6 +67,7 @@ class BodyProducer:
 
     def stopProducing(self) -> None:
         self._consumer = None
+        self._pieces = iter(())
 
     def _forget(self, _: Deferred[None]) -> None:
         self.stopProducing()

@@ -5,8 +5,10 @@ What bodies cost: nothing where none is wanted, and nothing when their client ha
 import gc
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
 
 from attrs import evolve
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.access import Access, Key
@@ -99,6 +101,17 @@ class BodyTests(SynchronousTestCase):
         self.assertLess(memory.taken, 20_000)
 
 
+class SlowWire(StringTransport):
+    """
+    A daemon that takes a body piece by piece.
+    """
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.producer is not None:
+            self.producer.pauseProducing()
+
+
 class BodiesCase(Case):
     """
     Bodies of 4 MB.
@@ -189,6 +202,29 @@ class GoneTests(BodiesCase):
 
         self.check(begin, lambda: daemon.say(ANSWER))
         self.assertFalse(self.client.disconnecting)
+
+    def test_an_answer_before_the_body_is_over(self) -> None:
+        """
+        What the daemon has not taken yet stays until it has, or has gone.
+        """
+        for end in (self.take_all, self.take_none):
+            daemon = Daemon(wire=SlowWire())
+            self.gateway(daemon)
+            self.sent()
+            daemon.say(ANSWER)
+            self.assertEqual(self.client.answer()[0], 200)
+            self.assertEqual(self.site.memory.taken, 0)
+            end(daemon.wire)
+
+    def take_all(self, wire: Any) -> None:
+        while wire.producer is not None:
+            wire.producer.resumeProducing()
+        self.assertTrue(wire.value().endswith(TEXT))
+
+    def take_none(self, wire: Any) -> None:
+        wire.producer.stopProducing()
+        wire.producer.resumeProducing()
+        self.assertLess(len(wire.value()), MEGABYTE)
 
     def test_after_a_refusal(self) -> None:
         """
