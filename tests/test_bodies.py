@@ -189,6 +189,13 @@ class GoneTests(BodiesCase):
 
             self.check(begin, self.hang_up)
 
+    def test_while_it_is_passed_on(self) -> None:
+        """
+        To a daemon that has taken little of it.
+        """
+        self.gateway(Daemon(wire=SlowWire()))
+        self.check(self.sent, self.hang_up)
+
     def test_after_its_answer(self) -> None:
         """
         The connection stays, the body does not.
