@@ -98,7 +98,10 @@ class GuardTests(ChannelCase):
         """
         self.site.access = Access(key_files=("/k",), hosts=frozenset({"x"}))
         self.site.limits = Limits(max_connections=1)
-        self.say(b"GET / HTTP/1.1", b"Host: x")
+        with capturedLogs() as logged:
+            self.say(b"GET / HTTP/1.1", b"Host: x")
+        # Noted even if it does not wait for the answer.
+        self.assertEqual([event["status"] for event in logged], [401])
         waiting, wire = self.channel, self.wire
         self.connect(TCPWire())
         self.assertEqual(self.error(), (503, "too_many_connections"))

@@ -287,16 +287,23 @@ class GatewayChannel(HTTPChannel):
             return
         self._refused = True
         self._deadline.expect(None)
+        body = error_body(refusal)
+        # What is known of the request while its head is read, if it was a request.
+        method, target = getattr(self, "_command", b"-"), getattr(self, "_path", b"-")
+        account = self.requests[-1].account if self.requests else Account()
+        account.error = refusal.code
+        facts = account.facts(self.site.reactor.seconds())
         if self.requests:
             self.requests[-1].body.drop()
         if after_s > 0:
-            self._delayed = self.callLater(after_s, lambda: self._say(refusal))
+            self._delayed = self.callLater(after_s, lambda: self._say(refusal, body))
         else:
-            self._say(refusal)
+            self._say(refusal, body)
+        # Also of one who does not wait for it.
+        self.site.note(method, target, refusal.status, len(body), facts)
 
-    def _say(self, refusal: Refusal) -> None:
+    def _say(self, refusal: Refusal, body: bytes) -> None:
         self._delayed = None
-        body = error_body(refusal)
         # A page that was let in may read what is wrong later.
         said = refusal.headers + (
             self.requests[-1].passed.headers if self.requests else ()
@@ -312,12 +319,6 @@ class GatewayChannel(HTTPChannel):
         if refusal.retry_after_s is not None:
             head.append(b"Retry-After: %d" % refusal.retry_after_s)
         self.transport.write(b"\r\n".join([*head, b"", body]))
-        # What is known of the request while its head is read, if it was a request.
-        method, target = getattr(self, "_command", b"-"), getattr(self, "_path", b"-")
-        account = self.requests[-1].account if self.requests else Account()
-        account.error = refusal.code
-        facts = account.facts(self.site.reactor.seconds())
-        self.site.note(method, target, refusal.status, len(body), facts)
         self.setRawMode()
         if _can_half_close(self.transport):
             self.transport.loseWriteConnection()
