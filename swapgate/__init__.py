@@ -3,10 +3,11 @@ One OpenAI-compatible port in front of model daemons that do not fit together.
 
 Read in this order. What is decided, without Twisted, clock or I/O: `config` (what did
 the user write; `models`, `services`, `access`, `limits`, `words`, `values` and `ini`
-below it), `guard` (who may ask), `body` (what is in it; `grammar` below it) and
-`routing` (what does a request want), `phases` (one daemon's life), `plan` (who is
-loaded, evicted, served), `loads` (how long does that take), `swaps` (what was swapped
-lately), `heads` (is this an answer), `sse` (what stream bytes mean).
+below it), `guard` (who may ask), `body` (what is in it; `grammar` below it),
+`routing` (what does a request want) and `routes` (which paths run a model), `phases`
+(one daemon's life), `plan` (who is loaded, evicted, served), `loads` (how long does
+that take), `swaps` (what was swapped lately), `heads` (is this an answer), `sse` (what
+stream bytes mean).
 
 What is done about it: `keyfiles` (what nobody else may read), `daemons` (start, stop),
 `wire` (bytes that leave at once), `connection` (what comes over one), `upstream` (ask),

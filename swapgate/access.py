@@ -26,6 +26,8 @@ _ORIGIN = re.compile(rf"([A-Za-z][A-Za-z0-9+.-]*)://{_HOST}{_PORT}")
 _USUAL_PORTS = {"http": "80", "https": "443"}
 # Where a page gets without a name: it would be let in by listing this.
 _ANYWHERE = {"0.0.0.0", "[::]"}  # noqa: S104
+#: So many characters has a key at least.
+KEY_LENGTH = 16
 _KEY_LINE = re.compile(r"([A-Za-z0-9._-]{1,64})(?:[ \t]*:[ \t]*|[ \t]+)(\S+)")
 
 
@@ -182,8 +184,20 @@ def _api_keys(
             files.append(file)
         else:
             assert key is not None, "it is there or in a file"
-            keys.append(Key.of(entry[2:-1], key))
+            keys.append(_key(entry[2:-1], key, entry))
     return distinct(keys), tuple(files)
+
+
+def _key(name: str, text: str, place: str) -> Key:
+    """
+    A key of a client, which must be too long to be found by trying.
+    """
+    if len(text) < KEY_LENGTH:
+        raise BadValue(
+            f"{place} holds a key of fewer than {KEY_LENGTH} characters; "
+            "make a long one with openssl rand -hex 24"
+        )
+    return Key.of(name, text)
 
 
 def keys_in(text: str, place: str) -> tuple[Key, ...]:
@@ -194,10 +208,10 @@ def keys_in(text: str, place: str) -> tuple[Key, ...]:
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        found = _KEY_LINE.fullmatch(line.strip())
+        found, where = _KEY_LINE.fullmatch(line.strip()), f"{place}:{number}"
         if found is None:
-            raise BadValue(f"{place}:{number} is no key with its name; write NAME: KEY")
-        keys.append(Key.of(found[1], key_in(found[2], f"{place}:{number}")))
+            raise BadValue(f"{where} is no key with its name; write NAME: KEY")
+        keys.append(_key(found[1], key_in(found[2], where), where))
     if not keys:
         raise BadValue(f"{place} holds no key; write NAME: KEY, a line each")
     return tuple(keys)
@@ -249,6 +263,24 @@ def own_port(endpoint: str) -> int | None:
     numbers = (text for text in arguments if text.isdecimal())
     port = named.get("port") or next(numbers, "")
     return int(port) if port.isdecimal() else None
+
+
+# How many arguments without a name come before the backlog, by the kind of endpoint.
+_BEFORE_BACKLOG = {"tcp": 2, "tcp6": 1, "ssl": 5, "tls": 2, "unix": 2}
+
+
+def with_backlog(endpoint: str, backlog: int) -> str:
+    """
+    The same endpoint string with a queue so long, where it does not say how long.
+
+    Twisted's 50 are full when a few hundred clients come at once; the others wait for
+    a second then, until they try again.
+    """
+    kind, arguments, named = _understood(endpoint)
+    plain = [argument for argument in arguments if "=" not in argument]
+    if "backlog" in named or len(plain) > _BEFORE_BACKLOG.get(kind, -1):
+        return endpoint
+    return f"{endpoint}:backlog={backlog}"
 
 
 def _understood(endpoint: str) -> tuple[str, list[str], Mapping[str, str]]:

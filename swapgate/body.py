@@ -29,6 +29,8 @@ TEXT_LENGTH: Final = 64 * 1024
 #: key costs KEY_COST more: 20 MB or so at the very worst.
 KEY_ROOM: Final = 2 * 1024 * 1024
 KEY_COST: Final = 16
+# What one of that room is in bytes at most, for keys of any length and any script.
+_KEY_BYTES: Final = 8
 #: So many bytes are looked at in one go.
 PIECE: Final = 32 * 1024
 
@@ -112,6 +114,13 @@ class BodyReader:
         """
         for start in range(0, len(data), PIECE):
             self._take(data[start : start + PIECE])
+
+    @property
+    def key_memory(self) -> int:
+        """
+        What the keys of all open objects take, in bytes: a short one is 110 or so.
+        """
+        return _KEY_BYTES * (KEY_ROOM - self._key_room)
 
     def close(self) -> Wish:
         """

@@ -181,9 +181,21 @@ def read_config(
         budget_bytes=ONE_AT_A_TIME if budget is None else budget,
         models=tuple(model for model, _ in models),
         state_dir=state_dir,
-        limits=Limits(**fields(general, LIMITS, around)),
+        limits=_limits(general, around),
         **general_fields,
     )
+
+
+def _limits(general: Section, around: Surroundings) -> Limits:
+    """
+    What clients may send and take; what one of them may send has room.
+    """
+    limits = Limits(**fields(general, LIMITS, around))
+    if limits.max_bodies_bytes < limits.max_body_bytes:
+        raise general.wrong(
+            "is less than max_body; raise it, or lower that", "max_bodies"
+        )
+    return limits
 
 
 def _check_pins(

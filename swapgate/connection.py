@@ -5,12 +5,16 @@ What comes over one connection to a daemon? Heads that are checked, bodies read 
 import re
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 # Agent would parse our ready target again and normalise it, and hides the connection.
 from twisted.web._newclient import HTTP11ClientProtocol, Request
-from twisted.web.client import HTTPConnectionPool, _HTTP11ClientFactory
+from twisted.web.client import (
+    HTTPConnectionPool,
+    RequestGenerationFailed,
+    _HTTP11ClientFactory,
+)
 from twisted.web.http import _ChunkedTransferDecoder
 from twisted.web.iweb import IResponse
 
@@ -76,7 +80,13 @@ class UpstreamConnection(HTTP11ClientProtocol):
         return super().request(request).addErrback(self._tell_why)
 
     def _tell_why(self, failure: Failure) -> Failure:
-        return failure if self._nonsense is None else Failure(self._nonsense)
+        if self._nonsense is not None:
+            return Failure(self._nonsense)
+        match failure.value:
+            # So is called a request that is cancelled while its body is written.
+            case RequestGenerationFailed(reasons=[Failure(value=CancelledError())]):
+                return Failure(CancelledError())
+        return failure
 
     def dataReceived(self, data: bytes) -> None:
         if self._head is not None:

@@ -96,7 +96,7 @@ _EXTENSION: Final = re.compile(
     r"(?:chrome-extension|moz-extension|safari-web-extension)://[A-Za-z0-9.-]+"
 )
 # Everything else asks for a key where there are any.
-_HEALTH: Final = "/health"
+_HEALTH: Final = frozenset({"/health", "/v1/health"})
 _MODELS: Final = frozenset({"/models", "/v1/models"})
 
 _METHODS: Final = "GET, HEAD, POST"
@@ -285,4 +285,4 @@ def _name_of(access: Access, shown: str) -> str | None:
 
 def _is_free(access: Access, target: str) -> bool:
     path = target.partition("?")[0]
-    return path == _HEALTH or (path in _MODELS and not access.models_need_key)
+    return path in _HEALTH or (path in _MODELS and not access.models_need_key)

@@ -21,10 +21,13 @@ from swapgate.services import (
 _LONGEST_FILE = 65536
 
 
-def read_private(path: str) -> str:
+def read_private(path: str, user: int | None = None) -> str:
     """
     The text of a file that nobody else may read, one character for each byte.
 
+    Root's files are as good as our own: root may change those as well.
+
+    :param user: whose files they are; None: those of the one who runs this.
     :raises BadValue: never with anything of what the file holds.
     """
     try:
@@ -35,9 +38,15 @@ def read_private(path: str) -> str:
             f"{path} cannot be read ({error.strerror}); put the key there"
         ) from None
     try:
-        mode = os.fstat(descriptor).st_mode
+        found = os.fstat(descriptor)
+        mode = found.st_mode
         if not stat.S_ISREG(mode):
             raise BadValue(f"{path} is no file; write the key into one")
+        if found.st_uid not in (0, os.geteuid() if user is None else user):
+            raise BadValue(
+                f"{path} belongs to another user, who may change it; "
+                "make it a file of your own"
+            )
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise BadValue(f"{path} is open to others; run chmod 600 {path}")
         text = os.read(descriptor, _LONGEST_FILE + 1).decode("latin-1")

@@ -5,13 +5,14 @@ A name in; a `ModelSpec` out, or a `ConfigError`. `services` knows what runs its
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from swapgate.ini import BadValue, Section, nearest
 from swapgate.limits import LIMITS
+from swapgate.routes import extra_paths
 from swapgate.services import (
     KIND_OPTIONS,
     KINDS_SAID,
@@ -59,6 +60,7 @@ class ModelSpec:
     :param notice: "reasoning" tells it where chat clients show it; None in comments.
     :param pin: it is never evicted.
     :param preload: it is loaded without being asked for, whenever there is room.
+    :param extra_paths: what it is asked for by, beyond what `routes` knows.
     """
 
     name: str
@@ -80,6 +82,8 @@ class ModelSpec:
     notice: str | None = None
     pin: bool = False
     preload: bool = False
+    # The gateway's affair alone: its daemon need not be loaded anew for it.
+    extra_paths: Set[str] = field(default=frozenset(), eq=False)
 
     @property
     def claims(self) -> frozenset[object]:
@@ -245,6 +249,7 @@ TIMINGS: Fields = {
     "keepalive": (duration_or_zero, ("keepalive_s",)),
     "max_active": (count_or_none, ("max_active",)),
     "notice": (_notice, ("notice",)),
+    "extra_paths": (extra_paths, ("extra_paths",)),
 }
 
 

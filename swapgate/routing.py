@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 from unicodedata import category
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from attrs import frozen
 
 from swapgate.body import Kind, Wish
 from swapgate.grammar import quoted
+from swapgate.routes import normal
 
 
 class Refusal(Exception):
@@ -75,7 +76,8 @@ def error_body(refusal: Refusal) -> bytes:
 @frozen
 class Target:
     """
-    Where a request goes: `path` to decide by, `raw` (with the query) to pass on.
+    Where a request goes: `path` to decide by, in its normal form, and `raw`, the same
+    with the query, to pass on. What was decided by is what the daemon gets.
     """
 
     path: str
@@ -85,6 +87,8 @@ class Target:
 # Visible ASCII is all that may stand in a target; a fragment is the browser's own.
 _TARGET: Final = re.compile(rb"[!-\"$-~]+")
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+# What a path holds as it is (RFC 3986).
+_PLAIN: Final = "/!$&'()*+,;=:@"
 
 
 @lru_cache(64)
@@ -115,44 +119,14 @@ def read_target(raw: bytes) -> Target:
         raise _bad_target("there must be no // in its path; send a single /")
     if "." in segments or ".." in segments:
         raise _bad_target("there must be no . or .. in its path; send what is meant")
-    return Target("/" + "/".join(segments), raw)
+    path = normal("/" + "/".join(segments))
+    return Target(path, quote(path, safe=_PLAIN).encode() + raw[len(escaped) :])
 
 
 def _bad_target(remedy: str) -> Refusal:
     return Refusal(
         status=400, code="bad_path", message=f"the path is not accepted: {remedy}"
     )
-
-
-# What llama-server and its forks let a caller do to the engine rather than with the
-# model: slots are saved to and restored from files, adapters, vectors and whole models
-# come and go, the proxy and the tools reach out from where the engine runs.
-_ADMINISTRATION: Final = frozenset(
-    {
-        "slots",
-        "props",
-        "lora-adapters",
-        "cvectors",
-        "models",
-        "cors-proxy",
-        "tools",
-        "mcp",
-    }
-)
-
-
-def is_administration(path: str) -> bool:
-    """
-    Whether a POST to this path, as in `Target`, is the engine's own administration.
-
-    Any case counts, and /v1 in front or not, though engines are stricter: no API has
-    a name that differs only in that. Everything else is the API, also what is not
-    invented yet.
-    """
-    segments = path.casefold().split("/")[1:]
-    if segments[0] == "v1":
-        del segments[0]
-    return bool(segments) and segments[0] in _ADMINISTRATION
 
 
 _UTF_8: Final = frozenset({b"utf-8", b"utf8"})

@@ -55,8 +55,12 @@ class StateFolder:
 
     _log = Logger()
 
-    def __init__(self, path: str, reactor: Any) -> None:
+    def __init__(self, path: str, reactor: Any, *, user: int | None = None) -> None:
+        """
+        :param user: whose folder it is; None: that of the one who runs this.
+        """
         self._path = Path(path)
+        self._user = os.geteuid() if user is None else user
         self._reactor = reactor
         self._lock: int | None = None
         self._children: dict[int, ChildRecord] = {}
@@ -66,12 +70,18 @@ class StateFolder:
         Make it ours until we end, however we do.
 
         :raises FolderTaken: while another gateway has it.
-        :raises OSError: if it cannot be made or opened.
+        :raises OSError: if it cannot be made or opened, or another user decides where
+            it is or what is in it.
         """
+        self._check_links()
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._path.stat().st_uid != self._user:
+            raise PermissionError(
+                f"{self._path} belongs to another user; write a state_dir of your own"
+            )
         self._path.chmod(0o700)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        lock = os.open(self._path / _LOCK, flags, 0o600)
+        lock = _private(str(self._path / _LOCK), flags)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -80,6 +90,18 @@ class StateFolder:
                 raise FolderTaken(str(self._path)) from None
             raise
         self._lock = lock
+
+    def _check_links(self) -> None:
+        """
+        Root's symbolic links on the way are the system's, as /tmp is on macOS.
+        """
+        path = self._path.absolute()
+        for place in (*path.parents, path):
+            if place.is_symlink() and place.lstat().st_uid not in (0, self._user):
+                raise PermissionError(
+                    f"{place} is a symbolic link of another user; write a state_dir "
+                    "that does not lead through it"
+                )
 
     def leave(self) -> None:
         """
@@ -130,12 +152,17 @@ class StateFolder:
         What was remembered of it; None where nothing was.
         """
         try:
-            return json.loads((self._path / _LOADS).read_text("utf-8"))
+            return self._kept(_LOADS)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             self._log.warn("the record of loads is broken: {error}", error=error)
             return None
+
+    def _kept(self, name: str) -> Any:
+        path = self._path / name
+        with open(path, encoding="utf-8", opener=_private) as file:
+            return json.load(file)
 
     def _keep(self, name: str, value: object) -> None:
         new = self._path / f"{name}.new"
@@ -163,13 +190,13 @@ class StateFolder:
 
     def _recorded(self) -> Sequence[ChildRecord]:
         try:
-            found = json.loads((self._path / _CHILDREN).read_text("utf-8"))
+            found = self._kept(_CHILDREN)
             return [
                 ChildRecord(**{**each, "argv": tuple(each["argv"])}) for each in found
             ]
         except FileNotFoundError:
             return ()
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             self._log.warn("the record of children is broken: {error}", error=error)
             return ()
 
@@ -184,7 +211,8 @@ class StateFolder:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    # A symbolic link would lead out of the folder, to whatever it names.
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _boot() -> str:

@@ -23,6 +23,7 @@ from twisted.python.components import Componentized
 # Where twistd logs to, it alone decides.
 from twisted.scripts._twistd_unix import UnixAppLogger
 
+from swapgate.access import with_backlog
 from swapgate.config import (
     DEFAULT_LISTEN,
     LOG_FORMATS,
@@ -55,6 +56,9 @@ from swapgate.state import FolderTaken, StateFolder
 from swapgate.upstream import UpstreamClient
 from swapgate.web.api import Gateway
 from swapgate.web.site import GatewaySite
+
+# So many connections may wait to be accepted, as far as the system allows.
+_BACKLOG = 1024
 
 
 class Options(usage.Options):
@@ -194,7 +198,8 @@ class Swapgate(MultiService):
             reactor=reactor,
         )
         for endpoint in config.listen:
-            self.addService(listen_on(endpoint, self._site, reactor=reactor))
+            queued = with_backlog(endpoint, _BACKLOG)
+            self.addService(listen_on(queued, self._site, reactor=reactor))
 
     def _limits(self, config: Config) -> Limits:
         """

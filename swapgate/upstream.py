@@ -3,12 +3,14 @@ How is a daemon asked over HTTP? One pool of connections for one life of a daemo
 """
 
 from collections.abc import Sequence
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 from attrs import define, field
 from OpenSSL.SSL import Error as SSLError
 from service_identity import VerificationError
 from treq.client import HTTPClient
+from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IConsumer, IPushProducer, IStreamClientEndpoint
@@ -16,14 +18,15 @@ from twisted.internet.protocol import Protocol as BodyProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web._newclient import Request
-from twisted.web.client import (
-    URI,
-    Agent,
-    ResponseDone,
-)
+from twisted.web.client import URI, Agent, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
+from twisted.web.iweb import (
+    IAgent,
+    IAgentEndpointFactory,
+    IBodyProducer,
+    IResponse,
+)
 from zope.interface import implementer
 
 from swapgate.config import Upstream
@@ -44,6 +47,27 @@ class _OneEndpoint:
         return self._endpoint
 
 
+@implementer(IAgent)
+@define
+class _Plain:
+    """
+    An Agent below treq, which asks for gzip whatever it is told: this does not.
+    """
+
+    _agent: Agent
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        plain = Headers() if headers is None else headers.copy()
+        plain.removeHeader(b"Accept-Encoding")
+        return self._agent.request(method, uri, plain, bodyProducer)
+
+
 @implementer(IBodyProducer, IPushProducer)
 class BodyProducer:
     """
@@ -52,7 +76,9 @@ class BodyProducer:
 
     def __init__(self, pieces: Sequence[bytes | bytearray]) -> None:
         self.length = sum(map(len, pieces))
-        self._pieces = iter(pieces)
+        # Of its own: a daemon may answer before all of it is written, and then the
+        # request that it belongs to is over and drops it.
+        self._pieces = iter(tuple(pieces))
         self._consumer: IConsumer | None = None
         self._paused = False
         self._done: Deferred[None] = Deferred(self._forget)
@@ -77,6 +103,7 @@ class BodyProducer:
 
     def stopProducing(self) -> None:
         self._consumer = None
+        self._pieces = iter(())
 
     def _forget(self, _: Deferred[None]) -> None:
         self.stopProducing()
@@ -169,14 +196,18 @@ class UpstreamClient:
             self.upstream, self._reactor, _CONNECT_TIMEOUT_S, self._trust_root
         )
         self._pool = Pool(self._reactor)
-        self._treq = HTTPClient(
-            Agent.usingEndpointFactory(
-                self._reactor, _OneEndpoint(self._endpoint), pool=self._pool
-            )
+        agent = Agent.usingEndpointFactory(
+            self._reactor, _OneEndpoint(self._endpoint), pool=self._pool
         )
+        no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=()))
+        self._treq = HTTPClient(_Plain(agent), no_cookies)
 
     async def ask(
-        self, method: bytes, target: bytes, headers: Headers, body: BodyProducer
+        self,
+        method: bytes,
+        target: bytes,
+        headers: Headers,
+        body: BodyProducer | None = None,
     ) -> Exchange:
         """
         Send a request and wait for the headers of the response.

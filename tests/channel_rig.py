@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
@@ -71,6 +72,9 @@ class Hall(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.requests: list[GatewayRequest] = []
+
+    def wants_body(self, method: bytes, target: bytes, headers: Headers) -> bool:
+        return method == b"POST"
 
     def render(self, request: GatewayRequest) -> int:
         self.requests.append(request)

@@ -28,6 +28,7 @@ PURE = (
     "models",
     "phases",
     "plan",
+    "routes",
     "routing",
     "services",
     "sse",

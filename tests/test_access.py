@@ -3,7 +3,10 @@ What `swapgate.access` makes of the options about who is let in.
 """
 
 from hashlib import sha256
+from typing import Any
 
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.access import (
@@ -14,12 +17,20 @@ from swapgate.access import (
     keys_in,
     own_port,
     read_access,
+    with_backlog,
 )
 from swapgate.ini import BadValue, ConfigError, Section
 from swapgate.words import Surroundings
 
 LOCAL = "tcp:11430:interface=127.0.0.1"
-ENVIRON = {"ONE": "sk-secret-1", "TWO": "sk-secret-2", "BAD": "sk secret", "BOX": "box"}
+LONG = "-0123456789"
+ENVIRON = {
+    "ONE": f"sk-secret-1{LONG}",
+    "TWO": f"sk-secret-2{LONG}",
+    "BAD": "sk secret",
+    "SHORT": "sk-secret-15-ch",
+    "BOX": "box",
+}
 AROUND = Surroundings(folder="/etc", python="/bin/py", environ=ENVIRON)
 
 
@@ -132,7 +143,9 @@ class KeysTests(Case):
         """
         access = read(api_keys="${ONE}, file:keys\nfile:/h/x\n${TWO}")
         self.assertEqual([key.name for key in access.keys], ["ONE", "TWO"])
-        self.assertEqual(access.keys[0].digest, sha256(b"sk-secret-1").digest())
+        self.assertEqual(
+            access.keys[0].digest, sha256(b"sk-secret-1-0123456789").digest()
+        )
         self.assertEqual(access.key_files, ("/etc/keys", "/h/x"))
         self.assertTrue(access.keyed)
         self.assertFalse(read().keyed)
@@ -149,6 +162,8 @@ class KeysTests(Case):
             "file:": "names no file",
             "${NONE}": "${NONE} is not set in the environment",
             "${BAD}": "${BAD} holds no key",
+            "${SHORT}": "${SHORT} holds a key of fewer than 16 characters; make a long "
+            "one with openssl rand -hex 24",
             "${ONE},${ONE}": "has two keys named ONE; rename one of them",
         }.items():
             with self.subTest(text):
@@ -158,8 +173,13 @@ class KeysTests(Case):
         """
         A name and its key on each line, with a colon between them or without.
         """
-        text = "# mine\n\nlaptop: sk-secret-1\n phone\tsk-2 \nnas.1:sk:3\r\n"
-        names = [("laptop", "sk-secret-1"), ("phone", "sk-2"), ("nas.1", "sk:3")]
+        names = [
+            ("laptop", "sk-secret-just16"),
+            ("phone", f"sk-2{LONG * 2}"),
+            ("nas.1", f"sk:3{LONG * 2}"),
+        ]
+        (_, laptop), (_, phone), (_, nas) = names
+        text = f"# mine\n\nlaptop: {laptop}\n phone\t{phone} \nnas.1:{nas}\r\n"
         expected = tuple(Key.of(*pair) for pair in names)
         self.assertEqual(keys_in(text, "/k"), expected)
 
@@ -167,16 +187,20 @@ class KeysTests(Case):
         """
         The line is named, not what is in it.
         """
+        good = f"a: sk-secret-1{LONG}"
         no_key = "/k:2 is no key with its name; write NAME: KEY"
         for text, expected in {
             "": "/k holds no key; write NAME: KEY, a line each",
             "# none\n\n": "/k holds no key; write NAME: KEY, a line each",
-            "a: b\nsk-secret": no_key,
-            "a: b\na b c": no_key,
-            "a: b\n: sk-secret": no_key,
-            "a: b\nmy key: sk-secret": no_key,
-            f"a: b\n{'n' * 65}: sk-secret": no_key,
-            "a: b\nx: sécret": "/k:2 holds no key; it must be one word of plain ASCII",
+            f"{good}\nsk-secret": no_key,
+            f"{good}\na b c": no_key,
+            f"{good}\n: sk-secret": no_key,
+            f"{good}\nmy key: sk-secret": no_key,
+            f"{good}\n{'n' * 65}: sk-secret": no_key,
+            f"{good}\nx: sécret": "/k:2 holds no key; it must be one word of plain "
+            "ASCII",
+            f"{good}\nx: sk-secret-15-ch": "/k:2 holds a key of fewer than 16 "
+            "characters; make a long one with openssl rand -hex 24",
         }.items():
             with self.subTest(text):
                 error = self.assertRaises(BadValue, keys_in, text, "/k")
@@ -205,6 +229,49 @@ class KeysTests(Case):
             self.wrong(models_need_key="yes"),
             "models_need_key: needs api_keys; set them",
         )
+
+
+class BacklogTests(SynchronousTestCase):
+    """
+    How many may wait to be accepted.
+    """
+
+    def test_backlog(self) -> None:
+        """
+        As many as the endpoint says, by name or in its place; else as many as we do.
+        Twisted understands either.
+        """
+        for endpoint, backlog in {
+            "tcp:0": 7,
+            "tcp:0:backlog=7": 7,
+            "tcp:0:127.0.0.1": 7,
+            "tcp:0:interface=127.0.0.1": 7,
+            "tcp:interface=127.0.0.1:port=0": 7,
+            "tcp:0:127.0.0.1:5": 5,
+            "tcp:0:interface=127.0.0.1:backlog=5": 5,
+            "tcp6:0": 7,
+            "tcp6:0:5": 5,
+            "tcp6:0:interface=\\:\\:1": 7,
+            "unix:/run/swapgate": 7,
+            "unix:/run/swapgate:660": 7,
+            "unix:/run/swapgate:660:5": 5,
+            "unix:/run/swapgate:mode=660:backlog=5": 5,
+        }.items():
+            endpoint_of: Any = serverFromString(
+                MemoryReactor(), with_backlog(endpoint, 7)
+            )
+            self.assertEqual(endpoint_of._backlog, backlog, endpoint)
+        for endpoint, backlog in {
+            "ssl:0:privateKey=k.pem": 7,
+            "ssl:0:k.pem:c.pem:TLSv1_METHOD:127.0.0.1": 7,
+            "ssl:0:k.pem:c.pem:TLSv1_METHOD:127.0.0.1:5": 5,
+            "tls:/etc/certs:0": 7,
+            "tls:/etc/certs:0:5": 5,
+            "systemd:domain=INET:index=0": 5,
+            "haproxy:tcp:0": 5,
+        }.items():
+            said = endpoint if backlog == 5 else f"{endpoint}:backlog=7"
+            self.assertEqual(with_backlog(endpoint, 7), said)
 
 
 class PublicTests(Case):

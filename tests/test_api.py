@@ -171,7 +171,9 @@ class Case(SynchronousTestCase):
         self.channel = site.buildProtocol(None)
         self.channel.makeConnection(self.client)
 
-    def ask(self, body: bytes = BODY, *headers: bytes, path: bytes = b"/x?y") -> None:
+    def ask(
+        self, body: bytes = BODY, *headers: bytes, path: bytes = b"/infill?y"
+    ) -> None:
         lines = [b"POST %s HTTP/1.1" % path, b"Host: x", *headers]
         lines += [b"Content-Type: application/json", b"Content-Length: %d" % len(body)]
         self.channel.dataReceived(b"\r\n".join([*lines, b"", body]))
@@ -231,7 +233,7 @@ class LeaseTests(Case):
         [line] = [formatEvent(event) for event in logged if "method" in event]
         self.assertEqual(
             line,
-            "POST /x 499 0 model='a' queue_s=1.25 load_s=2.5 error='client_gone'",
+            "POST /infill 499 0 model='a' queue_s=1.25 load_s=2.5 error='client_gone'",
         )
 
     def test_a_bug(self) -> None:
@@ -274,7 +276,7 @@ class AskTests(Case):
         status, _, body = self.client.answer()
         self.assertEqual((status, body), (200, b"hi"))
         [(method, target, headers)] = daemon.asked
-        self.assertEqual((method, target), (b"POST", b"/x?y"))
+        self.assertEqual((method, target), (b"POST", b"/infill?y"))
         self.assertEqual(headers.pop(b"X-A"), [b"1", b"2"])
         self.assertEqual(headers, {b"Content-Type": [b"application/json"]})
         self.assertTrue(daemon.wire.value().endswith(b"\r\n\r\n" + BODY))

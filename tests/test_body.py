@@ -4,6 +4,7 @@ What the body reader accepts, refuses and finds, however the bytes are cut.
 
 import json
 import math
+import sys
 from collections.abc import Iterable
 from random import Random
 
@@ -442,6 +443,19 @@ class RefusedTests(SynchronousTestCase):
         self.check(b'{"model":"' + long + b'k"}', "65536 characters at most")
         twice = b'{"a":1,"' + long + b'":1,"' + long + b'":1}'
         self.check(twice, '"' + "k" * 40 + '"... is a duplicate')
+
+    def test_what_keys_take(self) -> None:
+        """
+        More than the interpreter needs, as long as their object is open.
+        """
+        reader = BodyReader()
+        self.assertEqual(reader.key_memory, 0)
+        keys = [f"{n:05}" for n in range(1000)]
+        reader.feed(("{" + ",".join(f'"{key}":1' for key in keys)).encode())
+        needed = sys.getsizeof(set(keys)) + sum(map(sys.getsizeof, keys))
+        self.assertGreater(reader.key_memory, needed)
+        reader.feed(b"}")
+        self.assertEqual(reader.key_memory, 0)
 
     def test_too_many_keys(self) -> None:
         """

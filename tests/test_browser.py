@@ -194,9 +194,9 @@ class HostilePageTests(RigCase):
         refused = self._refused
 
         class Watched(GatewayChannel):
-            def refuse(self, refusal: Refusal) -> None:
+            def refuse(self, refusal: Refusal, *, after_s: float = 0.0) -> None:
                 refused(getattr(self, "_path", b""), refusal)
-                super().refuse(refusal)
+                super().refuse(refusal, after_s=after_s)
 
         net: Any = reactor
         self.lair = Lair()

@@ -84,6 +84,34 @@ class RequestTests(ChannelCase):
                     self.assertEqual(len(self.hall.requests), not aborted)
                     self.assertEqual(self.wire.value(), b"")
 
+    def test_a_bare_line_feed(self) -> None:
+        """
+        It ends no line here. Where it may end a head, nothing is waited for after it.
+        """
+        for sent in (
+            b"GET / HTTP/1.1\r\nHost: x\r\n\n",
+            b"GET / HTTP/1.1\r\nHost: x\n\n",
+            b"GET / HTTP/1.1\n",
+            b"\n",
+            b"GET / HTTP/1.1\r\nHost: x\r\nX: a\nY: b\r\n",
+        ):
+            with self.subTest(sent=sent):
+                self.connect(TCPWire())
+                for start in range(len(sent)):
+                    self.assertEqual(self.wire.value(), b"")
+                    self.channel.dataReceived(sent[start : start + 1])
+                    if self.wire.value():
+                        break
+                self.assertEqual(sent[start : start + 1], b"\n")
+                self.assertEqual(self.error(), (400, "bad_request"))
+        # In a body it is a byte like any other, and so it is behind a request.
+        self.connect(TCPWire())
+        self.say(b"POST / HTTP/1.1", b"Host: x", b"Content-Length: 2", body=b"\n\n")
+        self.channel.dataReceived(b"\n")
+        self.assertEqual(self.wire.value(), b"")
+        self.hall.requests[0].finish()
+        self.assertIn(b"HTTP/1.1 400 ", self.wire.value())
+
     def test_a_full_transport_pauses_the_next_answer(self) -> None:
         """
         An answer that begins while the one before still waits to be sent, waits too.

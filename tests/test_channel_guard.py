@@ -2,9 +2,11 @@
 Who becomes a request at all: the guard at the channel.
 """
 
+from twisted.logger import capturedLogs
+
 from swapgate.access import Access, Key
 from swapgate.limits import Limits
-from tests.channel_rig import ChannelCase
+from tests.channel_rig import ChannelCase, TCPWire
 
 MAX_BODY = Limits().max_body_bytes
 NO_CONTENT = b"HTTP/1.1 204 No Content"
@@ -26,6 +28,8 @@ class GuardTests(ChannelCase):
             b"Expect: 100-continue",
             b"Content-Length: %d" % (MAX_BODY + 1),
         )
+        self.assertEqual(self.wire.value(), b"")
+        self.clock.advance(0.05)
         self.assertEqual(self.error(), (401, "invalid_api_key"))
         self.assertIn(b"\r\nWWW-Authenticate: Bearer\r\n", self.wire.value())
         self.channel.dataReceived(b"x" * 100)
@@ -62,7 +66,52 @@ class GuardTests(ChannelCase):
         # The next one on this connection has to show it again.
         self.wire.clear()
         self.say(b"GET / HTTP/1.1", *head[:2])
+        self.clock.advance(0.05)
         self.assertEqual(self.error(), (401, "invalid_api_key"))
+
+    def test_wrong_keys_wait(self) -> None:
+        """
+        Longer each time, up to a second; a right one from the same place never does.
+        """
+        right = Key.of("laptop", "right")
+        self.site.access = Access(keys=(right,), hosts=frozenset({"x"}))
+        head = (b"GET / HTTP/1.1", b"Host: x")
+        for delay_s in (0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0):
+            self.connect(TCPWire())
+            self.say(*head, b"x-api-key: wrong")
+            self.clock.advance(delay_s * 0.8)
+            self.assertEqual(self.wire.value(), b"")
+            waiting = self.wire
+            # What comes meanwhile is thrown away.
+            self.say(*head, b"x-api-key: right")
+            self.connect(TCPWire())
+            self.say(*head, b"x-api-key: right")
+            self.hall.requests.pop().finish()
+            self.assertIn(b"HTTP/1.1 200 OK", self.wire.value())
+            self.clock.advance(delay_s * 0.3)
+            self.assertIn(b"HTTP/1.1 401 ", waiting.value())
+        self.assertEqual(self.hall.requests, [])
+
+    def test_who_waits_is_a_connection(self) -> None:
+        """
+        Counted like the others, and nothing is left of one that goes.
+        """
+        self.site.access = Access(key_files=("/k",), hosts=frozenset({"x"}))
+        self.site.limits = Limits(max_connections=1)
+        with capturedLogs() as logged:
+            self.say(b"GET / HTTP/1.1", b"Host: x")
+        # Noted even if it does not wait for the answer.
+        self.assertEqual([event["status"] for event in logged], [401])
+        waiting, wire = self.channel, self.wire
+        self.connect(TCPWire())
+        self.assertEqual(self.error(), (503, "too_many_connections"))
+        self.disconnect(self.channel)
+        self.disconnect(waiting)
+        self.clock.advance(5)
+        self.assertEqual(wire.value(), b"")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.connect(TCPWire())
+        self.assertEqual(self.wire.value(), b"")
 
     def test_refused_later(self) -> None:
         """
@@ -80,6 +129,25 @@ class GuardTests(ChannelCase):
         self.assertEqual(self.error(), (413, "request_too_large"))
         allowed = b"\r\nAccess-Control-Allow-Origin: https://a\r\n"
         self.assertEqual(self.wire.value().count(allowed), 1)
+
+    def test_whose_request_was_refused(self) -> None:
+        """
+        The log knows, as of every other one.
+        """
+        key = Key.of("laptop", "right")
+        self.site.access = Access(keys=(key,), hosts=frozenset({"x"}))
+        with capturedLogs() as logged:
+            self.say(
+                b"POST / HTTP/1.1",
+                b"Host: x",
+                b"x-api-key: right",
+                b"Content-Length: %d" % (MAX_BODY + 1),
+            )
+        [event] = logged
+        self.assertEqual(
+            (event["status"], event["key"], event["error"]),
+            (413, "laptop", "request_too_large"),
+        )
 
     def test_preflight(self) -> None:
         """

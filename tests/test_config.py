@@ -89,6 +89,7 @@ class ConfigTests(SynchronousTestCase):
                     keep_alive_timeout_s=60.0,
                     send_timeout_s=60.0,
                     max_body_bytes=67_108_864,
+                    max_bodies_bytes=1_073_741_824,
                     max_connections=8192,
                     max_connections_per_address=None,
                 ),
@@ -121,6 +122,7 @@ class ConfigTests(SynchronousTestCase):
             keep_alive_timeout = 4
             send_timeout = 5
             max_body = 6 MB
+            max_bodies = 7 MB
             max_connections = 7
             max_connections_per_address = 8
 
@@ -193,6 +195,7 @@ class ConfigTests(SynchronousTestCase):
                     keep_alive_timeout_s=4.0,
                     send_timeout_s=5.0,
                     max_body_bytes=6_000_000,
+                    max_bodies_bytes=7_000_000,
                     max_connections=7,
                     max_connections_per_address=8,
                 ),
@@ -231,14 +234,14 @@ class ConfigTests(SynchronousTestCase):
         config = read(
             "[swapgate]\nlisten = tcp:80\nhosts = box.lan\norigins = https://a\n"
             "api_keys = ${KEY}\n  file:keys\nmodels_need_key = no\n" + MODEL,
-            {**ENVIRON, "KEY": "sk-1"},
+            {**ENVIRON, "KEY": "sk-1-0123456789ab"},
         )
         self.assertEqual(
             config.access,
             Access(
                 hosts=frozenset({"box.lan"}),
                 origins=frozenset({"https://a"}),
-                keys=(Key.of("KEY", "sk-1"),),
+                keys=(Key.of("KEY", "sk-1-0123456789ab"),),
                 key_files=("/etc/keys",),
             ),
         )

@@ -138,6 +138,9 @@ class MistakeTests(SynchronousTestCase):
                 "(an indented line continues the option above it)"
             ),
             "logformat = xml": "logformat: 'xml' is unknown; write text or json",
+            "max_bodies = 63 MiB": (
+                "max_bodies: is less than max_body; raise it, or lower that"
+            ),
             "max_body = 64": (
                 "max_body: '64' has no unit; write GB, GiB, MB or MiB after it"
             ),

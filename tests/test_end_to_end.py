@@ -100,12 +100,46 @@ class PassingTests(RigCase):
         """
         await self.start()
         body = b'{ "messages":[\n],\t"model" :"a", "x":"\xc3\xa4\\u00e4" }  '
-        for target in ("/v1/chat/completions?x=1&y=%20;z", "/infill?", "/v9/new-api"):
+        for target in ("/v1/chat/completions?x=1&y=%20;z", "/infill?"):
             answer = await self.ask(target, body)
             told = answer.json["x_request"]
             self.assertEqual(told["target"], target)
             self.assertEqual(told["body_length"], len(body))
             self.assertEqual(told["body_sha256"], sha256(body).hexdigest())
+
+    async def test_the_normal_path(self) -> None:
+        """
+        What was decided by is what the daemon gets.
+        """
+        await self.start()
+        for sent, passed in {
+            "/v1/v1/chat/completions?x": "/v1/chat/completions?x",
+            "/chat/completions/": "/chat/completions",
+            "/%76%31/embedd%69ngs": "/v1/embeddings",
+            "/v1/audio/speech": "/v1/audio/speech",
+        }.items():
+            told = (await self.ask(sent, {"model": "a"})).json["x_request"]
+            self.assertEqual(told["target"], passed)
+
+    async def test_extra_paths(self) -> None:
+        """
+        The user's own, of all models or of one, are relayed; another model's is not.
+        """
+        self.general = "extra_paths = /v9/new, /api/chat"
+        self.extra = {"b": "extra_paths = /v9/other"}
+        await self.start()
+        for model, path, status in (
+            ("a", "/v9/new/", 200),
+            ("a", "/api/chat", 200),
+            ("b", "/v9/other", 200),
+            ("c", "/v9/other", 404),
+            ("b", "/v9/new", 404),
+            ("a", "/v9", 404),
+        ):
+            with self.subTest(model=model, path=path):
+                answer = await self.ask(path, {"model": model})
+                self.assertEqual(answer.status, status, answer.body)
+        self.assertEqual(self.told("started", "c"), [])
 
     async def test_a_large_body(self) -> None:
         """

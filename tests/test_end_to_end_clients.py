@@ -98,7 +98,7 @@ class OpenAITests(RigCase):
         A wrong one raises what the client has for it, at once; a right one is enough.
         """
         keys = self.journal.with_suffix(".keys")
-        keys.write_text("laptop: sk-right")
+        keys.write_text("laptop: sk-right-0123456789")
         keys.chmod(0o600)
         self.general = f"api_keys = file:{keys}"
         await self.start(a="")
@@ -110,10 +110,10 @@ class OpenAITests(RigCase):
                 return plain.choices[0].message.content
 
         with self.assertRaises(AuthenticationError) as raised:
-            await deferToThread(use, "sk-wrong")
+            await deferToThread(use, "sk-wrong-0123456789")
         self.assertEqual(raised.exception.code, "invalid_api_key")
         self.assertEqual(self.told(), [])
-        self.assertEqual(await deferToThread(use, "sk-right"), "Paris.")
+        self.assertEqual(await deferToThread(use, "sk-right-0123456789"), "Paris.")
 
     async def test_a_failed_load_is_not_retried(self) -> None:
         """

@@ -88,7 +88,7 @@ class FairnessTests(FairCase):
         clients = []
         for number, name in enumerate("abaacabc", 1):
             clients.append(await self.connect())
-            clients[-1].send("/v1/x", {"model": name})
+            clients[-1].send("/v1/completions", {"model": name})
             while (await self.ask("/swapgate/state")).json["held"] < number:
                 pass
         for client in clients:
@@ -121,7 +121,7 @@ class FairnessTests(FairCase):
         self.general += "\nmax_held = 2"
         await self.start(a="--load-time 30")
         for _ in range(2):
-            (await self.connect()).send("/v1/x", {"model": "a"})
+            (await self.connect()).send("/v1/completions", {"model": "a"})
         await self.until_told("started", "a")
         answer = await self.chat("a")
         while answer.status != 503:
@@ -136,10 +136,12 @@ class FairnessTests(FairCase):
         await self.start(a="--load-time 30", b="")
         agent = {"User-Agent": "Page Assist"}
         client = await self.connect()
-        client.send("/v1/x", {"model": "a", "stream": True}, **agent)
+        client.send("/v1/completions", {"model": "a", "stream": True}, **agent)
         await self.until_told("started", "a")
         await self.hang_up(client)
-        title = Deferred.fromCoroutine(self.ask("/v1/x", {"model": "a"}, **agent))
+        title = Deferred.fromCoroutine(
+            self.ask("/v1/completions", {"model": "a"}, **agent)
+        )
         self.assertEqual((await self.chat("b")).status, 200)
         answer = await title
         self.assertEqual(

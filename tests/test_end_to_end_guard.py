@@ -323,7 +323,7 @@ class KeyTests(GuardCase):
 
     async def begin(self, **options: str) -> None:
         keys = self.journal.with_suffix(".keys")
-        keys.write_text("laptop: sk-private-1\nphone: sk-private-2\n")
+        keys.write_text("laptop: sk-private-1-of-16\nphone: sk-private-2-of-16\n")
         keys.chmod(0o600)
         lines = [f"{name} = {value}" for name, value in options.items()]
         self.general = "\n".join([f"api_keys = file:{keys}", *lines])
@@ -337,7 +337,7 @@ class KeyTests(GuardCase):
         for header in (
             "",
             "Authorization: Bearer temp\r\n",
-            "Authorization: Bearer sk-private-3\r\n",
+            "Authorization: Bearer sk-private-3-of-16\r\n",
             "x-api-key: laptop\r\n",
         ):
             answer = await self.refused(
@@ -357,8 +357,8 @@ class KeyTests(GuardCase):
         """
         await self.begin()
         for name, value in (
-            ("Authorization", "Bearer sk-private-1"),
-            ("X_Api_Key", "sk-private-2"),
+            ("Authorization", "Bearer sk-private-1-of-16"),
+            ("X_Api_Key", "sk-private-2-of-16"),
         ):
             answer = await self.asked(**{name: value})
             self.assertEqual(answer.status, 200)
@@ -378,7 +378,7 @@ class KeyTests(GuardCase):
             answer = await self.ask(path)
             self.check_refused(answer)
             self.assertEqual(answer.status, 401)
-        key = {"X_Api_Key": "sk-private-2"}
+        key = {"X_Api_Key": "sk-private-2-of-16"}
         self.assertEqual((await self.ask("/swapgate/state", **key)).status, 200)
         self.assertEqual((await self.ask("/v1/models/a")).status, 401)
 
@@ -391,7 +391,7 @@ class KeyTests(GuardCase):
         answer = await self.ask("/v1/models")
         self.check_refused(answer)
         self.assertEqual(answer.status, 401)
-        answer = await self.ask("/v1/models", X_Api_Key="sk-private-1")
+        answer = await self.ask("/v1/models", X_Api_Key="sk-private-1-of-16")
         self.assertEqual(answer.status, 200)
 
 
@@ -406,7 +406,7 @@ class ReloadTests(TwistdCase):
         a key file that others may read is reported, and the old rules stay.
         """
         keys = self.journal.with_suffix(".keys")
-        keys.write_text("laptop: sk-private-1\n")
+        keys.write_text("laptop: sk-private-1-of-16\n")
         keys.chmod(0o600)
         await self.start(a="")
         plain = self.text(a="")
@@ -418,7 +418,7 @@ class ReloadTests(TwistdCase):
         self.config.write_text(plain.replace("[swapgate]\n", rules))
         self.gateway.signal("HUP")
         await self.gateway.until("is in effect")
-        key = {"X_Api_Key": "sk-private-1"}
+        key = {"X_Api_Key": "sk-private-1-of-16"}
         client.send("/v1/models/x", Host="box.lan", Origin=PAGE, **FOREIGN, **key)
         answer = await client.answer()
         self.assertEqual(answer.status, 404)

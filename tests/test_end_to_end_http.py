@@ -20,7 +20,7 @@ class OwnAnswersTests(RigCase):
         """
         self.extra = {"a": "aliases = x, y y"}
         await self.start()
-        for path in ("/v1/models", "/models", "/v1/models/"):
+        for path in ("/v1/models", "/models", "/v1/models/", "/v1/v1/models"):
             answer = await self.ask(path)
             self.assertEqual(answer.json["object"], "list")
             ids = [entry["id"] for entry in answer.json["data"]]
@@ -34,8 +34,9 @@ class OwnAnswersTests(RigCase):
         The gateway's own health says nothing of any daemon's.
         """
         await self.start()
-        answer = await self.ask("/health")
-        self.assertEqual((answer.status, answer.json), (200, {"status": "ok"}))
+        for path in ("/health", "/v1/health"):
+            answer = await self.ask(path)
+            self.assertEqual((answer.status, answer.json), (200, {"status": "ok"}))
 
     async def test_head(self) -> None:
         """
@@ -70,6 +71,16 @@ class OwnAnswersTests(RigCase):
             ("/props", {"model": "a"}, 403, None),
             ("/lora-adapters", {"model": "a"}, 403, None),
             ("/models/load", {"model": "a"}, 403, None),
+            ("/api/pull", {"model": "a"}, 403, "not_relayed"),
+            ("/v1/load_lora_adapter", {"model": "a"}, 403, "not_relayed"),
+            ("/v1/v1/slots/0", {"model": "a"}, 403, "not_relayed"),
+            ("/sleep/", {"model": "a"}, 403, "not_relayed"),
+            ("/collective_rpc", {"model": "a"}, 403, "not_relayed"),
+            ("/v1/v1/v1/chat/completions", {"model": "a"}, 404, "not_found"),
+            ("/V1/chat/completions", {"model": "a"}, 404, "not_found"),
+            ("/v1/tomorrow", {"model": "a"}, 404, "not_found"),
+            ("/api/chat", {"model": "a"}, 404, "not_found"),
+            ("/", {"model": "a"}, 404, "not_found"),
             ("/v1/./chat/completions", {"model": "a"}, 400, None),
             ("/v1/../props", {"model": "a"}, 400, None),
             ("/v1//chat/completions", {"model": "a"}, 400, None),
@@ -99,14 +110,13 @@ class OwnAnswersTests(RigCase):
         Only JSON is JSON, and it must not be compressed.
         """
         await self.start()
-        client = await self.connect()
+        chat = "/v1/chat/completions"
         for headers in (
             {"Content_Type": "text/plain"},
             {"Content_Type": "application/x-www-form-urlencoded"},
             {"Content_Encoding": "gzip"},
         ):
-            client.send("/v1/chat/completions", {"model": "a"}, **headers)
-            self.assertEqual((await client.answer()).status, 415)
+            self.assertEqual((await self.ask(chat, {}, **headers)).status, 415)
 
     async def test_too_large(self) -> None:
         """
@@ -176,9 +186,9 @@ class ConnectionTests(RigCase):
         """
         await self.start()
         client = await self.connect()
-        for path in ("/1", "/2", "/3"):
+        for path in ("/infill?1", "/infill?2", "/infill?3"):
             client.send(path, {"model": "a"})
-        for path in ("/1", "/2", "/3"):
+        for path in ("/infill?1", "/infill?2", "/infill?3"):
             self.assertEqual((await client.answer()).json["x_request"]["target"], path)
 
     async def test_too_much_behind_a_held_request(self) -> None:

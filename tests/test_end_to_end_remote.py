@@ -60,12 +60,14 @@ class ServingTests(RemoteCase):
         await self.begin(f"api_key = file:{key.absolute()}")
         self.assertEqual((await self.chat("a")).status, 200)
         body = {"model": "r"}
-        answer = await self.ask("/v1/x", body, Authorization="Bearer client's")
+        answer = await self.ask(
+            "/v1/completions", body, Authorization="Bearer client's"
+        )
         self.assertEqual(answer.json, {"machine": "answers"})
         self.assertEqual((await self.chat("a")).status, 200)
         self.assertEqual(len(self.told("started")), 1)
         paths, keys = zip(*self.machine.asked, strict=True)
-        self.assertEqual(paths, ("/health", "/v1/x"))
+        self.assertEqual(paths, ("/health", "/v1/completions"))
         self.assertEqual({*keys}, {f"Bearer {KEY}"})
 
     async def test_no_key(self) -> None:
@@ -74,7 +76,9 @@ class ServingTests(RemoteCase):
         """
         self.machine.turn_on()
         await self.begin()
-        await self.ask("/v1/x", {"model": "r"}, Authorization="Bearer client's")
+        await self.ask(
+            "/v1/completions", {"model": "r"}, Authorization="Bearer client's"
+        )
         self.assertEqual([key for _, key in self.machine.asked], [None, None])
 
     async def test_stays_when_the_gateway_stops(self) -> None:
@@ -219,14 +223,14 @@ class NoHealthTests(RemoteCase):
         self.machine.hold = True
         await self.begin("health = none")
         client = await self.connect()
-        client.send("/v1/x", {"model": "r"})
+        client.send("/v1/completions", {"model": "r"})
         while not self.machine.held:
             await deferLater(reactor, 0.01)
         [request] = self.machine.held
         request.write(b"after a while")
         request.finish()
         self.assertEqual((await client.answer()).body, b"after a while")
-        self.assertEqual(self.machine.asked, [("/v1/x", None)])
+        self.assertEqual(self.machine.asked, [("/v1/completions", None)])
 
     async def test_down(self) -> None:
         """

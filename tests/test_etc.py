@@ -26,7 +26,7 @@ class RealSetupTests(SynchronousTestCase):
         return read_config(
             text,
             path=str(self.path),
-            environ={"HOME": "/home/me", "SWAPGATE_KEY": "sk-1"},
+            environ={"HOME": "/home/me", "SWAPGATE_KEY": "sk-1-0123456789ab"},
             python="/bin/py",
             platform="darwin",
         )

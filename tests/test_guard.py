@@ -543,6 +543,7 @@ class KeyTests(Case):
         """
         for method, target, free, hidden in (
             ("GET", "/health", True, True),
+            ("GET", "/v1/health", True, True),
             ("HEAD", "/health?x", True, True),
             ("GET", "/v1/models", True, False),
             ("HEAD", "/models?x=y", True, False),

@@ -11,11 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from swapgate.access import Access, Key
 from swapgate.config import ConfigError, ModelSpec, Upstream
 from swapgate.ini import BadValue
-from swapgate.keyfiles import read_key, read_keys
+from swapgate.keyfiles import read_key, read_keys, read_private
 from swapgate.services import RemoteSpec
 from tests.doubles import config_of
 
 KEY = "sk-a-secret"
+# So that it is one for a client.
+LONG = "-0123456789abcdef"
 
 
 def remote(service: RemoteSpec | None = None, **options: Any) -> ModelSpec:
@@ -70,6 +72,24 @@ class KeyFileTests(KeyFileCase):
             said = f"{path} is open to others; run chmod 600 {path}"
             self.assertEqual(self.refusal(path), said)
 
+    def test_of_another_user(self) -> None:
+        """
+        It is his to change; root's may be read, for root may change all the others.
+        """
+        path = self.key_file()
+        if os.geteuid() == 0:
+            os.chown(path, 4711, -1)
+        owner = Path(path).stat().st_uid
+        self.assertEqual(read_private(path, owner), KEY)
+        error = self.assertRaises(BadValue, read_private, path, owner + 1)
+        self.assertEqual(
+            str(error),
+            f"{path} belongs to another user, who may change it; "
+            "make it a file of your own",
+        )
+        error = self.assertRaises(BadValue, read_private, "/etc/passwd", 4711)
+        self.assertIn("is open to others", str(error))
+
     def test_too_long(self) -> None:
         """
         Nothing is cut off: half of a key would open as well.
@@ -121,15 +141,21 @@ class KeyFileTests(KeyFileCase):
         """
         Those of all files and of the environment, each with a name of its own.
         """
-        own = Key.of("ONE", "sk-1")
-        paths = (self.key_file("laptop: sk-2\n"), self.key_file("phone sk-3"))
+        own = Key.of("ONE", f"sk-1{LONG}")
+        paths = (
+            self.key_file(f"laptop: sk-2{LONG}\n"),
+            self.key_file(f"phone sk-3{LONG}"),
+        )
         access = Access(keys=(own,), key_files=paths, models_need_key=True)
         found = read_keys(config_of(access=access)).access
-        keys = (own, Key.of("laptop", "sk-2"), Key.of("phone", "sk-3"))
+        keys = (own, Key.of("laptop", f"sk-2{LONG}"), Key.of("phone", f"sk-3{LONG}"))
         self.assertEqual(found, Access(keys=keys, models_need_key=True))
         for content, said in (
-            ("phone: sk-4", "has two keys named phone; rename one of them"),
-            ("other: sk-1", "has one key twice, as ONE and other; give each its own"),
+            (f"phone: sk-4{LONG}", "has two keys named phone; rename one of them"),
+            (
+                f"other: sk-1{LONG}",
+                "has one key twice, as ONE and other; give each its own",
+            ),
             ("sk-a-secret", f"{paths[0]}:1 is no key with its name; write NAME: KEY"),
         ):
             Path(paths[0]).write_text(content)

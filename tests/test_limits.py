@@ -25,6 +25,19 @@ class LimitsTests(SynchronousTestCase):
             self.assertEqual(limits.connections_from(loopback=True), here)
             self.assertEqual(limits.connections_from(loopback=False), elsewhere)
 
+    def test_the_time_for_a_body(self) -> None:
+        """
+        More for each byte that has come, up to five minutes, or to what is configured.
+        """
+        for limits, received, allowed_s in (
+            (Limits(), 0, 30.0),
+            (Limits(body_rate=1000), 5000, 35.0),
+            (Limits(), 60 * 2**20, 300.0),
+            (Limits(body_timeout_s=600.0), 60 * 2**20, 600.0),
+            (Limits(body_timeout_s=299.0, body_rate=1), 10, 300.0),
+        ):
+            self.assertEqual(limits.body_allowed_s(received), allowed_s)
+
     def test_an_option_for_each(self) -> None:
         """
         No limit is out of the user's reach.

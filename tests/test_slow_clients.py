@@ -72,7 +72,8 @@ class SlowClientTests(RigCase):
         """
         A few bytes at a time of a body that was announced.
         """
-        slow = await self.attack("/v1/chat/completions", "-B")
+        kind = ("-f", "application/json")
+        slow = await self.attack("/v1/chat/completions", "-B", *kind)
         self.assertEqual(slow, CLIENTS)
 
     async def test_slow_reading(self) -> None:

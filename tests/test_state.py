@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
 from swapgate.state import FolderTaken, StateFolder
@@ -97,6 +98,71 @@ class FolderTests(StateCase):
         self.assertRaises(FolderTaken, other.take)
         self.folder.leave()
         other.take()
+
+    def test_of_another_user(self) -> None:
+        """
+        Neither his folder nor one that he has chosen by a symbolic link; our own links,
+        and root's, are as good as the folder itself.
+        """
+        for real, way, said in (
+            ("folder", "folder", "folder belongs to another user"),
+            ("real", "link", "link is a symbolic link of another user"),
+            ("top/a/b", "way/a/b", "way is a symbolic link of another user"),
+        ):
+            parent = Path(self.mktemp()).absolute()
+            parent.mkdir()
+            path, top = parent / way, parent / way.split("/")[0]
+            (parent / real).mkdir(parents=True)
+            if way != real:
+                top.symlink_to(parent / real.split("/")[0])
+            if os.geteuid() == 0:
+                os.chown(top, 4711, -1, follow_symlinks=False)
+            owner = top.lstat().st_uid
+            (parent / real).chmod(0o755)
+            folder = StateFolder(str(path), reactor, user=owner + 1)
+            error = self.assertRaises(OSError, folder.take)
+            self.assertIn(f"{parent}/{said}", str(error))
+            self.assertEqual(stat.S_IMODE((parent / real).stat().st_mode), 0o755)
+            self.assertEqual(list((parent / real).iterdir()), [])
+
+    def test_through_our_own_link(self) -> None:
+        """
+        It leads where we want it to.
+        """
+        self.path.symlink_to(Path(self.mktemp()).absolute())
+        self.path.resolve().mkdir()
+        self.folder.take()
+        self.assertTrue((self.path.resolve() / "lock").is_file())
+
+    def test_broken_record_of_loads(self) -> None:
+        """
+        Passed over, and reported.
+        """
+        self.folder.take()
+        for broken in ("", "{", "\xff", "[" * 100_000, '{"a":' * 100_000):
+            (self.path / "loads.json").write_text(broken, "latin-1")
+            with capturedLogs() as logged:
+                self.assertEqual(self.folder.load_times(), None)
+            [event] = logged
+            self.assertIn("the record of loads is broken", formatEvent(event))
+
+    def test_links_in_the_folder(self) -> None:
+        """
+        What is no file of ours is neither read nor written, wherever it leads.
+        """
+        self.path.mkdir()
+        target = Path(self.mktemp()).absolute()
+        target.write_text('{"a": [1.0]}')
+        names = ("lock", "loads.json", "loads.json.new", "children.json.new")
+        for name in names:
+            (self.path / name).symlink_to(target)
+        self.assertRaises(OSError, self.folder.take)
+        (self.path / "lock").unlink()
+        self.folder.take()
+        self.assertEqual(self.folder.load_times(), None)
+        self.folder.keep_load_times({"a": [2.0]})
+        self.folder._save()
+        self.assertEqual(target.read_text(), '{"a": [1.0]}')
 
     def test_leaving_twice(self) -> None:
         """
@@ -199,7 +265,7 @@ class OrphanTests(StateCase):
         """
         self.folder.take()
         orphan = self.orphan()
-        for broken in ("", "{", '[{"pid": 1}]', "[1]", '"x"'):
+        for broken in ("", "{", '[{"pid": 1}]', "[1]", '"x"', "[" * 100_000):
             with self.subTest(broken=broken):
                 (self.path / "children.json").write_text(broken)
                 await self.folder.end_orphans()

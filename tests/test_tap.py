@@ -216,6 +216,18 @@ class MakeServiceTests(Case):
         self.make(GOOD)
         self.assertEqual(resource.getrlimit(resource.RLIMIT_NOFILE), (hard, hard))
 
+    def test_backlog(self) -> None:
+        """
+        As many wait to be accepted as the endpoint says, else 1,024.
+        """
+        listen = "listen = tcp:0:interface=127.0.0.1"
+        for text, backlog in (
+            (GOOD, 1024),
+            (GOOD.replace(listen, f"{listen}:backlog=9"), 9),
+        ):
+            listening: Any = self.make(text).services[0]
+            self.assertEqual(listening.endpoint._backlog, backlog)
+
     def test_limits(self) -> None:
         """
         As configured, and as reloaded; within what there are descriptors for.

@@ -25,7 +25,11 @@ from twisted.internet.error import (
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import ResponseFailed, ResponseNeverReceived
+from twisted.web.client import (
+    RequestGenerationFailed,
+    ResponseFailed,
+    ResponseNeverReceived,
+)
 from twisted.web.http_headers import Headers
 
 from swapgate.config import Upstream
@@ -333,9 +337,11 @@ class ClientTests(SynchronousTestCase):
         self.daemon = Daemon()
         self.client = UpstreamClient(LOOPBACK, self.daemon.reactor)
 
-    def ask(self, target: bytes = b"/x?y=%20;") -> Deferred[Exchange]:
+    def ask(
+        self, target: bytes = b"/x?y=%20;", body: BodyProducer | None = None
+    ) -> Deferred[Exchange]:
         headers = Headers({b"Host": [b"gateway"], b"X-A": [b"1"]})
-        body = BodyProducer([b"body"])
+        body = body or BodyProducer([b"body"])
         return Deferred.fromCoroutine(self.client.ask(b"POST", target, headers, body))
 
     def status(self) -> Deferred[int]:
@@ -403,6 +409,19 @@ class ClientTests(SynchronousTestCase):
             self.assertNoResult(asked)
             self.daemon.close()
             self.assertEqual(self.successResultOf(asked), int(line[:3]))
+
+    def test_a_plain_question(self) -> None:
+        """
+        The poll asks for nothing compressed, and says nothing that it was told before.
+        """
+        for _ in range(2):
+            asked = self.status()
+            if not self.daemon.connections:
+                self.daemon.accept()
+            self.daemon.say(OK[:-2] + b"Set-Cookie: a=b; Path=/\r\n\r\n")
+            self.successResultOf(asked)
+        question = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1:8081\r\n\r\n"
+        self.assertEqual(self.daemon.heard(), question * 2)
 
     def test_a_body_without_end(self) -> None:
         """
@@ -537,6 +556,29 @@ class ClientTests(SynchronousTestCase):
         self.assertTrue(self.daemon.connections[0][1].disconnected)
         self.daemon.close()
         self.failureResultOf(asked)
+
+    def test_given_up_while_the_body_is_written(self) -> None:
+        """
+        It is a cancelling like any other. What breaks the writing is not.
+        """
+
+        class Untaken(BodyProducer):
+            def resumeProducing(self) -> None:
+                """
+                The daemon reads nothing.
+                """
+
+        asked = self.ask(body=Untaken([b"body"]))
+        self.daemon.accept()
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        self.assertTrue(self.daemon.connections[0][1].disconnected)
+        self.daemon.close()
+        body = BodyProducer([b"one", b"two"])
+        asked = self.ask(body=body)
+        body.length += 1
+        self.daemon.accept()
+        self.failureResultOf(asked, RequestGenerationFailed)
 
     def test_abort(self) -> None:
         """

@@ -6,18 +6,20 @@ import json
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from swapgate.body import BadJSON
 from swapgate.config import Config
 from swapgate.fleet import Fleet
+from swapgate.grammar import quoted
+from swapgate.routes import is_administration, runs_a_model
 from swapgate.routing import (
     Ask,
     Refusal,
     Target,
     check_content_type,
-    is_administration,
     models_listing,
     read_ask,
     read_target,
@@ -26,6 +28,8 @@ from swapgate.web.admin import Admin
 from swapgate.web.answers import allow_only, answer, answer_failure
 from swapgate.web.errand import Errand
 from swapgate.web.request import GatewayRequest
+
+_ADMIN = "/swapgate/"
 
 
 class Gateway(Resource):
@@ -53,9 +57,12 @@ class Gateway(Resource):
         Know the names of another configuration from now on.
         """
         self._names = config.names
+        self._extra_paths = {model.name: model.extra_paths for model in config.models}
         listing = json.dumps(models_listing(config.names, self._started)).encode()
+        healthy = b'{"status": "ok"}'
         self._own = {
-            "/health": b'{"status": "ok"}',
+            "/health": healthy,
+            "/v1/health": healthy,
             "/models": listing,
             "/v1/models": listing,
         }
@@ -72,7 +79,7 @@ class Gateway(Resource):
         if own is not None:
             allow_only(request, target, b"GET", b"HEAD")
             answer(request, 200, own)
-        elif target.path.startswith("/swapgate/"):
+        elif target.path.startswith(_ADMIN):
             await self._admin.serve(request, target)
         elif request.method == b"POST":
             await self._relay(request, target)
@@ -85,22 +92,67 @@ class Gateway(Resource):
                 "in its JSON body",
             )
 
+    def wants_body(self, method: bytes, target: bytes, headers: Headers) -> bool:
+        """
+        Whether the body that follows this head is to be kept.
+
+        :raises Refusal: for what would be refused when all of it is here.
+        """
+        path = read_target(target).path
+        if method != b"POST" or path in self._own or path.startswith(_ADMIN):
+            return False
+        self._check_head(path, headers)
+        return True
+
+    def _check_head(self, path: str, headers: Headers) -> None:
+        """
+        Refuse a POST that runs no model, or is not JSON.
+        """
+        if not self._may_run(path):
+            raise _not_relayed(path)
+        check_content_type(
+            _first(headers, b"Content-Type"), _first(headers, b"Content-Encoding")
+        )
+
     async def _relay(self, request: GatewayRequest, target: Target) -> None:
-        if is_administration(target.path):
-            raise Refusal(
-                status=403,
-                code="not_relayed",
-                message=f"{target.path} administrates a daemon; it is not relayed",
-            )
+        self._check_head(target.path, request.requestHeaders)
         ask = self._read_ask(request)
+        extra = self._extra_paths[ask.model]
+        if not runs_a_model(target.path) and target.path not in extra:
+            # Another model has it.
+            raise _not_relayed(target.path)
         await Errand(request, ask, target, self._fleet, self._clock).run()
 
-    def _read_ask(self, request: GatewayRequest) -> Ask:
-        check_content_type(
-            request.getHeader(b"Content-Type"), request.getHeader(b"Content-Encoding")
+    def _may_run(self, path: str) -> bool:
+        """
+        Whether this path runs a model, of whichever name.
+        """
+        return runs_a_model(path) or any(
+            path in extra for extra in self._extra_paths.values()
         )
+
+    def _read_ask(self, request: GatewayRequest) -> Ask:
         try:
             wish = request.body.wish()
         except BadJSON as error:
             raise Refusal(status=400, code="bad_json", message=str(error)) from None
         return read_ask(wish, self._names)
+
+
+def _first(headers: Headers, name: bytes) -> bytes | None:
+    return next(iter(headers.getRawHeaders(name, ())), None)
+
+
+def _not_relayed(path: str) -> Refusal:
+    if is_administration(path):
+        return Refusal(
+            status=403,
+            code="not_relayed",
+            message=f"{path} administrates a daemon; it is not relayed",
+        )
+    return Refusal(
+        status=404,
+        code="not_found",
+        message=f"{quoted(path)} is no path of an engine's API that is known here; "
+        "send another one, such as /v1/chat/completions, or list it under extra_paths",
+    )

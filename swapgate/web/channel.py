@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import (
+    IDelayedCall,
     ISSLTransport,
     ITCPTransport,
 )
@@ -17,17 +18,22 @@ from twisted.web.http import Request as HTTPRequest
 
 from swapgate.guard import Door, admit
 from swapgate.routing import Refusal, error_body
+from swapgate.web.account import Account
+from swapgate.web.bodies import Memory, bodies_full, too_large
 from swapgate.web.deadlines import Deadline, Wait
 from swapgate.web.framing import (
     HEAD_LENGTH,
     Head,
     bad_request,
+    check_begun_line,
     check_trailers,
     headers_too_large,
     says_close,
     target_too_long,
 )
 from swapgate.web.guard import door_of, knock_of
+from swapgate.web.request import GatewayRequest
+from swapgate.web.wrong_keys import WrongKeys
 from swapgate.wire import flush
 
 # After a refusal we read on so long, lest a reset overtakes the answer.
@@ -47,6 +53,8 @@ class GatewayChannel(HTTPChannel):
     transport: Any
     MAX_LENGTH = HEAD_LENGTH
     _refused = False
+    # A refusal that is kept back.
+    _delayed: IDelayedCall | None = None
     # There was no room for it.
     _is_outside = False
     # Known when something has come: a proxy's word about it goes before.
@@ -134,15 +142,46 @@ class GatewayChannel(HTTPChannel):
         try:
             request.passed = admit(self.site.access, self._door, knock)
         except Refusal as refusal:
-            self.refuse(refusal)
+            self.refuse(refusal, after_s=self._delay_s(refusal))
             return
         request.account.key = request.passed.key_name
         if self.length is not None and self.length > self.site.limits.max_body_bytes:
-            self.refuse(self._too_large())
+            self.refuse(too_large(self.site.limits))
+            return
+        if self.length != 0 and not self._may_have_a_body(request):
             return
         super().allHeadersReceived()
         if self.length != 0:
             self.transport.bufferSize = _BITE
+
+    def _delay_s(self, refusal: Refusal) -> float:
+        """
+        How long the answer is kept from one who may be trying keys.
+        """
+        if refusal.status != HTTPStatus.UNAUTHORIZED:
+            return 0.0
+        wrong_keys: WrongKeys = self.site.wrong_keys
+        return wrong_keys.delay_s(self._address, self.site.reactor.seconds())
+
+    def _may_have_a_body(self, request: GatewayRequest) -> bool:
+        """
+        Whether its body is to be read; it is kept only where somebody wants it.
+        """
+        try:
+            request.body_is_wanted = self.site.resource.wants_body(
+                self._command, self._path, request.requestHeaders
+            )
+        except Refusal as refusal:
+            self.refuse(refusal)
+            return False
+        if request.body_is_wanted and not self._has_room(self.length or 0):
+            self.refuse(bodies_full(self.site.limits))
+            return False
+        return True
+
+    def _has_room(self, size: int) -> bool:
+        memory: Memory = self.site.memory
+        return memory.has_room(size, self.site.limits)
 
     def checkPersistence(self, request: HTTPRequest, version: bytes) -> bool:
         values = request.requestHeaders.getRawHeaders(b"Connection", [])
@@ -157,15 +196,9 @@ class GatewayChannel(HTTPChannel):
         """
         self._deadline.received(by)
         if length > self.site.limits.max_body_bytes:
-            self.refuse(self._too_large())
-
-    def _too_large(self) -> Refusal:
-        largest = self.site.limits.max_body_bytes / 2**20
-        return Refusal(
-            status=413,
-            code="request_too_large",
-            message=f"the body is larger than {largest:.6g} MiB; send a smaller one",
-        )
+            self.refuse(too_large(self.site.limits))
+        elif self.requests[-1].body_is_wanted and not self._has_room(0):
+            self.refuse(bodies_full(self.site.limits))
 
     def allContentReceived(self) -> None:
         if self._refused:
@@ -186,9 +219,22 @@ class GatewayChannel(HTTPChannel):
         super().allContentReceived()
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._refused:
-            super().dataReceived(data)
-            self._wait()
+        if self._refused:
+            return
+        super().dataReceived(data)
+        if self._has_begun_a_line():
+            try:
+                check_begun_line(self._buffer)
+            except Refusal as refusal:
+                self.refuse(refusal)
+        self._wait()
+
+    def _has_begun_a_line(self) -> bool:
+        """
+        Whether all lines have been read, and what is left is the start of the next.
+        """
+        stopped = self.paused or self._busyReceiving or self.transport.disconnecting
+        return bool(self.line_mode) and not (stopped or self._refused)
 
     def rawDataReceived(self, data: bytes) -> None:
         if self._refused:
@@ -231,15 +277,33 @@ class GatewayChannel(HTTPChannel):
         waiting = len(self._buffer) + sum(map(len, self._dataBuffer))
         return waiting > self._optimisticEagerReadSize
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: Refusal, *, after_s: float = 0.0) -> None:
         """
         Answer what cannot become a request, and close.
+
+        :param after_s: how long the answer is kept back.
         """
         if self._refused:
             return
         self._refused = True
         self._deadline.expect(None)
         body = error_body(refusal)
+        # What is known of the request while its head is read, if it was a request.
+        method, target = getattr(self, "_command", b"-"), getattr(self, "_path", b"-")
+        account = self.requests[-1].account if self.requests else Account()
+        account.error = refusal.code
+        facts = account.facts(self.site.reactor.seconds())
+        if self.requests:
+            self.requests[-1].body.drop()
+        if after_s > 0:
+            self._delayed = self.callLater(after_s, lambda: self._say(refusal, body))
+        else:
+            self._say(refusal, body)
+        # Also of one who does not wait for it.
+        self.site.note(method, target, refusal.status, len(body), facts)
+
+    def _say(self, refusal: Refusal, body: bytes) -> None:
+        self._delayed = None
         # A page that was let in may read what is wrong later.
         said = refusal.headers + (
             self.requests[-1].passed.headers if self.requests else ()
@@ -255,11 +319,6 @@ class GatewayChannel(HTTPChannel):
         if refusal.retry_after_s is not None:
             head.append(b"Retry-After: %d" % refusal.retry_after_s)
         self.transport.write(b"\r\n".join([*head, b"", body]))
-        # What is known of the request while its head is read, if it was a request.
-        method, target = getattr(self, "_command", b"-"), getattr(self, "_path", b"-")
-        self.site.note(
-            method, target, refusal.status, len(body), {"error": refusal.code}
-        )
         self.setRawMode()
         if _can_half_close(self.transport):
             self.transport.loseWriteConnection()
@@ -283,6 +342,8 @@ class GatewayChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.expect(None)
+        if self._delayed is not None:
+            self._delayed.cancel()
         super().connectionLost(reason)
         # Whoever served it knows now, and has said how long it waited.
         if self._handlingRequest and self.requests:

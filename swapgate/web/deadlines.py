@@ -65,7 +65,7 @@ class Deadline:
     def _allowed_s(self, wait: Wait) -> float:
         limits = self._limits()
         if wait is Wait.BODY:
-            return limits.body_timeout_s + self._received / limits.body_rate
+            return limits.body_allowed_s(self._received)
         if wait is Wait.HEAD:
             return limits.header_timeout_s
         if wait is Wait.TAKE:

@@ -22,6 +22,17 @@ _REQUEST_LINE: Final = re.compile(_TOKEN + rb" ([!-~\x80-\xff]+) HTTP/([0-9]\.[0
 # Tabs and what is not ASCII are old, and harmless.
 _HEADER: Final = re.compile(b"(" + _TOKEN + rb"):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
 _LENGTH_DIGITS: Final = 15
+# What says where the request ends, for whom it is, and how its body is to be read: of
+# two, one server takes the first and another the last.
+_ONCE: Final = frozenset(
+    {
+        b"content-length",
+        b"transfer-encoding",
+        b"host",
+        b"content-type",
+        b"content-encoding",
+    }
+)
 
 
 def bad_request(what: str) -> Refusal:
@@ -44,6 +55,14 @@ def target_too_long() -> Refusal:
     )
 
 
+def check_begun_line(data: bytes) -> None:
+    """
+    Refuse a line that has not ended in CR LF, but in LF: its sender waits for us.
+    """
+    if b"\n" in data:
+        raise _no_header()
+
+
 class Head:
     """
     What was seen of one request's head. Each line raises the Refusal it deserves.
@@ -53,7 +72,7 @@ class Head:
         self._version = b""
         self._length = 0
         self._headers = 0
-        # Of those that say where the request ends, and for whom it is.
+        # Of those that may come once.
         self._seen: set[bytes] = set()
 
     @property
@@ -96,7 +115,7 @@ class Head:
         if found is None:
             raise _no_header()
         name, value = found[1].lower(), found[2]
-        if name in {b"content-length", b"transfer-encoding", b"host"}:
+        if name in _ONCE:
             shown = name.decode().title()
             if name in self._seen:
                 raise bad_request(f"there must be one {shown}")

@@ -2,69 +2,16 @@
 What is one request? What was read of it, and its body, which stays in memory.
 """
 
-from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
+from twisted.python.failure import Failure
 from twisted.web.http import NO_CONTENT
 from twisted.web.server import Request
 
-from swapgate.body import BadJSON, BodyReader, Wish
 from swapgate.guard import Pass
 from swapgate.web.account import Account
-
-# Bodies are kept in pieces of about this size, however small they came.
-_PIECE = 64 * 1024
-# Chunks of one byte each are no reason to begin reading so often.
-_READ_AT_LEAST = 4 * 1024
-
-
-class Body:
-    """
-    A request's body: its bytes as they came, read for its wish on the way.
-    """
-
-    def __init__(self) -> None:
-        self.length = 0
-        self._pieces: list[bytearray] = []
-        self._reader = BodyReader()
-        self._unread = bytearray()
-        self._fault: BadJSON | None = None
-
-    def add(self, data: bytes) -> None:
-        self.length += len(data)
-        if self._fault is not None:
-            return
-        if self._pieces and len(self._pieces[-1]) < _PIECE:
-            self._pieces[-1] += data
-        else:
-            self._pieces.append(bytearray(data))
-        self._unread += data
-        if len(self._unread) >= _READ_AT_LEAST:
-            self._read()
-
-    def _read(self) -> None:
-        unread, self._unread = self._unread, bytearray()
-        try:
-            self._reader.feed(bytes(unread))
-        except BadJSON as fault:
-            # Nobody will want these bytes.
-            self._fault = fault
-            self._pieces.clear()
-
-    def wish(self) -> Wish:
-        """
-        What the whole body asks for.
-
-        :raises BadJSON: for the first fault in it.
-        """
-        self._read()
-        if self._fault is not None:
-            raise self._fault
-        return self._reader.close()
-
-    def pieces(self) -> Sequence[bytearray]:
-        return self._pieces
+from swapgate.web.bodies import Body
 
 
 class GatewayRequest(Request):
@@ -80,10 +27,13 @@ class GatewayRequest(Request):
     defaultContentType = None
     # A stream was begun while its model was waited for: its status is gone.
     promised = False
+    # Whether its body is kept; what comes of another one is only counted.
+    body_is_wanted = False
+    _received = 0
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self.body = Body()
+        self.body = Body(self.channel.site.memory)
         self.account = Account()
 
     def gotLength(self, length: int | None) -> None:
@@ -91,8 +41,19 @@ class GatewayRequest(Request):
         self.content = BytesIO()
 
     def handleContentChunk(self, data: bytes) -> None:
-        self.body.add(data)
-        self.channel.body_grew(self.body.length, len(data))
+        self._received += len(data)
+        if self.body_is_wanted:
+            self.body.add(data)
+        self.channel.body_grew(self._received, len(data))
+
+    def finish(self) -> None:
+        # Before the next request, which may be here already.
+        self.body.drop()
+        super().finish()
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        self.body.drop()
 
     def process(self) -> None:
         self.site = self.channel.site

@@ -16,9 +16,11 @@ from twisted.web.server import Site
 from swapgate.access import Access
 from swapgate.limits import Limits
 from swapgate.web.account import shown
+from swapgate.web.bodies import Memory
 from swapgate.web.channel import GatewayChannel
 from swapgate.web.crowd import Crowd
 from swapgate.web.request import GatewayRequest
+from swapgate.web.wrong_keys import WrongKeys
 from swapgate.wire import flush
 
 # What some web servers log for one who did not wait for the answer.
@@ -53,6 +55,8 @@ class GatewaySite(Site):
         self.limits = limits
         self.channels: set[Any] = set()
         self.crowd = Crowd()
+        self.memory = Memory()
+        self.wrong_keys = WrongKeys()
 
     def date(self) -> bytes:
         """
