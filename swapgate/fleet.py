@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -26,12 +26,14 @@ from swapgate.stopping import Stopping
 from swapgate.swaps import Swaps
 from swapgate.tending import Tending
 from swapgate.tickets import (
+    Cut,
     FleetStopping,
     Lease,
     QueueFull,
     Ticket,
     TooLarge,
     UnknownModel,
+    Unloaded,
 )
 from swapgate.upstream import UpstreamClient
 
@@ -98,22 +100,32 @@ class Fleet:
 
     def _begin_upkeep(self, _: None) -> None:
         if self._stopping is None:
-            self._upkeep.start(_UPKEEP_S).addErrback(
-                lambda failure: self._log.failure("the upkeep broke", failure)
-            )
-
-    async def _find_daemons(self) -> None:
-        for place in list(self.places.values()):
-            await self._tending.find(place)
-        self._looking = False
-        self._carry_on()
+            self._upkeep.start(_UPKEEP_S)
 
     def _look_after(self) -> Deferred[None]:
+        # A LoopingCall ends with the first error that it meets.
+        return Deferred.fromCoroutine(self._look_after_all()).addErrback(
+            lambda failure: self._log.failure("a bug in swapgate", failure)
+        )
+
+    async def _look_after_all(self) -> None:
         now_s = self.clock.seconds()
-        for place in self.places.values():
+        for place in list(self.places.values()):
             if place.is_idle(now_s):
                 self._post(place, Event.EVICTED, "unused")
-        return Deferred.fromCoroutine(self._find_daemons())
+        try:
+            # Side by side: one that does not answer keeps no other one waiting.
+            await gatherResults([self._find(p) for p in self.places.values()])
+        finally:
+            self._looking = False
+            self._carry_on()
+
+    def _find(self, place: Place) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._tending.find(place)).addErrback(
+            lambda failure: self._log.failure(
+                "{model}: a bug in swapgate", failure, model=place.spec.name
+            )
+        )
 
     def lease(self, name: str, ticket: Ticket | None = None) -> Deferred[Lease]:
         """
@@ -210,8 +222,13 @@ class Fleet:
             place.leaving = True
             self._post(place, Event.EVICTED, "asked for")
         if now:
+            was_unloaded = Cut(
+                "the model's daemon was unloaded",
+                "upstream_failed",
+                partial(Unloaded, name),
+            )
             for lease in list(place.leases):
-                lease.end("was unloaded")
+                lease.end(was_unloaded)
             if place.life.phase is Phase.DRAINING:
                 self._post(place, Event.IDLE)
         return gone

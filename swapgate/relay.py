@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
@@ -166,13 +167,24 @@ class Relay(LineReceiver):
         if self._over:
             return
         if reason.check(ResponseDone) or (
-            # Ended by the close alone: an event cut short would be a failure.
-            reason.check(PotentialDataLoss) and not self._begun
+            reason.check(PotentialDataLoss) and self._is_whole_by_its_close()
         ):
             self._out += self._begun
             self._end(Ending.WHOLE)
         else:
             self._fail("ended in the middle of its answer")
+
+    def _is_whole_by_its_close(self) -> bool:
+        """
+        Whether an answer without a length, which its daemon's close ends, is whole.
+
+        It is unless the connection shows an error (RFC 9112, 8): only a FIN, under TLS
+        a close_notify, is a proper end. An event stream also ends between two events,
+        for its reader drops one that no blank line has ended.
+        """
+        lost = self._connection.lost
+        in_order = lost is not None and lost.check(ConnectionDone) is not None
+        return in_order and not (self._begun or self._event_is_open)
 
     def read_ended(self) -> None:
         """
@@ -232,27 +244,30 @@ class Relay(LineReceiver):
             self._stall_call.cancel()
 
     def _fail(self, what: str) -> None:
+        self._give_up(f"the model's daemon {what}", "upstream_failed")
+
+    def _give_up(self, message: str, code: str) -> None:
         if self._over:
             return
         if self._passed_on or (self._out and not self._keeps_back):
             self._begun.clear()
             if self._streams:
-                self._write_error(what)
+                self._write_error(message, code)
             self._end(Ending.CUT)
         else:
             self._end(Ending.UNANSWERED)
         self._connection.abort_now()
 
-    def _write_error(self, what: str) -> None:
+    def _write_error(self, message: str, code: str) -> None:
         if self._event_is_open:
             self._out.append(b"\n")
         self._out.append(
             sse.error_event(
                 {
-                    "message": f"the model's daemon {what}",
+                    "message": message,
                     "type": "server_error",
                     "param": None,
-                    "code": "upstream_failed",
+                    "code": code,
                 }
             )
         )
@@ -294,11 +309,11 @@ class Relay(LineReceiver):
             or self._request.responseHeaders.hasHeader(b"Content-Length")
         )
 
-    def cut(self, why: str) -> None:
+    def cut(self, message: str, code: str) -> None:
         """
         End the answer here, for a reason that its client is told.
         """
-        self._fail(why)
+        self._give_up(message, code)
 
     def _close(self) -> None:
         self._over = True

@@ -4,13 +4,14 @@ How does the fleet end? Answers first, then our children, all within a bound.
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from swapgate.phases import Event, Phase
 from swapgate.place import Place
-from swapgate.tickets import FleetStopping
+from swapgate.tickets import Cut, FleetStopping
 
 if TYPE_CHECKING:
     from swapgate.fleet import Fleet
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _DRAIN_SHARE = 2 / 3
 # And for how long before its end what still runs is killed.
 _KILL_BEFORE_END_S = 1.0
+_STOPPING = Cut("the gateway is stopping", "stopping", FleetStopping)
 
 
 class Stopping:
@@ -31,6 +33,7 @@ class Stopping:
     def __init__(self, fleet: "Fleet") -> None:
         self._fleet = fleet
         self._over: Deferred[None] = Deferred()
+        self._end_s = fleet.clock.seconds() + fleet.config.shutdown_timeout_s
         self._calls: list[IDelayedCall] = []
 
     def begin(self) -> Deferred[None]:
@@ -50,7 +53,7 @@ class Stopping:
             if place.life.phase in {Phase.STARTING, Phase.READY}:
                 self._fleet.tell(place.spec.name, Event.EVICTED, "the gateway stops")
         stopped = self._over.addBoth(lambda _: self._cancel())
-        stopped.addCallback(lambda _: Deferred.fromCoroutine(self._let_go()))
+        stopped.addCallback(lambda _: self._let_go())
         self.check()
         return stopped
 
@@ -59,14 +62,29 @@ class Stopping:
             if call.active():
                 call.cancel()
 
-    async def _let_go(self) -> None:
+    def _let_go(self) -> Deferred[None]:
         """
-        Leave the daemons that stay to themselves.
+        Leave the daemons that stay to themselves, all at once, in the time left.
         """
-        for place in self._fleet.places.values():
-            if place.daemon.lasting:
-                place.bury()
-                await place.daemon.let_go()
+        clock = self._fleet.clock
+        left_s = max(self._end_s - clock.seconds(), 0.0)
+        lasting = [p for p in self._fleet.places.values() if p.daemon.lasting]
+        for place in lasting:
+            place.bury()
+        gone = [
+            maybeDeferred(place.daemon.let_go)
+            .addTimeout(left_s, clock)
+            .addErrback(self._note, place)
+            for place in lasting
+        ]
+        return gatherResults(gone).addCallback(lambda _: None)
+
+    def _note(self, failure: Failure, place: Place) -> None:
+        self._log.warn(
+            "{model}: not let go in time: {why}",
+            model=place.spec.name,
+            why=failure.getErrorMessage(),
+        )
 
     def _children(self) -> list[Place]:
         """
@@ -79,6 +97,12 @@ class Stopping:
         ]
 
     def _halt_all(self) -> None:
+        """
+        Cut the answers that have not ended, of whatever daemon; ours end after them.
+        """
+        for place in self._fleet.places.values():
+            for lease in list(place.leases):
+                lease.end(_STOPPING)
         for place in self._children():
             if place.life.phase is Phase.DRAINING:
                 self._fleet.tell(place.spec.name, Event.IDLE)

@@ -284,9 +284,10 @@ class Swapgate(MultiService):
 
     async def _stop(self) -> None:
         with self._no_more_signals():
+            end_s = self._reactor.seconds() + self._config.shutdown_timeout_s
             await super().stopService()
             await self._fleet.stop()
-            await self._site.close()
+            await self._site.close(max(end_s - self._reactor.seconds(), 0.0))
             self._state.leave()
 
     @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from swapgate.daemons import Daemon
@@ -27,6 +28,8 @@ class Tending:
     :param carry_on: the fleet plans again.
     """
 
+    _log = Logger()
+
     clock: IReactorTime
     make_client: Callable[[Daemon], UpstreamClient]
     tell: Callable[[Place, Event, str], None]
@@ -34,16 +37,22 @@ class Tending:
 
     def act(self, place: Place, action: Action) -> None:
         """
-        Carry out what the phases table asks for.
+        Carry out what the phases table asks for. What cannot be done ends this life,
+        and is no other model's affair.
         """
+        try:
+            self._do(place, action)
+        except Exception as error:
+            # Too few descriptors, say. All else is a bug, of ours or of Twisted.
+            if not isinstance(error, OSError):
+                self._log.failure("{model}: a bug in swapgate", model=place.spec.name)
+            self.tell(place, Event.EXITED, f"cannot be run: {error}")
+
+    def _do(self, place: Place, action: Action) -> None:
         match action:
             case Action.LAUNCH:
-                try:
-                    place.daemon.launch(self._gone(place))
-                    place.client = self.make_client(place.daemon)
-                except OSError as error:
-                    # Too few descriptors, say: a load that failed, and no more.
-                    self.tell(place, Event.EXITED, f"cannot be run: {error}")
+                place.daemon.launch(self._gone(place))
+                self._make_client(place)
             case Action.POLL:
                 self._poll(place, Event.TIMED_OUT, lambda: self._is_up(place))
             case Action.UNPOLL:
@@ -51,6 +60,13 @@ class Tending:
             case Action.HALT:
                 place.stop_polling()
                 place.daemon.halt()
+
+    def _make_client(self, place: Place) -> None:
+        try:
+            place.client = self.make_client(place.daemon)
+        except Exception as error:
+            # It runs, and must be halted.
+            self.tell(place, Event.TIMED_OUT, f"cannot be asked: {error}")
 
     def _gone(self, place: Place) -> Callable[[str], None]:
         return lambda why: self.tell(place, Event.EXITED, why)
@@ -119,8 +135,9 @@ class Tending:
         if not place.may_be_found:
             return
         place.looked_at = True
-        client = self.make_client(place.daemon)
+        client = None
         try:
+            client = self.make_client(place.daemon)
             status = await Deferred.fromCoroutine(
                 client.get_status(place.spec.health or "/")
             ).addTimeout(PROBE_TIMEOUT_S, self.clock)
@@ -134,8 +151,9 @@ class Tending:
             # A reload came in between; its successor, if any, finds it anew.
             await place.daemon.let_go()
             found = False
-        if not found:
-            client.close()
+        if not found or client is None:
+            if client is not None:
+                client.close()
             return
         place.client = client
         self.tell(place, Event.FOUND, "")

@@ -4,7 +4,7 @@ What does somebody have who waits, or is served, or is told why not?
 
 from collections.abc import Callable, Hashable
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
@@ -58,6 +58,20 @@ class LoadFailed(Exception):
         self.model, self.reason, self.retry_in_s = model, reason, retry_in_s
 
 
+@frozen
+class Cut:
+    """
+    Why an answer ends that its daemon could have gone on with.
+
+    :param message: what its client is told in the stream.
+    :param refusal: what one is told whose answer has not begun.
+    """
+
+    message: str
+    code: str
+    refusal: Callable[[], Exception]
+
+
 @define(eq=False)
 class Lease:
     """
@@ -68,15 +82,15 @@ class Lease:
     client: UpstreamClient
     _release: Callable[["Lease", bool], None] = field(repr=False)
     # Set by the holder: ends the answer, for the reason given.
-    cut: Callable[[str], None] | None = None
-    # Somebody would not wait for its answer's end.
-    ended: bool = False
+    cut: Callable[[Cut], None] | None = None
+    # Why its answer was not waited for.
+    ended: Cut | None = None
 
-    def end(self, why: str) -> None:
+    def end(self, why: Cut) -> None:
         """
         Cut its answer.
         """
-        self.ended = True
+        self.ended = why
         if self.cut is not None:
             self.cut(why)
 

@@ -27,7 +27,7 @@ from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from swapgate.config import Upstream
-from swapgate.connection import Pool, UpstreamConnection
+from swapgate.connection import Pool, StaleConnection, UpstreamConnection
 from swapgate.wire import endpoint_of, flush
 
 _CONNECT_TIMEOUT_S = 10.0
@@ -52,6 +52,7 @@ class BodyProducer:
 
     def __init__(self, pieces: Sequence[bytes | bytearray]) -> None:
         self.length = sum(map(len, pieces))
+        self._all = pieces
         self._pieces = iter(pieces)
         self._consumer: IConsumer | None = None
         self._paused = False
@@ -77,6 +78,12 @@ class BodyProducer:
 
     def stopProducing(self) -> None:
         self._consumer = None
+
+    def anew(self) -> "BodyProducer":
+        """
+        One of the same body, from its beginning.
+        """
+        return BodyProducer(self._all)
 
     def _forget(self, _: Deferred[None]) -> None:
         self.stopProducing()
@@ -181,6 +188,9 @@ class UpstreamClient:
         """
         Send a request and wait for the headers of the response.
 
+        A kept connection that turns out to be closed is no answer of the daemon: then
+        the request goes out on a new one.
+
         :param target: path and query, passed as they are.
         :param headers: passed on but for Host, which becomes the daemon's, and
             Authorization where the daemon asks for a key.
@@ -188,6 +198,16 @@ class UpstreamClient:
         headers.setRawHeaders(b"Host", [self._host])
         if self._authorization is not None:
             headers.setRawHeaders(b"Authorization", [self._authorization])
+        try:
+            return await self._ask_once(method, target, headers, body)
+        except StaleConnection:
+            # The other kept ones are as old.
+            self.drop_idle()
+            return await self._ask_once(method, target, headers, body.anew())
+
+    async def _ask_once(
+        self, method: bytes, target: bytes, headers: Headers, body: BodyProducer
+    ) -> Exchange:
         try:
             connection = await self._pool.getConnection(self._key, self._endpoint)
         except DNSLookupError as error:

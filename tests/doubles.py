@@ -56,7 +56,10 @@ class FakeDaemon(Daemon):
     stranger: str | None = None
     words: str = ""
     adopting: Deferred[bool] | None = None
-    cannot: OSError | None = None
+    cannot: Exception | None = None
+    cannot_halt: Exception | None = None
+    # What letting go waits for.
+    leaving: Deferred[None] | None = None
     told: list[str] = field(factory=list)
     _gone: Gone | None = None
 
@@ -75,6 +78,8 @@ class FakeDaemon(Daemon):
         return adopting or succeed(self.running)
 
     def halt(self) -> None:
+        if self.cannot_halt is not None:
+            raise self.cannot_halt
         self.told.append("halt")
 
     def kill(self) -> None:
@@ -82,7 +87,7 @@ class FakeDaemon(Daemon):
 
     def let_go(self) -> Deferred[None]:
         self.told.append("let go")
-        return succeed(None)
+        return self.leaving or succeed(None)
 
     def impostor(self) -> str | None:
         return self.stranger
@@ -110,9 +115,12 @@ class FakeClient:
     closed: bool = False
     idle_dropped: int = 0
     shown: str = ""
+    silent: Deferred[int] | None = None
 
     async def get_status(self, path: str) -> int:
         assert path == "/health"
+        if self.silent is not None:
+            return await self.silent
         if isinstance(self.health, Exception):
             raise self.health
         return self.health
@@ -135,6 +143,9 @@ class Farm:
     daemons: dict[str, FakeDaemon] = field(factory=dict)
     clients: dict[str, FakeClient] = field(factory=dict)
     first_health: dict[str, int] = field(factory=dict)
+    # Of whom no client can be made, and why; whose health is never told.
+    unaskable: dict[str, Exception] = field(factory=dict)
+    silent: dict[str, Deferred[int]] = field(factory=dict)
 
     def make_daemon(self, spec: ModelSpec) -> FakeDaemon:
         daemon = self.daemons[spec.name] = FakeDaemon(spec.name)
@@ -142,10 +153,13 @@ class Farm:
 
     def make_client(self, daemon: Daemon) -> UpstreamClient:
         assert isinstance(daemon, FakeDaemon)
+        if daemon.name in self.unaskable:
+            raise self.unaskable[daemon.name]
         # Who looks whether a daemon is up finds nobody, unless the test put it up.
         up = daemon.running or daemon.up_already
         health = self.first_health.get(daemon.name, 503)
         client = FakeClient(health if up else ConnectionRefusedError())
+        client.silent = self.silent.get(daemon.name)
         self.clients[daemon.name] = client
         return cast(UpstreamClient, client)
 

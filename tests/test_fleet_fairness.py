@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from swapgate.config import ModelSpec
-from swapgate.tickets import Lease, LoadFailed, NotLoaded, QueueFull, Ticket
+from swapgate.tickets import Cut, Lease, LoadFailed, NotLoaded, QueueFull, Ticket
 from tests.doubles import model
 from tests.test_fleet import FleetCase
 
@@ -538,11 +538,11 @@ class UnloadTests(FairCase):
         Its answers are cut.
         """
         lease = self.serve("a")
-        cut: list[str] = []
+        cut: list[Cut] = []
         lease.cut = cut.append
         self.serve("a")
         gone = self.fleet.unload("a", now=True)
-        self.assertEqual(cut, ["was unloaded"])
+        self.assertEqual([why.message[-12:] for why in cut], ["was unloaded"])
         self.assertEqual(self.told("a"), ["launch", "halt"])
         self.farm.daemons["a"].end()
         self.successResultOf(gone)

@@ -252,6 +252,11 @@ class MistakeTests(Refusing):
                     "be looked up; write letters, digits and hyphens between dots, "
                     "or an address"
                 ),
+                REMOTE.replace("big", "ab--cd"): (
+                    "3: [model a] upstream: 'ab--cd.example.net' is no name that can "
+                    "be looked up; write letters, digits and hyphens between dots, "
+                    "or an address"
+                ),
                 CHILD + "api_key = ${KEY}\n": (
                     "4: [model a] api_key: is no option here; "
                     "it belongs to service = remote"

@@ -30,6 +30,7 @@ from twisted.web.http_headers import Headers
 
 from swapgate.config import Upstream
 from swapgate.connection import (
+    StaleConnection,
     UpstreamConnection,
     whole_chunks,
 )
@@ -524,7 +525,55 @@ class ClientTests(SynchronousTestCase):
         self.successResultOf(status)
         status = self.status()
         self.daemon.close()
-        self.failureResultOf(status, ResponseNeverReceived)
+        self.failureResultOf(status, StaleConnection)
+        self.assertEqual(len(self.daemon.reactor.tcpClients), 1)
+
+    def test_not_kept(self) -> None:
+        """
+        An answer that says that its connection ends with it, in whatever way.
+        """
+        for head in (
+            b"HTTP/1.0 200 OK\r\n",
+            b"HTTP/1.1 200 OK\r\nConnection: Close\r\n",
+            b"HTTP/1.1 200 OK\r\nConnection: x, close\r\n",
+        ):
+            self.daemon = Daemon()
+            self.client = UpstreamClient(LOOPBACK, self.daemon.reactor)
+            status = self.status()
+            self.daemon.accept()
+            self.daemon.say(head + b"Content-Length: 0\r\n\r\n")
+            self.assertEqual(self.successResultOf(status), 200)
+            self.ask()
+            self.assertEqual(len(self.daemon.reactor.tcpClients), 2, head)
+
+    def test_a_kept_connection_that_was_closed(self) -> None:
+        """
+        It was no try: the request goes out once more, whole, on a new connection.
+        """
+        status = self.status()
+        self.daemon.accept()
+        self.daemon.say(OK)
+        self.successResultOf(status)
+        asked = self.ask()
+        self.daemon.close()
+        self.assertNoResult(asked)
+        self.daemon.accept()
+        self.assertTrue(self.daemon.heard().endswith(b"\r\n\r\nbody"))
+        self.daemon.say(OK)
+        self.assertEqual(self.successResultOf(asked).response.code, 200)
+
+    def test_a_kept_connection_that_had_begun_to_answer(self) -> None:
+        """
+        Nothing is asked again of which a byte was answered, nor on a second new one.
+        """
+        status = self.status()
+        self.daemon.accept()
+        self.daemon.say(OK)
+        self.successResultOf(status)
+        asked = self.ask()
+        self.daemon.say(b"H")
+        self.daemon.close()
+        self.failureResultOf(asked, ResponseNeverReceived, ResponseFailed)
         self.assertEqual(len(self.daemon.reactor.tcpClients), 1)
 
     def test_given_up(self) -> None:

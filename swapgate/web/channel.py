@@ -31,7 +31,7 @@ from swapgate.web.guard import door_of, knock_of
 from swapgate.wire import flush
 
 # After a refusal we read on so long, lest a reset overtakes the answer.
-_LINGER_S = 2.0
+LINGER_S = 2.0
 # So much of a body is read at a time. The worst that JSON can hold takes us 10 ms then,
 # and others may have their turn.
 _BITE = 16 * 1024
@@ -270,16 +270,16 @@ class GatewayChannel(HTTPChannel):
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(bad_request("it is not HTTP that can be understood"))
 
-    def hang_up(self) -> None:
+    def hang_up(self, within_s: float = LINGER_S) -> None:
         """
-        Close, when what was written has been taken or `_LINGER_S` has passed.
+        Close, when what was written has been taken or its time has passed.
         """
-        self._abort_in_time()
+        self._abort_in_time(min(within_s, LINGER_S))
         self.loseConnection()
 
-    def _abort_in_time(self) -> None:
+    def _abort_in_time(self, within_s: float = LINGER_S) -> None:
         if self._abortingCall is None:
-            self._abortingCall = self.callLater(_LINGER_S, self.forceAbortClient)
+            self._abortingCall = self.callLater(within_s, self.forceAbortClient)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.expect(None)

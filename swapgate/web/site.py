@@ -16,7 +16,7 @@ from twisted.web.server import Site
 from swapgate.access import Access
 from swapgate.limits import Limits
 from swapgate.web.account import shown
-from swapgate.web.channel import GatewayChannel
+from swapgate.web.channel import LINGER_S, GatewayChannel
 from swapgate.web.crowd import Crowd
 from swapgate.web.request import GatewayRequest
 from swapgate.wire import flush
@@ -68,14 +68,14 @@ class GatewaySite(Site):
         self.channels.add(channel)
         return channel
 
-    def close(self) -> Deferred[None]:
+    def close(self, within_s: float = LINGER_S) -> Deferred[None]:
         """
         Close every connection; fires when none is left.
         """
         self._closed = Deferred()
         closed = self._closed
         for channel in list(self.channels):
-            channel.hang_up()
+            channel.hang_up(within_s)
         self.check_closed()
         return closed
 
