@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from twisted.python.components import Componentized
 # Where twistd logs to, it alone decides.
 from twisted.scripts._twistd_unix import UnixAppLogger
 
+from swapgate.access import laid_open
 from swapgate.config import (
     DEFAULT_LISTEN,
     LOG_FORMATS,
@@ -135,6 +136,21 @@ def _check_endpoints(config: Config) -> None:
             ) from None
 
 
+def _check_open_ones(config: Config, in_use: Sequence[str]) -> None:
+    """
+    Ports stay open until the next start: what guards them must stay with them.
+    """
+    endpoint = laid_open(in_use, config.listen, config.access)
+    if endpoint is not None:
+        raise ConfigError(
+            f"{endpoint!r} is open to other machines until the next start; keep "
+            "api_keys for as long (and models_need_key = yes), or restart swapgate",
+            path=config.path,
+            section="swapgate",
+            option="listen",
+        )
+
+
 def makeService(options: Options) -> IService:
     """
     The gateway as a service, not started yet.
@@ -197,6 +213,8 @@ class Swapgate(MultiService):
         self._twistd, self._logformat = twistd, logformat
         self._event_log: EventLog | None = None
         self._config, self._reactor = config, reactor
+        # What is listened on, until the process ends.
+        self._listen = config.listen
         self._state = StateFolder(config.state_dir, reactor)
         self._load_times = LoadTimes(self._state.keep_load_times)
         self._fleet = Fleet(
@@ -262,10 +280,11 @@ class Swapgate(MultiService):
         try:
             new = _read(old.path)
             _check_endpoints(new)
+            _check_open_ones(new, self._listen)
         except (ConfigError, SystemExit) as error:
             self._log.error("the configuration stays as it was: {error}", error=error)
             return
-        if (new.listen, new.state_dir) != (old.listen, old.state_dir):
+        if (new.listen, new.state_dir) != (self._listen, old.state_dir):
             self._log.warn("listen and state_dir take effect at the next start only")
         self._config = new
         self._site.access = new.access
