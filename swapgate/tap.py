@@ -249,6 +249,31 @@ class Swapgate(MultiService):
 
     def privilegedStartService(self) -> None:
         try:
+            self._open()
+        except SystemExit as end:
+            self._start_failed(str(end))
+            raise
+
+    def _start_failed(self, line: str) -> None:
+        """
+        Tell the one who started us, and leave no pid file: twistd does both for an
+        Exception only, with a traceback.
+        """
+        if self._twistd is None:
+            return
+        pipe = self._twistd.get("statusPipe")
+        if pipe is None:
+            # sys.stderr is the log by now, which may be a file.
+            print(line, file=sys.__stderr__)
+        else:
+            # Both are /dev/null: the parent waits, and shows of this 100 bytes.
+            os.write(pipe, f"1 {line}".encode("ascii", "backslashreplace")[:100])
+            os.close(pipe)
+        if pidfile := self._twistd.get("pidfile"):
+            Path(pidfile).unlink(missing_ok=True)
+
+    def _open(self) -> None:
+        try:
             self._state.take()
         except FolderTaken as error:
             raise SystemExit(
@@ -264,7 +289,7 @@ class Swapgate(MultiService):
             )
         try:
             super().privilegedStartService()
-        except CannotListenError as error:
+        except (CannotListenError, OSError) as error:
             raise SystemExit(f"cannot listen: {error}") from None
 
     def startService(self) -> None:
