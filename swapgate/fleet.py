@@ -144,7 +144,7 @@ class Fleet:
         held = self.held
         if place.admits and not (held or self._carrying or self._stopping):
             # Nobody waits: there is nothing to be planned.
-            lease = self._make_lease(place)
+            lease = self._make_lease(place, None)
             self._tell_watchers()
             return succeed(lease)
         if not place.admits and held >= self.config.max_held:
@@ -153,6 +153,7 @@ class Fleet:
         ticket.lease = waiting
         ticket.model, ticket.number = name, next(self._numbers)
         ticket.asked_s = ticket.turn_s = self.clock.seconds()
+        ticket.owed = place.unloaded
         self._hang_ups.look_at(ticket, place)
         place.line.tickets[ticket] = None
         if self._stopping is not None:
@@ -171,6 +172,7 @@ class Fleet:
         if place is not None:
             place.line.take_out(ticket)
             self._hang_ups.note(ticket, place)
+            self._put_away(place)
         self._carry_on()
         self._tell_watchers()
 
@@ -213,11 +215,27 @@ class Fleet:
         place = self.places.get(name)
         if place is None:
             return fail(UnknownModel(name))
-        place.put_away = True
         if not place.life.phase.resident:
+            place.put_away = True
             return succeed(None)
-        gone: Deferred[None] = Deferred(place.gone.remove)
-        place.gone.append(gone)
+        gone: Deferred[None] = Deferred(place.forget)
+        place.later.append((gone, now))
+        self._put_away(place)
+        return gone
+
+    def _put_away(self, place: Place) -> None:
+        """
+        Let the unloads count that are asked for, unless requests that the last one has
+        made wait are still to be served: a loop of them would keep the model from all.
+        """
+        if place.owes or not place.later:
+            return
+        later, place.later = place.later, []
+        place.gone += [told for told, _ in later]
+        now = any(now for _, now in later)
+        place.put_away = place.unloaded = True
+        for ticket in place.line.tickets:
+            ticket.owed = True
         if place.life.phase is not Phase.STOPPING:
             place.leaving = True
             self._post(place, Event.EVICTED, "asked for")
@@ -225,13 +243,12 @@ class Fleet:
             was_unloaded = Cut(
                 "the model's daemon was unloaded",
                 "upstream_failed",
-                partial(Unloaded, name),
+                partial(Unloaded, place.spec.name),
             )
             for lease in list(place.leases):
                 lease.end(was_unloaded)
             if place.life.phase is Phase.DRAINING:
                 self._post(place, Event.IDLE)
-        return gone
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """
@@ -254,6 +271,7 @@ class Fleet:
         place.last_used_s = place.answered_s = self.clock.seconds()
         if doubt:
             self._tending.examine(place)
+        self._put_away(place)
         if not place.leases and place.life.phase is not Phase.READY:
             self._post(place, Event.IDLE)
         elif self.held:
@@ -342,6 +360,7 @@ class Fleet:
         match move:
             case Admit():
                 place.line.let_in(partial(self._make_lease, place), place.room)
+                place.unloaded = False
             case Start():
                 place.put_away = False
                 cause = "asked for" if place.line.first else "preloaded"
@@ -360,9 +379,11 @@ class Fleet:
             if place.spec.max_active is not None:
                 ticket.turn_s = self.clock.seconds()
 
-    def _make_lease(self, place: Place) -> Lease:
+    def _make_lease(self, place: Place, ticket: Ticket | None) -> Lease:
         assert place.client is not None
         lease = Lease(place.spec, place.client, partial(self._release, place))
+        lease.since_s = self.clock.seconds()
+        lease.owed = ticket is not None and ticket.owed
         place.leases.add(lease)
         return lease
 

@@ -48,6 +48,11 @@ class Place:
     # To be unloaded, whoever waits; those who asked for it are told when it is gone.
     leaving: bool = False
     gone: list[Deferred[None]] = field(factory=list)
+    # It was unloaded by wish, and has served nobody since.
+    unloaded: bool = False
+    # Unloads that count when those who waited through the last one have been served,
+    # and whether they cut answers.
+    later: list[tuple[Deferred[None], bool]] = field(factory=list)
     # Unloaded by somebody's wish: not to be preloaded until it is asked for.
     put_away: bool = False
     examination: Deferred[None] | None = None
@@ -129,6 +134,24 @@ class Place:
         first = self.line.first
         return None if first is None else first.number
 
+    def forget(self, told: Deferred[None]) -> None:
+        """
+        Who waited for its unloading does so no more.
+        """
+        self.gone = [each for each in self.gone if each is not told]
+        self.later = [each for each in self.later if each[0] is not told]
+
+    @property
+    def owes(self) -> bool:
+        """
+        Whether requests that an unload has made wait are still to be served.
+        """
+        if any(lease.owed for lease in self.leases):
+            return True
+        # Of one that leaves, the next load serves them.
+        stays = self.life.phase in {Phase.STARTING, Phase.READY} and not self.leaving
+        return stays and any(ticket.owed for ticket in self.line.tickets)
+
     def is_idle(self, now_s: float) -> bool:
         """
         Whether it has been up unused for as long as the user allows.
@@ -209,7 +232,8 @@ class Place:
         self.stop_polling()
         self.leases.clear()
         self.doubtful = self.leaving = False
-        gone, self.gone = self.gone, []
+        gone = [*self.gone, *(told for told, _ in self.later)]
+        self.gone, self.later = [], []
         for told in gone:
             told.callback(None)
         if self.examination is not None:

@@ -85,6 +85,10 @@ class Lease:
     cut: Callable[[Cut], None] | None = None
     # Why its answer was not waited for.
     ended: Cut | None = None
+    # Since when it is out.
+    since_s: float = 0.0
+    # It has waited through an unload: the next one waits for its answer's end.
+    owed: bool = False
 
     def end(self, why: Cut) -> None:
         """
@@ -122,6 +126,8 @@ class Ticket:
     lease: Deferred[Lease] = field(factory=Deferred, init=False)
     # False: it takes what comes, and has nothing loaded.
     wants: bool = field(default=True, init=False)
+    # An unload has made it wait once: the next one waits until it has been served.
+    owed: bool = field(default=False, init=False)
     patience: IDelayedCall | None = field(default=None, init=False)
     # Once it is over: how long it waited for the load, and for all else.
     load_s: float = field(default=0.0, init=False)

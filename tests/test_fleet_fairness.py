@@ -547,6 +547,68 @@ class UnloadTests(FairCase):
         self.farm.daemons["a"].end()
         self.successResultOf(gone)
 
+    def test_again_and_again(self) -> None:
+        """
+        Who has waited through one unload is served before the next one counts.
+        """
+        for comes_up in (False, True):
+            self.use(model("a"), model("b"))
+            self.serve("a").release()
+            waiting = self.ask("b")
+            self.farm.daemons["a"].end()
+            self.successResultOf(self.fleet.unload("a"))
+            first = self.fleet.unload("b", now=True)
+            self.farm.daemons["b"].end()
+            self.successResultOf(first)
+            self.assertEqual(self.told("b"), ["launch", "halt", "launch"])
+            if comes_up:
+                self.farm.come_up("b")
+            second = self.fleet.unload("b", now=True)
+            third = self.fleet.unload("b")
+            third.cancel()
+            self.failureResultOf(third, CancelledError)
+            if not comes_up:
+                self.farm.come_up("b")
+            lease = self.successResultOf(waiting)
+            cut: list[Cut] = []
+            lease.cut = cut.append
+            # Others use it meanwhile, and do not put the unload off.
+            other = self.successResultOf(self.ask("b"))
+            self.farm.pass_time(5)
+            self.assertEqual((cut, self.told("b")[3:]), ([], []))
+            lease.release()
+            self.assertIsNotNone(other.ended)
+            self.assertEqual(self.told("b")[3:], ["halt"])
+            self.farm.daemons["b"].end()
+            self.successResultOf(second)
+
+    def test_who_was_to_be_served_has_gone(self) -> None:
+        """
+        Then the unload that waited for that counts.
+        """
+        waiting = self.ask("a")
+        waiting.addErrback(lambda failure: failure.trap(CancelledError))
+        self.fleet.unload("a")
+        self.farm.daemons["a"].end()
+        gone = self.fleet.unload("a")
+        self.assertEqual(self.told("a"), ["launch", "halt", "launch"])
+        waiting.cancel()
+        self.assertEqual(self.told("a")[3:], ["halt"])
+        self.farm.daemons["a"].end()
+        self.successResultOf(gone)
+
+    def test_it_ended_otherwise(self) -> None:
+        """
+        An unload that waits is done when the model has gone, for whatever reason.
+        """
+        self.ask("a").addErrback(lambda failure: failure.trap(LoadFailed))
+        self.fleet.unload("a")
+        self.farm.daemons["a"].end()
+        gone = self.fleet.unload("a")
+        self.assertNoResult(gone)
+        self.farm.daemons["a"].end("exited with status 1")
+        self.successResultOf(gone)
+
     def test_not_up(self) -> None:
         """
         There is nothing to be done; a load is given up, and comes again if wanted.
