@@ -204,7 +204,30 @@ class Fleet:
                 and (number := other.number_in_line) is not None
                 and (in_line is None or number < in_line)
             ),
+            behind=self.behind(ticket.model),
         )
+
+    def behind(self, name: str) -> tuple[str, float] | None:
+        """
+        The oldest answer that has to end before this model is served: whose it is, and
+        for how long it has been under way.
+        """
+        wanted, now_s = self.places[name], self.clock.seconds()
+        if wanted.life.phase is Phase.STARTING:
+            return None
+        found = [
+            (now_s - since_s, place.spec.name)
+            for place in self.places.values()
+            if (
+                place.life.phase is Phase.DRAINING
+                or (place is wanted and place.room == 0)
+            )
+            and (since_s := place.answering_since_s) is not None
+        ]
+        if not found:
+            return None
+        answering_s, model = max(found)
+        return model, answering_s
 
     def unload(self, name: str, *, now: bool = False) -> Deferred[None]:
         """

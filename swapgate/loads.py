@@ -10,6 +10,8 @@ from typing import Any
 from attrs import define, field
 
 _REMEMBERED = 5
+# From here on minutes will do.
+_LONG_S = 120.0
 
 
 def _forget(_: Mapping[str, list[float]]) -> None:
@@ -63,12 +65,14 @@ def say_wait(
     loading_s: float | None,
     estimate_s: float | None,
     ahead: int,
+    behind: tuple[str, float] | None = None,
 ) -> str:
     """
     What somebody who waits for `model` may be told.
 
     :param loading_s: for how long it has been loading; None: it is not yet.
     :param ahead: how many are served before.
+    :param behind: of which model an answer has to end first, and its seconds so far.
     """
     if loading_s is None:
         words = f"waiting for {model}, {waited_s:.0f} s"
@@ -76,4 +80,11 @@ def say_wait(
         words = f"loading {model}, {loading_s:.0f} s"
     else:
         words = f"loading {model}, {loading_s:.0f} s of about {estimate_s:.0f} s"
+    if behind is not None:
+        name, answering_s = behind
+        words = f"{words}, behind an answer of {name}, {_time(answering_s)} so far"
     return f"{words}, {ahead} ahead" if ahead else words
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < _LONG_S else f"{seconds // 60:.0f} min"

@@ -124,6 +124,13 @@ class Place:
         return max(0, self.spec.max_active - len(self.leases))
 
     @property
+    def answering_since_s(self) -> float | None:
+        """
+        Since when the oldest of its answers is under way; None: there is none.
+        """
+        return min((lease.since_s for lease in self.leases), default=None)
+
+    @property
     def number_in_line(self) -> int | None:
         """
         Since when it is waited for, as the first ticket's number; None: it is not.

@@ -97,6 +97,9 @@ class StateTests(AdminCase):
         self.assertEqual(b["load"]["progress"], None)
         [queued] = state["queue"]
         self.assertEqual((queued["model"], queued["stream"]), ("org/b", False))
+        self.assertEqual(queued["behind"], "a")
+        self.assertAlmostEqual(a["answering_s"], 2, 0)
+        self.assertIsNone(b["answering_s"])
         self.assertAlmostEqual(queued["age_s"], 2, 0)
         loaded, unloaded = state["swaps"]
         self.assertEqual((loaded["what"], loaded["outcome"]), ("load", "ready"))

@@ -449,6 +449,27 @@ class TellingTests(FairCase):
         self.failureResultOf(waiting, LoadFailed)
         self.assertAlmostEqual(ticket.load_s, 2.0, 1)
 
+    def test_behind_an_answer(self) -> None:
+        """
+        Whose answer does not end is named, as is one of the same model when it is full.
+        """
+        self.use(model("a", max_active=1), model("b"))
+        lease = self.serve("a")
+        self.farm.pass_time(1)
+        second, other = Ticket(), Ticket()
+        self.fleet.lease("a", second).addErrback(lambda _: None)
+        self.assertEqual(
+            self.fleet.outlook(second),
+            "waiting for a, 0 s, behind an answer of a, 1 s so far",
+        )
+        self.fleet.lease("b", other)
+        self.farm.pass_time(20)
+        said = self.fleet.outlook(other)
+        self.assertIn("waiting for b, 20 s, behind an answer of a, 21 s so far", said)
+        lease.release()
+        self.farm.daemons["a"].end()
+        self.assertNotIn("behind", self.fleet.outlook(other))
+
     def test_outlook(self) -> None:
         """
         What goes on, how long it may take, how many are served before.
@@ -476,10 +497,16 @@ class TellingTests(FairCase):
         self.farm.pass_time(1)
         self.assertEqual(
             [self.fleet.outlook(ticket) for ticket in tickets],
-            [f"waiting for a, 1 s{more}" for more in ("", ", 1 ahead", ", 2 ahead")],
+            [
+                f"waiting for a, 1 s, behind an answer of a, 1 s so far{more}"
+                for more in ("", ", 1 ahead", ", 2 ahead")
+            ],
         )
         lease.release()
-        self.assertEqual(self.fleet.outlook(tickets[1]), "waiting for a, 1 s")
+        self.assertEqual(
+            self.fleet.outlook(tickets[1]),
+            "waiting for a, 1 s, behind an answer of a, 0 s so far",
+        )
 
     def test_loads_are_remembered(self) -> None:
         """
