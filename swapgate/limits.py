@@ -23,7 +23,8 @@ class Limits:
     :param body_timeout_s: from there to the end of its body, and
     :param body_rate: a second more for each time that so many bytes of it have come.
     :param keep_alive_timeout_s: how long a connection may lie idle between requests.
-    :param send_timeout_s: how long a client may take nothing of what waits for it.
+    :param send_timeout_s: how long a client may take for what waits for it, and a
+        second more for each `body_rate` bytes of it that it has taken.
     :param max_connections_per_address: None: all of them on this machine's own
         address, 256 on another one.
     """

@@ -12,6 +12,7 @@ from twisted.internet.endpoints import (
     wrapClientTLS,
 )
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
 from swapgate.config import Upstream
@@ -30,6 +31,18 @@ def flush(transport: object) -> None:
         and not transport.disconnecting
     ):
         transport.doWrite()
+
+
+def unsent(transport: Any) -> int:
+    """
+    How many bytes that were written has the other side's system not taken yet?
+    """
+    if isinstance(transport, FileDescriptor):
+        return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+    if isinstance(transport, TLSMemoryBIOProtocol):
+        clear = sum(map(len, transport._appSendBuffer))
+        return clear + unsent(transport.transport)
+    return 0
 
 
 def send_now(transport: Any, data: bytes) -> None:

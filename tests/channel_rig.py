@@ -71,9 +71,12 @@ class Hall(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.requests: list[GatewayRequest] = []
+        self.at_once = False
 
     def render(self, request: GatewayRequest) -> int:
         self.requests.append(request)
+        if self.at_once:
+            request.finish()
         return int(NOT_DONE_YET)
 
 

@@ -281,6 +281,18 @@ class EventTests(AdminCase):
         producer.resumeProducing()
         self.assertEqual([s["held"] for s in self.heard(client)], [0, 5])
 
+    def test_a_listener_that_takes_nothing(self) -> None:
+        """
+        Is closed after send_timeout, and has no place any more.
+        """
+        client = self.listen()
+        producer: Any = client.producer
+        producer.pauseProducing()
+        self.farm.clock.advance(59)
+        self.assertFalse(client.aborted)
+        self.farm.clock.advance(2)
+        self.assertTrue(client.aborted)
+
     def test_a_listener_leaves(self) -> None:
         """
         Nothing is left of him.

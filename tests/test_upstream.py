@@ -45,6 +45,7 @@ from swapgate.wire import (
     endpoint_of,
     flush,
     send_now,
+    unsent,
 )
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -109,6 +110,19 @@ class SendTests(SynchronousTestCase):
         socket.takes = [99]
         socket.doWrite()
         self.assertEqual(socket.sent, b"hello")
+
+    def test_unsent(self) -> None:
+        """
+        What waits here, and nothing that the system has taken.
+        """
+        socket = Socket(3)
+        socket.write(b"abcdefgh")
+        self.assertEqual(unsent(socket), 8)
+        socket.doWrite()
+        self.assertEqual(unsent(socket), 5)
+        socket.write(b"ij")
+        self.assertEqual(unsent(socket), 7)
+        self.assertEqual(unsent(StringTransport()), 0)
 
     def test_flush(self) -> None:
         """

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import (
+    IDelayedCall,
     ISSLTransport,
     ITCPTransport,
 )
@@ -28,10 +29,12 @@ from swapgate.web.framing import (
     target_too_long,
 )
 from swapgate.web.guard import door_of, knock_of
-from swapgate.wire import flush
+from swapgate.wire import flush, unsent
 
 # After a refusal we read on so long, lest a reset overtakes the answer.
 LINGER_S = 2.0
+# So many requests that came together are answered before others have their turn.
+_ANSWERS_A_TURN = 4
 # So much of a body is read at a time. The worst that JSON can hold takes us 10 ms then,
 # and others may have their turn.
 _BITE = 16 * 1024
@@ -49,6 +52,8 @@ class GatewayChannel(HTTPChannel):
     _refused = False
     # There was no room for it.
     _is_outside = False
+    _answers = 0
+    _turn: IDelayedCall | None = None
     # Known when something has come: a proxy's word about it goes before.
     _door: Door | None = None
 
@@ -56,7 +61,10 @@ class GatewayChannel(HTTPChannel):
         super().connectionMade()
         self._head = Head()
         self._deadline = Deadline(
-            self.site.reactor, lambda: self.site.limits, self._too_slow
+            self.site.reactor,
+            lambda: self.site.limits,
+            self._too_slow,
+            lambda: unsent(self.transport),
         )
         self._address = getattr(self.transport.getPeer(), "host", "")
         refusal = self.site.crowd.enter(self._address, self.site.limits)
@@ -186,6 +194,8 @@ class GatewayChannel(HTTPChannel):
         super().allContentReceived()
 
     def dataReceived(self, data: bytes) -> None:
+        if not self._busyReceiving:
+            self._answers = 0
         if not self._refused:
             super().dataReceived(data)
             self._wait()
@@ -199,12 +209,31 @@ class GatewayChannel(HTTPChannel):
             self.transport.abortConnection()
 
     def requestDone(self, request: HTTPRequest) -> None:
+        self._answers += 1
         if self._waitingForTransport:
             # Twisted would answer all that is pipelined, and keep the answers.
             self.paused = True
             self._networkProducer.pauseProducing()
+        elif self._answers >= _ANSWERS_A_TURN and self.persistent:
+            # And all at once, while others wait.
+            self.paused = True
+            self._turn = self.callLater(0, self._take_turn)
         super().requestDone(request)
+        if self._turn is not None:
+            self._networkProducer.pauseProducing()
         self._wait()
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        # Else it goes on when there is room again.
+        if not self._waitingForTransport:
+            self._networkProducer.resumeProducing()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self.paused:
+            self.paused = False
+            self.dataReceived(b"")
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         super().registerProducer(producer, streaming)
@@ -218,9 +247,8 @@ class GatewayChannel(HTTPChannel):
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
-        if self.paused:
-            self.paused = False
-            self.dataReceived(b"")
+        if self._turn is None:
+            self._go_on()
         self._wait()
 
     def loseConnection(self) -> None:
@@ -283,6 +311,8 @@ class GatewayChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.expect(None)
+        if self._turn is not None:
+            self._turn.cancel()
         super().connectionLost(reason)
         # Whoever served it knows now, and has said how long it waited.
         if self._handlingRequest and self.requests:
