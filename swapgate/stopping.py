@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # Of shutdown_timeout, what may be spent on letting answers end.
 _DRAIN_SHARE = 2 / 3
-# And for how long before its end what still runs is killed.
-_KILL_BEFORE_END_S = 1.0
+# And how long before its end what still runs is killed, as a share and at most.
+_KILL_SHARE, _KILL_BEFORE_END_S = 1 / 6, 1.0
 _STOPPING = Cut("the gateway is stopping", "stopping", FleetStopping)
 
 
@@ -44,7 +44,7 @@ class Stopping:
         later = self._fleet.clock.callLater
         self._calls = [
             later(end_s * _DRAIN_SHARE, self._halt_all),
-            later(max(end_s - _KILL_BEFORE_END_S, 0), self._kill_all),
+            later(end_s - min(end_s * _KILL_SHARE, _KILL_BEFORE_END_S), self._kill_all),
             later(end_s, self._stop_waiting),
         ]
         for place in self._fleet.places.values():

@@ -29,7 +29,7 @@ from swapgate.web.framing import (
     target_too_long,
 )
 from swapgate.web.guard import door_of, knock_of
-from swapgate.wire import flush, unsent
+from swapgate.wire import bound_send_buffer, flush, unsent
 
 # After a refusal we read on so long, lest a reset overtakes the answer.
 LINGER_S = 2.0
@@ -59,6 +59,7 @@ class GatewayChannel(HTTPChannel):
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        bound_send_buffer(self.transport)
         self._head = Head()
         self._deadline = Deadline(
             self.site.reactor,
