@@ -2,6 +2,7 @@
 How do upstream bytes reach the client? A LineReceiver that is also the producer.
 """
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -19,6 +20,7 @@ from zope.interface import implementer
 
 from swapgate import sse
 from swapgate.connection import UpstreamConnection
+from swapgate.tickets import Cut
 from swapgate.wire import (
     flush,
     send_now,
@@ -77,16 +79,19 @@ class Relay(LineReceiver):
         *,
         first_timeout_s: float | None,
         stall_timeout_s: float | None,
+        excuse: Callable[[], Cut | None] = lambda: None,
     ) -> None:
         """
         :param first_timeout_s: how long the first byte may take; None is for ever.
         :param stall_timeout_s: the same between later ones.
+        :param excuse: why it is no fault of the daemon's if it ends early.
         """
         self.done: Deferred[Ending] = Deferred(lambda _: self._abandon())
         self._request = request
         self._response = response
         self._connection = connection
         self._clock = clock
+        self._excuse = excuse
         self._timeout_s = first_timeout_s
         self._stall_timeout_s = stall_timeout_s
         self._stall_call: IDelayedCall | None = None
@@ -171,6 +176,8 @@ class Relay(LineReceiver):
         ):
             self._out += self._begun
             self._end(Ending.WHOLE)
+        elif (excuse := self._excuse()) is not None:
+            self.cut(excuse)
         else:
             self._fail("ended in the middle of its answer")
 
@@ -309,11 +316,11 @@ class Relay(LineReceiver):
             or self._request.responseHeaders.hasHeader(b"Content-Length")
         )
 
-    def cut(self, message: str, code: str) -> None:
+    def cut(self, why: Cut) -> None:
         """
         End the answer here, for a reason that its client is told.
         """
-        self._give_up(message, code)
+        self._give_up(why.message, why.code)
 
     def _close(self) -> None:
         self._over = True

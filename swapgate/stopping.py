@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from swapgate.phases import Event, Phase
 from swapgate.place import Place
-from swapgate.tickets import Cut, FleetStopping
+from swapgate.tickets import STOPPING, FleetStopping
 
 if TYPE_CHECKING:
     from swapgate.fleet import Fleet
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _DRAIN_SHARE = 2 / 3
 # And how long before its end what still runs is killed, as a share and at most.
 _KILL_SHARE, _KILL_BEFORE_END_S = 1 / 6, 1.0
-_STOPPING = Cut("the gateway is stopping", "stopping", FleetStopping)
 
 
 class Stopping:
@@ -49,6 +48,9 @@ class Stopping:
         ]
         for place in self._fleet.places.values():
             place.line.refuse(FleetStopping)
+            for lease in place.leases:
+                # Whoever stops us may end our children at the same moment.
+                lease.ended = STOPPING
         for place in self._children():
             if place.life.phase in {Phase.STARTING, Phase.READY}:
                 self._fleet.tell(place.spec.name, Event.EVICTED, "the gateway stops")
@@ -102,7 +104,7 @@ class Stopping:
         """
         for place in self._fleet.places.values():
             for lease in list(place.leases):
-                lease.end(_STOPPING)
+                lease.end(STOPPING)
         for place in self._children():
             if place.life.phase is Phase.DRAINING:
                 self._fleet.tell(place.spec.name, Event.IDLE)

@@ -72,6 +72,9 @@ class Cut:
     refusal: Callable[[], Exception]
 
 
+STOPPING = Cut("the gateway is stopping", "stopping", FleetStopping)
+
+
 @define(eq=False)
 class Lease:
     """
@@ -83,7 +86,7 @@ class Lease:
     _release: Callable[["Lease", bool], None] = field(repr=False)
     # Set by the holder: ends the answer, for the reason given.
     cut: Callable[[Cut], None] | None = None
-    # Why its answer was not waited for.
+    # Why its answer is not waited for, or is no loss if it ends early.
     ended: Cut | None = None
     # Since when it is out.
     since_s: float = 0.0

@@ -2,6 +2,9 @@
 How `twistd swapgate` stops, listens, and reads the real setup.
 """
 
+import os
+import signal
+
 from tests.rig import events_of, unchunked
 from tests.rig_twistd import TwistdCase
 from tests.test_tap import ROOT
@@ -64,6 +67,27 @@ class ProcessTests(TwistdCase):
         await self.assert_ended_in_order()
         self.assert_no_daemon()
         self.assertIn("error='stopping'", self.gateway.log)
+        self.assertNotIn("upstream_failed", self.gateway.log)
+
+    async def test_sigterm_to_all(self) -> None:
+        """
+        A service manager may end the daemons together with us: that is no failure.
+        """
+        await self.start()
+        client = await self.begin_stream("a", tokens=10_000, interval_s=0.05)
+        silent = await self.connect()
+        silent.send("/v1/chat/completions", {"model": "a", "x_fake": {"delay_s": 60}})
+        await client.until(b"x_sent_ns")
+        await self.until_told("begun", count=2)
+        self.gateway.signal("TERM")
+        await self.gateway.until("Port .* Closed")
+        os.kill(self.told("started")[0]["pid"], signal.SIGTERM)
+        heard = await client.closed()
+        *_, last = events_of(unchunked(heard.partition(b"\r\n\r\n")[2]))
+        self.assertEqual(last["error"]["code"], "stopping")
+        answer = await silent.answer()
+        self.assertEqual((answer.status, answer.error["code"]), (503, "stopping"))
+        await self.assert_ended_in_order()
         self.assertNotIn("upstream_failed", self.gateway.log)
 
     async def test_sigterm_again(self) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from twisted.logger import capturedLogs
 
 from swapgate.tickets import (
+    STOPPING,
     Cut,
-    FleetStopping,
     LoadFailed,
     NotLoaded,
     QueueFull,
@@ -31,7 +31,6 @@ def chunk(data: bytes) -> bytes:
 
 
 UNLOADED = Cut("it was unloaded", "upstream_failed", lambda: Unloaded("a"))
-STOPPING = Cut("the gateway is stopping", "stopping", FleetStopping)
 
 
 class HoldCase(Case):

@@ -163,8 +163,9 @@ class Errand:
             self._clock,
             first_timeout_s=lease.spec.first_token_timeout_s,
             stall_timeout_s=lease.spec.stall_timeout_s,
+            excuse=lambda: lease.ended,
         )
-        lease.cut = lambda why: relay.cut(why.message, why.code)
+        lease.cut = relay.cut
         exchange.response.deliverBody(relay)
         return await relay.done
 
