@@ -251,7 +251,7 @@ class Fleet:
         Let the unloads count that are asked for, unless requests that the last one has
         made wait are still to be served: a loop of them would keep the model from all.
         """
-        if place.owes or not place.later:
+        if not place.later or place.owes:
             return
         later, place.later = place.later, []
         place.gone += [told for told, _ in later]
