@@ -107,13 +107,17 @@ def gateway(
     :param tools: a folder before the others of PATH.
     :param options: of [swapgate]; no model lingers, as that is no cost of a swap.
     """
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    # Whoever measures may run a gateway, too, with a configuration and a state folder.
+    own = ("SWAPGATE_CONFIG", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+    env = {name: value for name, value in os.environ.items() if name not in own}
+    env["PYTHONPATH"] = str(ROOT)
     if tools is not None:
         env["PATH"] = f"{tools}:{env['PATH']}"
     twistd = Path(sys.executable).with_name("twistd")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="swapgate-bench-") as name:
         folder = Path(name)
+        env["HOME"] = name
         config = folder / "swapgate.cfg"
         config.write_text(
             f"[swapgate]\nlisten = tcp:{port}:interface=127.0.0.1\n"

@@ -57,6 +57,7 @@ class Access:
     :param key_files: where keys are that have not been read yet; until they are,
         nobody has the right one.
     :param models_need_key: whether the list of models is kept from those without.
+    :param anyone: whether a public endpoint needs no keys (`open = yes`).
     """
 
     hosts: frozenset[str] = frozenset()
@@ -64,6 +65,7 @@ class Access:
     keys: tuple[Key, ...] = ()
     key_files: tuple[str, ...] = ()
     models_need_key: bool = False
+    anyone: bool = False
 
     @property
     def keyed(self) -> bool:
@@ -102,7 +104,24 @@ def read_access(
         models_need_key=section.read(
             "models_need_key", around.settled(switch), bool(public)
         ),
+        anyone=anyone,
     )
+
+
+def laid_open(
+    in_use: Iterable[str], listen: Sequence[str], access: Access
+) -> str | None:
+    """
+    The public endpoint in use that `access` would open to other machines.
+
+    :param in_use: the endpoints that are open, whatever the configuration says now.
+    :param listen: what `access` was written for.
+    """
+    if access.anyone or any(map(is_public, listen)):
+        return None
+    if access.keyed and access.models_need_key:
+        return None
+    return next(filter(is_public, in_use), None)
 
 
 def _entries(text: str) -> list[str]:

@@ -6,6 +6,8 @@ import re
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 # Agent would parse our ready target again and normalise it, and hides the connection.
@@ -18,7 +20,7 @@ from twisted.web.client import (
 from twisted.web.http import _ChunkedTransferDecoder
 from twisted.web.iweb import IResponse
 
-from swapgate.heads import Nonsense, read_head
+from swapgate.heads import Nonsense, keeps_open, read_head
 
 # Below the 5 s for which llama-server keeps an idle connection.
 _IDLE_CONNECTION_S = 3
@@ -59,13 +61,28 @@ class BodyReader(Protocol):
     def read_ended(self) -> None: ...
 
 
+class StaleConnection(ConnectionLost):
+    """
+    A connection kept from an earlier answer was closed before a byte of this one.
+
+    It may have been closed before this request was sent (RFC 9112, 9.3.1), which says
+    nothing about the daemon.
+    """
+
+
 class UpstreamConnection(HTTP11ClientProtocol):
     """
     A connection that also tells its `reader` when all of one read has been delivered.
+
+    :ivar lost: how the connection ended; None while it is there.
     """
 
     transport: Any
     reader: BodyReader | None = None
+    lost: Failure | None = None
+    _requests = 0
+    # Whether a byte of the present answer has come.
+    _heard = False
     # The head of an answer, as far as it has come; None when it has been read.
     _head: bytes | None = None
     _interim = 0
@@ -77,18 +94,27 @@ class UpstreamConnection(HTTP11ClientProtocol):
 
     def request(self, request: Request) -> Deferred[IResponse]:
         self._head, self._interim = b"", 0
+        self._requests += 1
+        self._heard = False
         return super().request(request).addErrback(self._tell_why)
 
     def _tell_why(self, failure: Failure) -> Failure:
         if self._nonsense is not None:
             return Failure(self._nonsense)
+        if self._requests > 1 and self.lost is not None and not self._heard:
+            return Failure(StaleConnection(str(self.lost.value)))
         match failure.value:
             # So is called a request that is cancelled while its body is written.
             case RequestGenerationFailed(reasons=[Failure(value=CancelledError())]):
                 return Failure(CancelledError())
         return failure
 
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost = reason
+        super().connectionLost(reason)
+
     def dataReceived(self, data: bytes) -> None:
+        self._heard = True
         if self._head is not None:
             data = self._past_bad_heads(self._head + data)
             if not data:
@@ -125,8 +151,16 @@ class UpstreamConnection(HTTP11ClientProtocol):
             self._nonsense = self._nonsense or nonsense
             self.abort_now()
             return b""
-        self._head = data if head is None else None
-        return b"" if head is None else data
+        if head is None:
+            self._head = data
+            return b""
+        self._head = None
+        if not keeps_open(data[: head[1]]):
+            # Twisted keeps it, for it knows neither HTTP/1.0 nor `Close`: the next
+            # request would meet the daemon's FIN.
+            assert self._currentRequest is not None
+            self._currentRequest.persistent = False
+        return data
 
     def _is_between_chunks(self) -> bool:
         decoder = self._parser and self._parser.bodyDecoder

@@ -35,6 +35,7 @@ from swapgate.stopping import Stopping
 from swapgate.swaps import Swaps
 from swapgate.tending import Tending, within
 from swapgate.tickets import (
+    Cut,
     FleetStopping,
     Lease,
     NotStopped,
@@ -42,6 +43,7 @@ from swapgate.tickets import (
     Ticket,
     TooLarge,
     UnknownModel,
+    Unloaded,
 )
 from swapgate.upstream import UpstreamClient
 
@@ -110,9 +112,7 @@ class Fleet:
 
     def _begin_upkeep(self, _: None) -> None:
         if self._stopping is None:
-            self._upkeep.start(_UPKEEP_S).addErrback(
-                lambda failure: self._log.failure("the upkeep broke", failure)
-            )
+            self._upkeep.start(_UPKEEP_S)
 
     async def _find_daemons(self, *, ask: bool, but: Place | None = None) -> None:
         """
@@ -123,10 +123,17 @@ class Fleet:
         claimed = self._claims()
         await gatherResults(
             [
-                Deferred.fromCoroutine(self._tending.find(place, ask=ask))
+                self._find(place, ask=ask)
                 for place in self.places.values()
                 if place is not but and not claimed(place)
             ]
+        )
+
+    def _find(self, place: Place, *, ask: bool) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._tending.find(place, ask=ask)).addErrback(
+            lambda failure: self._log.failure(
+                "{model}: a bug in swapgate", failure, model=place.spec.name
+            )
         )
 
     def _claims(self) -> Callable[[Place], bool]:
@@ -176,17 +183,22 @@ class Fleet:
         self._tell_watchers()
 
     def _look_after(self) -> Deferred[None]:
+        # A LoopingCall ends with the first error that it meets.
+        return Deferred.fromCoroutine(self._look_after_all()).addErrback(
+            lambda failure: self._log.failure("a bug in swapgate", failure)
+        )
+
+    async def _look_after_all(self) -> None:
         now_s = self.clock.seconds()
-        for place in self.places.values():
+        for place in list(self.places.values()):
             if place.is_idle(now_s):
                 self._post(place, Event.EVICTED, "unused")
-        return Deferred.fromCoroutine(self._find_and_plan())
-
-    async def _find_and_plan(self) -> None:
         found = Deferred.fromCoroutine(self._find_daemons(ask=self._looking))
-        await within(_LOOK_AT_START_S, found, self.clock)
-        self._looking = False
-        self._carry_on()
+        try:
+            await within(_LOOK_AT_START_S, found, self.clock)
+        finally:
+            self._looking = False
+            self._carry_on()
 
     def lease(self, name: str, ticket: Ticket | None = None) -> Deferred[Lease]:
         """
@@ -207,7 +219,7 @@ class Fleet:
             self._tending.examine(place)
         if place.admits and not (held or self._carrying or self._stopping):
             # Nobody waits: there is nothing to be planned.
-            lease = self._make_lease(place)
+            lease = self._make_lease(place, None)
             self._tell_watchers()
             return succeed(lease)
         if not place.admits and held >= self.config.max_held:
@@ -216,6 +228,7 @@ class Fleet:
         ticket.lease = waiting
         ticket.model, ticket.number = name, next(self._numbers)
         ticket.asked_s = ticket.turn_s = self.clock.seconds()
+        ticket.owed = place.unloaded
         self._hang_ups.look_at(ticket, place)
         place.line.tickets[ticket] = None
         if self._stopping is not None:
@@ -233,6 +246,7 @@ class Fleet:
         if place is not None:
             place.line.take_out(ticket)
             self._hang_ups.note(ticket, place)
+            self._put_away(place)
         self._plan_and_tell()
 
     @property
@@ -264,6 +278,7 @@ class Fleet:
                 and (in_line is None or number < in_line)
             ),
             stopping=self._stop_in_the_way(ticket.model),
+            behind=self.behind(ticket.model),
         )
 
     def _stop_in_the_way(self, name: str) -> tuple[str, float] | None:
@@ -278,6 +293,28 @@ class Fleet:
         times = {s.name: now_s - self.places[s.name].since_s for s in stuck}
         return max(times.items(), key=lambda item: item[1], default=None)
 
+    def behind(self, name: str) -> tuple[str, float] | None:
+        """
+        The oldest answer that has to end before this model is served: whose it is, and
+        for how long it has been under way.
+        """
+        wanted, now_s = self.places[name], self.clock.seconds()
+        if wanted.life.phase is Phase.STARTING:
+            return None
+        found = [
+            (now_s - since_s, place.spec.name)
+            for place in self.places.values()
+            if (
+                place.life.phase is Phase.DRAINING
+                or (place is wanted and place.room == 0)
+            )
+            and (since_s := place.answering_since_s) is not None
+        ]
+        if not found:
+            return None
+        answering_s, model = max(found)
+        return model, answering_s
+
     def unload(self, name: str, *, now: bool = False) -> Deferred[None]:
         """
         Unload a model, after the answers that it gives; fires when it is gone, or fails
@@ -288,23 +325,43 @@ class Fleet:
         place = self.places.get(name)
         if place is None:
             return fail(UnknownModel(name))
-        place.put_away = True
         if not place.life.phase.resident:
+            place.put_away = True
             return succeed(None)
         if place.stuck:
             words = place.still_there(self.clock.seconds())
             return fail(NotStopped(f"{name} is {words}"))
-        gone: Deferred[None] = Deferred(place.gone.remove)
-        place.gone.append(gone)
+        gone: Deferred[None] = Deferred(place.forget)
+        place.later.append((gone, now))
+        self._put_away(place)
+        return gone
+
+    def _put_away(self, place: Place) -> None:
+        """
+        Let the unloads count that are asked for, unless requests that the last one has
+        made wait are still to be served: a loop of them would keep the model from all.
+        """
+        if not place.later or place.owes:
+            return
+        later, place.later = place.later, []
+        place.gone += [told for told, _ in later]
+        now = any(now for _, now in later)
+        place.put_away = place.unloaded = True
+        for ticket in place.line.tickets:
+            ticket.owed = True
         if place.life.phase is not Phase.STOPPING:
             place.leaving = True
             self._post(place, Event.EVICTED, "asked for")
         if now:
+            was_unloaded = Cut(
+                "the model's daemon was unloaded",
+                "upstream_failed",
+                partial(Unloaded, place.spec.name),
+            )
             for lease in list(place.leases):
-                lease.end("was unloaded")
+                lease.end(was_unloaded)
             if place.life.phase is Phase.DRAINING:
                 self._post(place, Event.IDLE)
-        return gone
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """
@@ -327,6 +384,7 @@ class Fleet:
         place.last_used_s = place.answered_s = self.clock.seconds()
         if doubt:
             self._tending.examine(place)
+        self._put_away(place)
         if not place.leases and place.life.phase is not Phase.READY:
             self._post(place, Event.IDLE)
         elif self.held:
@@ -441,6 +499,7 @@ class Fleet:
         match move:
             case Admit():
                 place.line.let_in(partial(self._make_lease, place), place.room)
+                place.unloaded = False
             case Check():
                 self._begin_check(place)
             case Start():
@@ -461,9 +520,11 @@ class Fleet:
             if place.spec.max_active is not None:
                 ticket.turn_s = self.clock.seconds()
 
-    def _make_lease(self, place: Place) -> Lease:
+    def _make_lease(self, place: Place, ticket: Ticket | None) -> Lease:
         assert place.client is not None
         lease = Lease(place.spec, place.client, partial(self._release, place))
+        lease.since_s = self.clock.seconds()
+        lease.owed = ticket is not None and ticket.owed
         place.leases.add(lease)
         return lease
 

@@ -16,6 +16,7 @@ _HEAD: Final = re.compile(
     rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*)\r\n"
 )
 _LENGTH: Final = re.compile(rb"[0-9]{1,15}")
+_CONNECTION: Final = re.compile(rb"\r\nconnection:([^\r]*)")
 
 
 class Nonsense(Exception):
@@ -46,6 +47,17 @@ def read_head(data: bytes) -> tuple[int, int] | None:
         raise Nonsense("its head is not HTTP")
     _check(found[2].lower().split(b"\r\n")[:-1])
     return int(found[1]), end
+
+
+def keeps_open(head: bytes) -> bool:
+    """
+    Whether its connection takes another request after this answer (RFC 9112, 9.3).
+    """
+    named = b",".join(_CONNECTION.findall(head.lower())).split(b",")
+    tokens = {token.strip() for token in named}
+    if b"close" in tokens:
+        return False
+    return not head.startswith(b"HTTP/1.0") or b"keep-alive" in tokens
 
 
 def _check(headers: list[bytes]) -> None:

@@ -25,7 +25,8 @@ class Limits:
     :param body_rate: a second more for each time that so many bytes of it have come,
         up to five minutes in all.
     :param keep_alive_timeout_s: how long a connection may lie idle between requests.
-    :param send_timeout_s: how long a client may take nothing of what waits for it.
+    :param send_timeout_s: how long a client may take for what waits for it, and a
+        second more for each `body_rate` bytes of it that it has taken.
     :param max_bodies_bytes: what all requests take that are read or waited for.
     :param max_connections_per_address: None: all of them on this machine's own
         address, 256 on another one.

@@ -70,7 +70,7 @@ class Line:
             ticket.load_s = max(0.0, ended_s - began_s)
         ticket.queue_s = now_s - ticket.asked_s - ticket.load_s
 
-    def let_in(self, make_lease: Callable[[], Lease], room: int | None) -> None:
+    def let_in(self, make_lease: Callable[[Ticket], Lease], room: int | None) -> None:
         """
         Give leases to the first ones.
 
@@ -83,7 +83,7 @@ class Line:
                 return
             if ticket in self.tickets:
                 self.take_out(ticket)
-                ticket.lease.callback(make_lease())
+                ticket.lease.callback(make_lease(ticket))
                 let_in += 1
 
     def refuse(self, error: Callable[[], Exception]) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from attrs import define, field
 
 _REMEMBERED = 5
+# From here on minutes will do.
+_LONG_S = 120.0
 
 
 def _forget(_: Mapping[str, list[float]]) -> None:
@@ -64,6 +66,7 @@ def say_wait(
     estimate_s: float | None,
     ahead: int,
     stopping: tuple[str, float] | None = None,
+    behind: tuple[str, float] | None = None,
 ) -> str:
     """
     What somebody who waits for `model` may be told.
@@ -72,6 +75,7 @@ def say_wait(
     :param ahead: how many are served before.
     :param stopping: the model whose stop is in the way and does not end, and for how
         long it has been stopping.
+    :param behind: of which model an answer has to end first, and its seconds so far.
     """
     if stopping is not None:
         words = f"waiting for {stopping[0]} to stop, {stopping[1]:.0f} s so far"
@@ -81,4 +85,11 @@ def say_wait(
         words = f"loading {model}, {loading_s:.0f} s"
     else:
         words = f"loading {model}, {loading_s:.0f} s of about {estimate_s:.0f} s"
+    if behind is not None:
+        name, answering_s = behind
+        words = f"{words}, behind an answer of {name}, {_time(answering_s)} so far"
     return f"{words}, {ahead} ahead" if ahead else words
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < _LONG_S else f"{seconds // 60:.0f} min"

@@ -52,6 +52,11 @@ class Place:
     # To be unloaded, whoever waits; those who asked for it are told when it is gone.
     leaving: bool = False
     gone: list[Deferred[None]] = field(factory=list)
+    # It was unloaded by wish, and has served nobody since.
+    unloaded: bool = False
+    # Unloads that count when those who waited through the last one have been served,
+    # and whether they cut answers.
+    later: list[tuple[Deferred[None], bool]] = field(factory=list)
     # Unloaded by somebody's wish: not to be preloaded until it is asked for.
     put_away: bool = False
     examination: Deferred[None] | None = None
@@ -164,6 +169,13 @@ class Place:
         return max(0, self.spec.max_active - len(self.leases))
 
     @property
+    def answering_since_s(self) -> float | None:
+        """
+        Since when the oldest of its answers is under way; None: there is none.
+        """
+        return min((lease.since_s for lease in self.leases), default=None)
+
+    @property
     def number_in_line(self) -> int | None:
         """
         Since when it is waited for, as the first ticket's number; None: it is not.
@@ -173,6 +185,24 @@ class Place:
             return next(iter(self.line.tickets)).number
         first = self.line.first
         return None if first is None else first.number
+
+    def forget(self, told: Deferred[None]) -> None:
+        """
+        Who waited for its unloading does so no more.
+        """
+        self.gone = [each for each in self.gone if each is not told]
+        self.later = [each for each in self.later if each[0] is not told]
+
+    @property
+    def owes(self) -> bool:
+        """
+        Whether requests that an unload has made wait are still to be served.
+        """
+        if any(lease.owed for lease in self.leases):
+            return True
+        # Of one that leaves, the next load serves them.
+        stays = self.life.phase in {Phase.STARTING, Phase.READY} and not self.leaving
+        return stays and any(ticket.owed for ticket in self.line.tickets)
 
     def is_idle(self, now_s: float) -> bool:
         """
@@ -247,6 +277,14 @@ class Place:
         """
         return LoadFailed(self.spec.name, self.reason, self.retry_at_s - now_s)
 
+    def take_unloads(self) -> list[Deferred[None]]:
+        """
+        The unloads that are waited for, which are told of their end now.
+        """
+        gone = [*self.gone, *(told for told, _ in self.later)]
+        self.gone, self.later = [], []
+        return gone
+
     def bury(self) -> None:
         """
         Forget what belonged to the life that has ended.
@@ -254,8 +292,7 @@ class Place:
         self.stop_polling()
         self.leases.clear()
         self.doubtful = self.leaving = self.stuck = False
-        gone, self.gone = self.gone, []
-        for told in gone:
+        for told in self.take_unloads():
             told.callback(None)
         if self.examination is not None:
             self.examination.cancel()

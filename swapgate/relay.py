@@ -2,10 +2,12 @@
 How do upstream bytes reach the client? A LineReceiver that is also the producer.
 """
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
@@ -18,6 +20,7 @@ from zope.interface import implementer
 
 from swapgate import sse
 from swapgate.connection import UpstreamConnection
+from swapgate.tickets import Cut
 from swapgate.wire import (
     flush,
     send_now,
@@ -76,16 +79,19 @@ class Relay(LineReceiver):
         *,
         first_timeout_s: float | None,
         stall_timeout_s: float | None,
+        excuse: Callable[[], Cut | None] = lambda: None,
     ) -> None:
         """
         :param first_timeout_s: how long the first byte may take; None is for ever.
         :param stall_timeout_s: the same between later ones.
+        :param excuse: why it is no fault of the daemon's if it ends early.
         """
         self.done: Deferred[Ending] = Deferred(lambda _: self._abandon())
         self._request = request
         self._response = response
         self._connection = connection
         self._clock = clock
+        self._excuse = excuse
         self._timeout_s = first_timeout_s
         self._stall_timeout_s = stall_timeout_s
         self._stall_call: IDelayedCall | None = None
@@ -166,13 +172,26 @@ class Relay(LineReceiver):
         if self._over:
             return
         if reason.check(ResponseDone) or (
-            # Ended by the close alone: an event cut short would be a failure.
-            reason.check(PotentialDataLoss) and not self._begun
+            reason.check(PotentialDataLoss) and self._is_whole_by_its_close()
         ):
             self._out += self._begun
             self._end(Ending.WHOLE)
+        elif (excuse := self._excuse()) is not None:
+            self.cut(excuse)
         else:
             self._fail("ended in the middle of its answer")
+
+    def _is_whole_by_its_close(self) -> bool:
+        """
+        Whether an answer without a length, which its daemon's close ends, is whole.
+
+        It is unless the connection shows an error (RFC 9112, 8): only a FIN, under TLS
+        a close_notify, is a proper end. An event stream also ends between two events,
+        for its reader drops one that no blank line has ended.
+        """
+        lost = self._connection.lost
+        in_order = lost is not None and lost.check(ConnectionDone) is not None
+        return in_order and not (self._begun or self._event_is_open)
 
     def read_ended(self) -> None:
         """
@@ -232,27 +251,30 @@ class Relay(LineReceiver):
             self._stall_call.cancel()
 
     def _fail(self, what: str) -> None:
+        self._give_up(f"the model's daemon {what}", "upstream_failed")
+
+    def _give_up(self, message: str, code: str) -> None:
         if self._over:
             return
         if self._passed_on or (self._out and not self._keeps_back):
             self._begun.clear()
             if self._streams:
-                self._write_error(what)
+                self._write_error(message, code)
             self._end(Ending.CUT)
         else:
             self._end(Ending.UNANSWERED)
         self._connection.abort_now()
 
-    def _write_error(self, what: str) -> None:
+    def _write_error(self, message: str, code: str) -> None:
         if self._event_is_open:
             self._out.append(b"\n")
         self._out.append(
             sse.error_event(
                 {
-                    "message": f"the model's daemon {what}",
+                    "message": message,
                     "type": "server_error",
                     "param": None,
-                    "code": "upstream_failed",
+                    "code": code,
                 }
             )
         )
@@ -294,11 +316,11 @@ class Relay(LineReceiver):
             or self._request.responseHeaders.hasHeader(b"Content-Length")
         )
 
-    def cut(self, why: str) -> None:
+    def cut(self, why: Cut) -> None:
         """
         End the answer here, for a reason that its client is told.
         """
-        self._fail(why)
+        self._give_up(why.message, why.code)
 
     def _close(self) -> None:
         self._over = True

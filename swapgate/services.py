@@ -15,7 +15,7 @@ from swapgate.values import Upstream
 from swapgate.words import Command, Surroundings
 
 # What a resolver takes; a name may hold more than that.
-_LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
+_LABEL = r"(?!-)(?!(?!xn)..--)[A-Za-z0-9-]{1,63}(?<!-)"
 _RESOLVABLE = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 
@@ -149,12 +149,7 @@ def _remote(
 ) -> ServiceSpec:
     if address is None:
         raise section.wrong("needs upstream; write upstream = http://HOST:PORT")
-    if ":" not in address.host and not _RESOLVABLE.fullmatch(address.host):
-        raise section.wrong(
-            f"{address.host!r} is no name that can be looked up; write letters, digits "
-            "and hyphens between dots, or an address",
-            "upstream",
-        )
+    _check_host(section, address)
     file, key = section.read(
         "api_key", lambda text: key_place(text, around), (None, None)
     )
@@ -196,7 +191,17 @@ def key_in(text: str, place: str) -> str:
 def _need_upstream(section: Section, address: Upstream | None) -> Upstream:
     if address is None:
         raise section.wrong("needs upstream; write upstream = http://127.0.0.1:PORT")
+    _check_host(section, address)
     return address
+
+
+def _check_host(section: Section, address: Upstream) -> None:
+    if ":" not in address.host and not _RESOLVABLE.fullmatch(address.host):
+        raise section.wrong(
+            f"{address.host!r} is no name that can be looked up; write letters, digits "
+            "and hyphens between dots, or an address",
+            "upstream",
+        )
 
 
 def _service_name(text: str) -> str:

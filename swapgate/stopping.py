@@ -4,21 +4,22 @@ How does the fleet end? Answers first, then our children, all within a bound.
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from swapgate.phases import Event, Phase
 from swapgate.place import Place
-from swapgate.tickets import FleetStopping
+from swapgate.tickets import STOPPING, FleetStopping
 
 if TYPE_CHECKING:
     from swapgate.fleet import Fleet
 
 # Of shutdown_timeout, what may be spent on letting answers end.
 _DRAIN_SHARE = 2 / 3
-# And for how long before its end what still runs is killed.
-_KILL_BEFORE_END_S = 1.0
+# And how long before its end what still runs is killed, as a share and at most.
+_KILL_SHARE, _KILL_BEFORE_END_S = 1 / 6, 1.0
 
 
 class Stopping:
@@ -31,6 +32,7 @@ class Stopping:
     def __init__(self, fleet: "Fleet") -> None:
         self._fleet = fleet
         self._over: Deferred[None] = Deferred()
+        self._end_s = fleet.clock.seconds() + fleet.config.shutdown_timeout_s
         self._calls: list[IDelayedCall] = []
 
     def begin(self) -> Deferred[None]:
@@ -41,16 +43,19 @@ class Stopping:
         later = self._fleet.clock.callLater
         self._calls = [
             later(end_s * _DRAIN_SHARE, self._halt_all),
-            later(max(end_s - _KILL_BEFORE_END_S, 0), self._kill_all),
+            later(end_s - min(end_s * _KILL_SHARE, _KILL_BEFORE_END_S), self._kill_all),
             later(end_s, self._stop_waiting),
         ]
         for place in self._fleet.places.values():
             place.line.refuse(FleetStopping)
+            for lease in place.leases:
+                # Whoever stops us may end our children at the same moment.
+                lease.ended = STOPPING
         for place in self._children():
             if place.life.phase in {Phase.STARTING, Phase.READY}:
                 self._fleet.tell(place.spec.name, Event.EVICTED, "the gateway stops")
         stopped = self._over.addBoth(lambda _: self._cancel())
-        stopped.addCallback(lambda _: Deferred.fromCoroutine(self._let_go()))
+        stopped.addCallback(lambda _: self._let_go())
         self.check()
         return stopped
 
@@ -59,14 +64,29 @@ class Stopping:
             if call.active():
                 call.cancel()
 
-    async def _let_go(self) -> None:
+    def _let_go(self) -> Deferred[None]:
         """
-        Leave the daemons that stay to themselves.
+        Leave the daemons that stay to themselves, all at once, in the time left.
         """
-        for place in self._fleet.places.values():
-            if place.daemon.lasting:
-                place.bury()
-                await place.daemon.let_go()
+        clock = self._fleet.clock
+        left_s = max(self._end_s - clock.seconds(), 0.0)
+        lasting = [p for p in self._fleet.places.values() if p.daemon.lasting]
+        for place in lasting:
+            place.bury()
+        gone = [
+            maybeDeferred(place.daemon.let_go)
+            .addTimeout(left_s, clock)
+            .addErrback(self._note, place)
+            for place in lasting
+        ]
+        return gatherResults(gone).addCallback(lambda _: None)
+
+    def _note(self, failure: Failure, place: Place) -> None:
+        self._log.warn(
+            "{model}: not let go in time: {why}",
+            model=place.spec.name,
+            why=failure.getErrorMessage(),
+        )
 
     def _children(self) -> list[Place]:
         """
@@ -79,6 +99,12 @@ class Stopping:
         ]
 
     def _halt_all(self) -> None:
+        """
+        Cut the answers that have not ended, of whatever daemon; ours end after them.
+        """
+        for place in self._fleet.places.values():
+            for lease in list(place.leases):
+                lease.end(STOPPING)
         for place in self._children():
             if place.life.phase is Phase.DRAINING:
                 self._fleet.tell(place.spec.name, Event.IDLE)

@@ -67,11 +67,16 @@ def _model(
         "pin": spec.pin,
         "preload": spec.preload,
         "in_flight": len(place.leases),
+        "answering_s": _since(place.answering_since_s, fleet),
         "waiting": len(place.line),
         "load": _load(place.line.loading_s, fleet.load_times.estimate(spec.name)),
         "stuck": place.daemon.remains() if place.stuck else None,
         "last_error": error and {"message": error[0], "at": _date(error[1] + offset_s)},
     }
+
+
+def _since(since_s: float | None, fleet: Fleet) -> float | None:
+    return None if since_s is None else round(fleet.clock.seconds() - since_s, 3)
 
 
 def _load(elapsed_s: float | None, estimate_s: float | None) -> Mapping[str, Any]:
@@ -97,13 +102,19 @@ def _queue(fleet: Fleet) -> list[Mapping[str, Any]]:
         (t for place in fleet.places.values() for t in place.line.tickets),
         key=lambda ticket: ticket.number,
     )
+    first = list(islice(tickets, _MOST_IN_QUEUE))
+    models = {ticket.model for ticket in first}
+    behind = {
+        name: found and found[0] for name in models for found in [fleet.behind(name)]
+    }
     return [
         {
             "model": ticket.model,
             "age_s": round(now_s - ticket.asked_s, 3),
             "stream": ticket.streams,
+            "behind": behind[ticket.model],
         }
-        for ticket in islice(tickets, _MOST_IN_QUEUE)
+        for ticket in first
     ]
 
 

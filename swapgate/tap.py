@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from twisted.python.components import Componentized
 # Where twistd logs to, it alone decides.
 from twisted.scripts._twistd_unix import UnixAppLogger
 
-from swapgate.access import with_backlog
+from swapgate.access import laid_open, with_backlog
 from swapgate.config import (
     DEFAULT_LISTEN,
     LOG_FORMATS,
@@ -136,6 +136,21 @@ def _check_endpoints(config: Config) -> None:
             ) from None
 
 
+def _check_open_ones(config: Config, in_use: Sequence[str]) -> None:
+    """
+    Ports stay open until the next start: what guards them must stay with them.
+    """
+    endpoint = laid_open(in_use, config.listen, config.access)
+    if endpoint is not None:
+        raise ConfigError(
+            f"{endpoint!r} is open to other machines until the next start; keep "
+            "api_keys for as long (and models_need_key = yes), or restart swapgate",
+            path=config.path,
+            section="swapgate",
+            option="listen",
+        )
+
+
 def makeService(options: Options) -> IService:
     """
     The gateway as a service, not started yet.
@@ -181,6 +196,8 @@ class Swapgate(MultiService):
         self._event_log: EventLog | None = None
         self._config, self._reactor = config, reactor
         self._descriptors = descriptors
+        # What is listened on, until the process ends.
+        self._listen = config.listen
         self._state = StateFolder(config.state_dir, reactor)
         self._load_times = LoadTimes(self._state.keep_load_times)
         self._fleet = Fleet(
@@ -232,6 +249,31 @@ class Swapgate(MultiService):
 
     def privilegedStartService(self) -> None:
         try:
+            self._open()
+        except SystemExit as end:
+            self._start_failed(str(end))
+            raise
+
+    def _start_failed(self, line: str) -> None:
+        """
+        Tell the one who started us, and leave no pid file: twistd does both for an
+        Exception only, with a traceback.
+        """
+        if self._twistd is None:
+            return
+        pipe = self._twistd.get("statusPipe")
+        if pipe is None:
+            # sys.stderr is the log by now, which may be a file.
+            print(line, file=sys.__stderr__)
+        else:
+            # Both are /dev/null: the parent waits, and shows of this 100 bytes.
+            os.write(pipe, f"1 {line}".encode("ascii", "backslashreplace")[:100])
+            os.close(pipe)
+        if pidfile := self._twistd.get("pidfile"):
+            Path(pidfile).unlink(missing_ok=True)
+
+    def _open(self) -> None:
+        try:
             self._state.take()
         except FolderTaken as error:
             raise SystemExit(
@@ -247,7 +289,7 @@ class Swapgate(MultiService):
             )
         try:
             super().privilegedStartService()
-        except CannotListenError as error:
+        except (CannotListenError, OSError) as error:
             raise SystemExit(f"cannot listen: {error}") from None
 
     def startService(self) -> None:
@@ -263,10 +305,11 @@ class Swapgate(MultiService):
         try:
             new = _read(old.path)
             _check_endpoints(new)
+            _check_open_ones(new, self._listen)
         except (ConfigError, SystemExit) as error:
             self._log.error("the configuration stays as it was: {error}", error=error)
             return
-        if (new.listen, new.state_dir) != (old.listen, old.state_dir):
+        if (new.listen, new.state_dir) != (self._listen, old.state_dir):
             self._log.warn("listen and state_dir take effect at the next start only")
         self._config = new
         self._site.access = new.access
@@ -285,9 +328,10 @@ class Swapgate(MultiService):
 
     async def _stop(self) -> None:
         with self._no_more_signals():
+            end_s = self._reactor.seconds() + self._config.shutdown_timeout_s
             await super().stopService()
             await self._fleet.stop()
-            await self._site.close()
+            await self._site.close(max(end_s - self._reactor.seconds(), 0.0))
             self._state.leave()
 
     @contextmanager

@@ -44,16 +44,22 @@ class Tending:
 
     def act(self, place: Place, action: Action) -> None:
         """
-        Carry out what the phases table asks for.
+        Carry out what the phases table asks for. What cannot be done ends this life,
+        and is no other model's affair.
         """
+        try:
+            self._do(place, action)
+        except Exception as error:
+            # Too few descriptors, say. All else is a bug, of ours or of Twisted.
+            if not isinstance(error, OSError):
+                self._log.failure("{model}: a bug in swapgate", model=place.spec.name)
+            self.tell(place, Event.EXITED, f"cannot be run: {error}")
+
+    def _do(self, place: Place, action: Action) -> None:
         match action:
             case Action.LAUNCH:
-                try:
-                    place.daemon.launch(self._owner(place))
-                    place.client = self.make_client(place.daemon)
-                except OSError as error:
-                    # Too few descriptors, say: a load that failed, and no more.
-                    self.tell(place, Event.EXITED, f"cannot be run: {error}")
+                place.daemon.launch(self._owner(place))
+                self._make_client(place)
             case Action.POLL:
                 self._poll(place, Event.TIMED_OUT, lambda: self._is_up(place))
             case Action.UNPOLL:
@@ -83,10 +89,16 @@ class Tending:
         place.stuck = True
         name, words = place.spec.name, place.still_there(self.clock.seconds())
         self._log.warn("{model}: {words}", model=name, words=words)
-        gone, place.gone = place.gone, []
-        for told in gone:
+        for told in place.take_unloads():
             told.errback(NotStopped(f"{name} is {words}"))
         self.carry_on()
+
+    def _make_client(self, place: Place) -> None:
+        try:
+            place.client = self.make_client(place.daemon)
+        except Exception as error:
+            # It runs, and must be halted.
+            self.tell(place, Event.TIMED_OUT, f"cannot be asked: {error}")
 
     def _poll(self, place: Place, late: Event, healthy: Callable[[], None]) -> None:
         """
@@ -173,15 +185,11 @@ class Tending:
         if not place.may_be_found:
             return
         place.looked_at = True
+        client = None
         try:
+            client = self.make_client(place.daemon)
             found = (ask or await place.daemon.answers()) and await place.daemon.adopt(
                 self._owner(place)
-            )
-        except Exception as error:
-            # One model's fault must not keep the others from being found.
-            found = False
-            self._log.failure(
-                "{model}: cannot be looked for", Failure(error), model=place.spec.name
             )
         finally:
             place.looked_at = False
@@ -189,7 +197,7 @@ class Tending:
             # A reload came in between; its successor, if any, finds it anew.
             await place.daemon.let_go()
         elif found:
-            place.client = self.make_client(place.daemon)
+            place.client = client
             # Nothing is asked of it before it has shown its health.
             place.doubtful = True
             self.tell(place, Event.FOUND, "")

@@ -4,7 +4,7 @@ What does somebody have who waits, or is served, or is told why not?
 
 from collections.abc import Callable, Hashable
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
@@ -64,6 +64,23 @@ class LoadFailed(Exception):
         self.model, self.reason, self.retry_in_s = model, reason, retry_in_s
 
 
+@frozen
+class Cut:
+    """
+    Why an answer ends that its daemon could have gone on with.
+
+    :param message: what its client is told in the stream.
+    :param refusal: what one is told whose answer has not begun.
+    """
+
+    message: str
+    code: str
+    refusal: Callable[[], Exception]
+
+
+STOPPING = Cut("the gateway is stopping", "stopping", FleetStopping)
+
+
 @define(eq=False)
 class Lease:
     """
@@ -74,15 +91,19 @@ class Lease:
     client: UpstreamClient
     _release: Callable[["Lease", bool], None] = field(repr=False)
     # Set by the holder: ends the answer, for the reason given.
-    cut: Callable[[str], None] | None = None
-    # Somebody would not wait for its answer's end.
-    ended: bool = False
+    cut: Callable[[Cut], None] | None = None
+    # Why its answer is not waited for, or is no loss if it ends early.
+    ended: Cut | None = None
+    # Since when it is out.
+    since_s: float = 0.0
+    # It has waited through an unload: the next one waits for its answer's end.
+    owed: bool = False
 
-    def end(self, why: str) -> None:
+    def end(self, why: Cut) -> None:
         """
         Cut its answer.
         """
-        self.ended = True
+        self.ended = why
         if self.cut is not None:
             self.cut(why)
 
@@ -114,6 +135,8 @@ class Ticket:
     lease: Deferred[Lease] = field(factory=Deferred, init=False)
     # False: it takes what comes, and has nothing loaded.
     wants: bool = field(default=True, init=False)
+    # An unload has made it wait once: the next one waits until it has been served.
+    owed: bool = field(default=False, init=False)
     patience: IDelayedCall | None = field(default=None, init=False)
     # Once it is over: how long it waited for the load, and for all else.
     load_s: float = field(default=0.0, init=False)

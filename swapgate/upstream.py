@@ -30,7 +30,7 @@ from twisted.web.iweb import (
 from zope.interface import implementer
 
 from swapgate.config import Upstream
-from swapgate.connection import Pool, UpstreamConnection
+from swapgate.connection import Pool, StaleConnection, UpstreamConnection
 from swapgate.wire import endpoint_of, flush
 
 _CONNECT_TIMEOUT_S = 10.0
@@ -76,6 +76,7 @@ class BodyProducer:
 
     def __init__(self, pieces: Sequence[bytes | bytearray]) -> None:
         self.length = sum(map(len, pieces))
+        self._all = pieces
         # Of its own: a daemon may answer before all of it is written, and then the
         # request that it belongs to is over and drops it.
         self._pieces = iter(tuple(pieces))
@@ -104,6 +105,12 @@ class BodyProducer:
     def stopProducing(self) -> None:
         self._consumer = None
         self._pieces = iter(())
+
+    def anew(self) -> "BodyProducer":
+        """
+        One of the same body, from its beginning.
+        """
+        return BodyProducer(self._all)
 
     def _forget(self, _: Deferred[None]) -> None:
         self.stopProducing()
@@ -207,10 +214,13 @@ class UpstreamClient:
         method: bytes,
         target: bytes,
         headers: Headers,
-        body: BodyProducer | None = None,
+        body: BodyProducer,
     ) -> Exchange:
         """
         Send a request and wait for the headers of the response.
+
+        A kept connection that turns out to be closed is no answer of the daemon: then
+        the request goes out on a new one.
 
         :param target: path and query, passed as they are.
         :param headers: passed on but for Host, which becomes the daemon's, and
@@ -219,6 +229,16 @@ class UpstreamClient:
         headers.setRawHeaders(b"Host", [self._host])
         if self._authorization is not None:
             headers.setRawHeaders(b"Authorization", [self._authorization])
+        try:
+            return await self._ask_once(method, target, headers, body)
+        except StaleConnection:
+            # The other kept ones are as old.
+            self.drop_idle()
+            return await self._ask_once(method, target, headers, body.anew())
+
+    async def _ask_once(
+        self, method: bytes, target: bytes, headers: Headers, body: BodyProducer
+    ) -> Exchange:
         try:
             connection = await self._pool.getConnection(self._key, self._endpoint)
         except DNSLookupError as error:
@@ -235,16 +255,12 @@ class UpstreamClient:
         """
         The status of a GET; the body is read and dropped, or cut where it is long.
         """
-        headers = Headers()
-        if self._authorization is not None:
-            headers.setRawHeaders(b"Authorization", [self._authorization])
         try:
-            response = await self._treq.get(
-                f"{self.upstream.url}{path}",
-                headers=headers,
-                allow_redirects=False,
-                unbuffered=True,
-            )
+            try:
+                response = await self._get(path)
+            except StaleConnection:
+                self.drop_idle()
+                response = await self._get(path)
             unwanted = _UnwantedBody()
             response.deliverBody(unwanted)
             await unwanted.read
@@ -253,6 +269,18 @@ class UpstreamClient:
             raise
         self.shown = f"GET {path} was answered with {response.code}"
         return int(response.code)
+
+    def _get(self, path: str) -> Deferred[Any]:
+        headers = Headers()
+        if self._authorization is not None:
+            headers.setRawHeaders(b"Authorization", [self._authorization])
+        asked: Deferred[Any] = self._treq.get(
+            f"{self.upstream.url}{path}",
+            headers=headers,
+            allow_redirects=False,
+            unbuffered=True,
+        )
+        return asked
 
     def drop_idle(self) -> None:
         """

@@ -72,12 +72,15 @@ class Hall(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.requests: list[GatewayRequest] = []
+        self.at_once = False
 
     def wants_body(self, method: bytes, target: bytes, headers: Headers) -> bool:
         return method == b"POST"
 
     def render(self, request: GatewayRequest) -> int:
         self.requests.append(request)
+        if self.at_once:
+            request.finish()
         return int(NOT_DONE_YET)
 
 

@@ -19,9 +19,12 @@ from urllib.request import urlopen
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+# What a shell has, without the configuration and the state folder of whoever runs this.
+KEPT = ("PATH", "LANG", "TMPDIR")
 CONFIG = """
 [swapgate]
 listen = tcp:0:interface=127.0.0.1
+state_dir = ${dir}/state
 [model a]
 service = child
 command = true ${port}
@@ -37,13 +40,24 @@ def check(holds: object, promise: str) -> None:
     print(f"ok: {promise}")
 
 
+def environment(home: str) -> dict[str, str]:
+    """
+    A shell's, in which nothing of whoever runs this can be found.
+    """
+    return {name: os.environ[name] for name in KEPT if name in os.environ} | {
+        "HOME": home
+    }
+
+
 def output(*argv: str | Path) -> str:
     """
     What a command prints; it must succeed.
     """
-    return subprocess.run(
-        argv, capture_output=True, text=True, timeout=60, check=True
-    ).stdout
+    with tempfile.TemporaryDirectory() as home:
+        env = environment(home)
+        return subprocess.run(
+            argv, env=env, capture_output=True, text=True, timeout=60, check=True
+        ).stdout
 
 
 def check_place() -> None:
@@ -109,6 +123,7 @@ def check_run() -> None:
         gateway = subprocess.Popen(
             [*argv, "swapgate", "--config", str(config)],
             cwd=folder,
+            env=environment(folder),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

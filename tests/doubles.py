@@ -59,11 +59,14 @@ class FakeDaemon(Daemon):
     stranger: str | None = None
     words: str = ""
     adopting: Deferred[bool] | None = None
-    cannot: OSError | None = None
     in_the_way: str | None = None
     looking: Deferred[str | None] | None = None
     silent: bool = False
     lost: bool = False
+    cannot: Exception | None = None
+    cannot_halt: Exception | None = None
+    # What letting go waits for.
+    leaving: Deferred[None] | None = None
     told: list[str] = field(factory=list)
     _owner: Owner | None = None
 
@@ -96,6 +99,8 @@ class FakeDaemon(Daemon):
         return adopting or succeed(self.running)
 
     def halt(self) -> None:
+        if self.cannot_halt is not None:
+            raise self.cannot_halt
         self.told.append("halt")
 
     def kill(self) -> None:
@@ -106,7 +111,7 @@ class FakeDaemon(Daemon):
 
     def let_go(self) -> Deferred[None]:
         self.told.append("let go")
-        return succeed(None)
+        return self.leaving or succeed(None)
 
     def impostor(self) -> str | None:
         return self.stranger
@@ -168,6 +173,8 @@ class Farm:
     daemons: dict[str, FakeDaemon] = field(factory=dict)
     clients: dict[str, FakeClient] = field(factory=dict)
     first_health: dict[str, int] = field(factory=dict)
+    # Of whom no client can be made, and why; whose health is never told.
+    unaskable: dict[str, Exception] = field(factory=dict)
 
     def make_daemon(self, spec: ModelSpec) -> FakeDaemon:
         daemon = self.daemons[spec.name] = FakeDaemon(spec.name)
@@ -175,6 +182,8 @@ class Farm:
 
     def make_client(self, daemon: Daemon) -> UpstreamClient:
         assert isinstance(daemon, FakeDaemon)
+        if daemon.name in self.unaskable:
+            raise self.unaskable[daemon.name]
         # Who looks whether a daemon is up finds nobody, unless the test put it up.
         up = daemon.running or daemon.up_already
         health = self.first_health.get(daemon.name, 503)

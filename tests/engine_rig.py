@@ -165,7 +165,11 @@ class EngineCase(RigCase):
         Start twistd, the one installed beside this Python, outside the checkout.
         """
         config = self.write_config(extra)
-        env = {**os.environ, "XDG_CACHE_HOME": cache_home or demo_cache()}
+        env = {
+            **os.environ,
+            "HOME": str(config.parent),
+            "XDG_CACHE_HOME": cache_home or demo_cache(),
+        }
         # What is tested is what was installed.
         env.pop("PYTHONPATH", None)
         self.private: set[str] = set()

@@ -200,7 +200,10 @@ class Connection:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while request := self.read_request():
                 self.answer(request)
-                if "close" in request.header("connection").lower():
+                if (
+                    self.daemon.args.http_version
+                    or "close" in request.header("connection").lower()
+                ):
                     break
         except OSError:
             pass
@@ -248,7 +251,8 @@ class Connection:
         time.sleep(1e6 if until is None else max(0.0, until - time.monotonic()))
 
     def head(self, request: Request, wish: Wish, *headers: tuple[str, str]) -> None:
-        lines = [f"HTTP/1.1 {wish.status} {wish.reason}", "Server: llama.cpp"]
+        version = self.daemon.args.http_version or "1.1"
+        lines = [f"HTTP/{version} {wish.status} {wish.reason}", "Server: llama.cpp"]
         lines += [f"{n}: {v}" for n, v in (*headers, *wish.headers.items())]
         if origin := request.header("origin"):
             lines.append(f"Access-Control-Allow-Origin: {origin}")
@@ -396,6 +400,7 @@ def options() -> argparse.ArgumentParser:
     add("--exit-after", type=float, metavar="S")
     add("--exit-status", type=int, default=1)
     add("--last-words", default="", metavar="TEXT", help="on stderr, when it exits")
+    add("--http-version", metavar="1.N", help="close after each answer of HTTP/1.N")
     add("--grandchild", action="store_true", help="leave a child in the same group")
     return parser
 

@@ -254,6 +254,7 @@ class RigCase(TestCase):
         """
         Start the gateway with this configuration.
         """
+        self.assertNotIn("tcp:11430", text, "the port of whoever runs the tests")
         config = read_config(
             text,
             path=str(self.journal.parent / "test.cfg"),

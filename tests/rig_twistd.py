@@ -77,6 +77,7 @@ class TwistdCase(RigCase):
 
     def spawn_gateway(self, text: str) -> None:
         config = self.config
+        self.assertNotIn("tcp:11430", text, "the port of whoever runs the tests")
         config.write_text(text)
         self.gateway = Gateway()
         spawner: Any = reactor

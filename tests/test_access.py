@@ -15,6 +15,7 @@ from swapgate.access import (
     distinct,
     is_public,
     keys_in,
+    laid_open,
     own_port,
     read_access,
     with_backlog,
@@ -278,6 +279,26 @@ class PublicTests(Case):
     """
     What is listened on.
     """
+
+    def test_laid_open(self) -> None:
+        """
+        What is listened on takes effect at the next start, and until then a public
+        endpoint needs what it would need there.
+        """
+        keys = {"api_keys": "${ONE}"}
+        public, both = "tcp:1", ["unix:/run/x", LOCAL, "tcp:1"]
+        for in_use, listen, options, opened in (
+            (both, LOCAL, {}, public),
+            (both, LOCAL, keys, public),
+            (both, LOCAL, keys | {"models_need_key": "yes"}, None),
+            (both, LOCAL, {"open": "yes"}, None),
+            (both, public, keys | {"models_need_key": "no"}, None),
+            (both, public, {"open": "yes"}, None),
+            ([LOCAL, "unix:/run/x"], LOCAL, {}, None),
+        ):
+            with self.subTest(options=options, listen=listen):
+                access = read(listen=listen, **options)
+                self.assertEqual(laid_open(in_use, [listen], access), opened)
 
     def test_endpoints(self) -> None:
         """

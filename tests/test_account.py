@@ -17,6 +17,21 @@ def ticket(queue_s: float, load_s: float) -> Ticket:
     return result
 
 
+class ShownTests(SynchronousTestCase):
+    """
+    What a client has sent, in a log line.
+    """
+
+    def test_a_long_path(self) -> None:
+        """
+        Three hundred characters of it, however it is written.
+        """
+        self.assertEqual(shown(b"/" + b"x" * 299), "/" + "x" * 299)
+        self.assertEqual(shown(b"/" + b"x" * 300), "/" + "x" * 299 + "...")
+        for raw in (b"/" + b"\xff" * 10_000, b"/" + b"\xff" * 299):
+            self.assertEqual(len(shown(raw)), 303)
+
+
 class AccountTests(SynchronousTestCase):
     """
     Seconds are those of the reactor's clock.

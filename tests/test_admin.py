@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.fleet import Fleet
 from swapgate.limits import Limits
-from swapgate.tickets import NotLoaded, Ticket
+from swapgate.tickets import Cut, NotLoaded, Ticket
 from swapgate.web.api import Gateway
 from swapgate.web.site import GatewaySite
 from tests.doubles import ACCESS, Farm, config_of, model
@@ -97,6 +97,9 @@ class StateTests(AdminCase):
         self.assertEqual(b["load"]["progress"], None)
         [queued] = state["queue"]
         self.assertEqual((queued["model"], queued["stream"]), ("org/b", False))
+        self.assertEqual(queued["behind"], "a")
+        self.assertAlmostEqual(a["answering_s"], 2, 0)
+        self.assertIsNone(b["answering_s"])
         self.assertAlmostEqual(queued["age_s"], 2, 0)
         loaded, unloaded = state["swaps"]
         self.assertEqual((loaded["what"], loaded["outcome"]), ("load", "ready"))
@@ -278,6 +281,18 @@ class EventTests(AdminCase):
         producer.resumeProducing()
         self.assertEqual([s["held"] for s in self.heard(client)], [0, 5])
 
+    def test_a_listener_that_takes_nothing(self) -> None:
+        """
+        Is closed after send_timeout, and has no place any more.
+        """
+        client = self.listen()
+        producer: Any = client.producer
+        producer.pauseProducing()
+        self.farm.clock.advance(59)
+        self.assertFalse(client.aborted)
+        self.farm.clock.advance(2)
+        self.assertTrue(client.aborted)
+
     def test_a_listener_leaves(self) -> None:
         """
         Nothing is left of him.
@@ -349,12 +364,13 @@ class ActionTests(AdminCase):
         """
         lease = self.fleet.lease("a")
         self.farm.come_up("a")
-        cut: list[str] = []
+        cut: list[Cut] = []
         self.successResultOf(lease).cut = cut.append
         self.act("/swapgate/models/a/unload?now=0")
         self.assertEqual((self.phase("a"), cut), ("draining", []))
         self.act("/swapgate/models/a/unload?now=1")
-        self.assertEqual((self.phase("a"), cut), ("stopping", ["was unloaded"]))
+        self.assertEqual(self.phase("a"), "stopping")
+        self.assertEqual([why.message[-12:] for why in cut], ["was unloaded"])
 
     def test_mistakes(self) -> None:
         """

@@ -296,6 +296,19 @@ class AskTests(Case):
             self.assertEqual(first.asked, second.asked)
             self.assertEqual(first.wire.value(), second.wire.value())
 
+    def test_once_more_is_no_failure(self) -> None:
+        """
+        The log does not say that a request failed whose second try went well.
+        """
+        first, second = Daemon(ConnectionLost()), Daemon()
+        self.gateway(first, second)
+        with capturedLogs() as logged:
+            self.ask()
+            second.say(ANSWER)
+        lines = [event for event in logged if "status" in event]
+        self.assertEqual([line["status"] for line in lines], [200])
+        self.assertNotIn("error", lines[0])
+
     def test_but_not_for_ever(self) -> None:
         """
         The second failure is told, and both daemons are doubted.

@@ -112,6 +112,42 @@ class RequestTests(ChannelCase):
         self.hall.requests[0].finish()
         self.assertIn(b"HTTP/1.1 400 ", self.wire.value())
 
+    def test_pipelined_in_turns(self) -> None:
+        """
+        What is answered at once is so a few times, and then others have their turn.
+        """
+        get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        self.hall.at_once = True
+        self.channel.dataReceived(get * 10)
+        self.assertEqual(len(self.hall.requests), 4)
+        self.assertEqual(self.wire.producerState, "paused")
+        others: list[int] = []
+        self.clock.callLater(0, lambda: others.append(len(self.hall.requests)))
+        self.clock.advance(0)
+        self.assertEqual(others, [8])
+        self.assertEqual(len(self.hall.requests), 10)
+        self.assertEqual(self.wire.producerState, "producing")
+        self.assertEqual(self.wire.value().count(b"HTTP/1.1 200 "), 10)
+        # One after the other they need no turns.
+        for _ in range(10):
+            self.channel.dataReceived(get)
+        self.assertEqual(len(self.hall.requests), 20)
+
+    def test_a_turn_that_never_comes(self) -> None:
+        """
+        The client takes nothing meanwhile, or goes.
+        """
+        self.hall.at_once = True
+        get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        self.channel.dataReceived(get * 10)
+        self.channel.pauseProducing()
+        self.clock.advance(0)
+        self.assertEqual(len(self.hall.requests), 4)
+        self.channel.resumeProducing()
+        self.assertEqual(len(self.hall.requests), 8)
+        self.disconnect(self.channel)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_a_full_transport_pauses_the_next_answer(self) -> None:
         """
         An answer that begins while the one before still waits to be sent, waits too.

@@ -87,6 +87,38 @@ class DeadlineTests(SynchronousTestCase):
         self.clock.advance(0.5)
         self.assertEqual(self.over, [Wait.BODY])
 
+    def test_a_steady_reader(self) -> None:
+        """
+        What is taken buys time as a body does: faster than the rate it has no end.
+        """
+        to_take = 200_000
+        self.deadline = Deadline(
+            self.clock, lambda: self.limits, self.over.append, lambda: to_take
+        )
+        self.deadline.expect(Wait.TAKE)
+        for _ in range(150):
+            self.clock.advance(1)
+            to_take -= 1_200
+        self.assertEqual(self.over, [])
+        # So much time is bought; then it takes nothing more.
+        self.lasts(60 + 150 * 1.2 - 150)
+
+    def test_a_slow_reader(self) -> None:
+        """
+        Below the rate it is only a little later.
+        """
+        to_take = 200_000
+        self.deadline = Deadline(
+            self.clock, lambda: self.limits, self.over.append, lambda: to_take
+        )
+        self.deadline.expect(Wait.TAKE)
+        for _ in range(110):
+            self.clock.advance(1)
+            to_take -= 500
+        self.assertEqual(self.over, [])
+        self.clock.advance(11)
+        self.assertEqual(self.over, [Wait.TAKE])
+
     def test_new_limits(self) -> None:
         """
         They hold for what is waited for already, at its next look.

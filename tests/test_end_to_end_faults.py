@@ -210,6 +210,40 @@ class DyingTests(RigCase):
         self.assertEqual(answer.error["code"], "upstream_failed")
         self.assertEqual((await self.chat("a")).status, 200)
 
+    async def test_one_answer_a_connection(self) -> None:
+        """
+        A daemon that closes after each answer, whether or not its version says so, is
+        asked once for each request.
+        """
+        for version in ("1.0", "1.1"):
+            await self.start(a=f"--http-version {version}")
+            self.assertEqual((await self.chat("a")).status, 200)
+            for answer in await gatherResults(
+                [Deferred.fromCoroutine(self.chat("a")) for _ in range(9)]
+            ):
+                self.assertEqual(answer.status, 200)
+            begun = self.told("begun", "a")
+            await self.stop()
+            self.assertEqual(len(begun), 10)
+            self.journal.unlink()
+
+    async def test_a_stream_without_length(self) -> None:
+        """
+        Its daemon's close ends it, after a whole event only.
+        """
+        await self.start()
+        head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+        for said, whole in (("data: 1\n\n", True), ("data: 1\n", False)):
+            client = await self.begin_stream("a", nonsense=head + said)
+            await client.until(b"data: 1\n")
+            if whole:
+                self.assertEqual((await client.answer()).body, b"data: 1\n\n")
+                continue
+            *_, last = events_of(
+                unchunked((await client.closed()).split(b"\r\n\r\n")[1])
+            )
+            self.assertEqual(last["error"]["code"], "upstream_failed")
+
     async def test_nonsense(self) -> None:
         """
         A daemon that does not speak HTTP is 502.

@@ -2,6 +2,8 @@
 What the gateway answers itself, and how clients use their connections.
 """
 
+from socket import SO_SNDBUF, SOL_SOCKET
+
 from tests.rig import RigCase, events_of
 
 
@@ -179,6 +181,20 @@ class ConnectionTests(RigCase):
         for stream in (True, False, True, False):
             client.send("/v1/chat/completions", {"model": "a", "stream": stream})
             self.assertEqual((await client.answer()).status, 200)
+
+    async def test_little_is_buffered_by_the_system(self) -> None:
+        """
+        What a client takes is seen in small steps, for send_timeout counts it.
+        """
+        await self.start()
+        client = await self.connect()
+        client.send("/health")
+        await client.answer()
+        assert self.service is not None
+        [channel] = self.service._site.channels
+        buffered = channel.transport.socket.getsockopt(SOL_SOCKET, SO_SNDBUF)
+        # Linux counts its own part, too.
+        self.assertIn(buffered, (128 * 1024, 256 * 1024))
 
     async def test_pipelined(self) -> None:
         """

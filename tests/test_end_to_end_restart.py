@@ -154,6 +154,27 @@ class ReloadTests(TwistdCase):
         self.assertNotIn("sk-secret", self.gateway.log)
         await self.terminate()
 
+    async def test_a_public_port_stays_guarded(self) -> None:
+        """
+        While it is open no reload takes its keys away, whatever is listened on next.
+        """
+        key = self.journal.parent / "keys"
+        key.write_text("me: sk-a-key-that-is-long-enough")
+        key.chmod(0o600)
+        self.listen = ("tcp:0",)
+        self.general = f"api_keys = file:{key}"
+        await self.start(a="")
+        self.assertEqual((await self.ask("/v1/models")).status, 401)
+        self.listen, self.general = ("tcp:0:interface=127.0.0.1",), ""
+        refused = "the configuration stays as it was: .*'tcp:0' is open to other mach"
+        await self.reload(self.text(a="", b=""), refused)
+        for path in ("/v1/models", "/swapgate/state"):
+            self.assertEqual((await self.ask(path)).status, 401, path)
+        self.general = f"api_keys = file:{key}\nmodels_need_key = yes"
+        await self.reload(self.text(a="", b=""), "is in effect")
+        self.assertEqual((await self.ask("/v1/models")).status, 401)
+        await self.terminate()
+
     async def test_a_changed_model(self) -> None:
         """
         Its daemon is started anew, with the new command.

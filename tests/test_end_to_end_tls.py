@@ -4,6 +4,7 @@ The gateway behind TLS, as Twisted's endpoint strings have it.
 
 import json
 from pathlib import Path
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any
 
 from twisted.internet import reactor
@@ -14,7 +15,9 @@ from twisted.internet.ssl import (
     optionsForClientTLS,
     trustRootFromCertificates,
 )
+from twisted.internet.task import deferLater
 
+from swapgate.wire import unsent
 from tests.authority import Authority
 from tests.rig import Client, RigCase, events_of
 
@@ -64,6 +67,27 @@ class SSLTests(TLSCase):
         # The connection stays.
         client.send("/health")
         self.assertEqual((await client.answer()).status, 200)
+
+    async def test_what_is_not_taken(self) -> None:
+        """
+        Is known here, too, and the system buffers little of it.
+        """
+        await self.start(a="")
+        client = await self.connect()
+        # It reads until hands are shaken.
+        client.send("/health")
+        await client.answer()
+        client.transport.pauseProducing()
+        wish = {"plain_bytes": 30_000_000}
+        client.send("/v1/chat/completions", {"model": "a", "x_fake": wish})
+        assert self.service is not None
+        [channel] = self.service._site.channels
+        while not unsent(channel.transport):
+            await deferLater(reactor, 0.01)
+        below = channel.transport.transport
+        buffered = below.socket.getsockopt(SOL_SOCKET, SO_SNDBUF)
+        # Linux counts its own part, too.
+        self.assertIn(buffered, (128 * 1024, 256 * 1024))
 
     async def test_a_large_body(self) -> None:
         """

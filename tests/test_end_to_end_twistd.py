@@ -2,7 +2,10 @@
 How `twistd swapgate` stops, listens, and reads the real setup.
 """
 
-from tests.rig import events_of
+import os
+import signal
+
+from tests.rig import events_of, unchunked
 from tests.rig_twistd import TwistdCase
 from tests.test_tap import ROOT
 
@@ -47,6 +50,45 @@ class ProcessTests(TwistdCase):
         self.assertEqual(answer.body.count(b"x_sent_ns"), 20)
         await self.assert_ended_in_order()
         self.assert_no_daemon()
+
+    async def test_sigterm_in_a_stream_without_end(self) -> None:
+        """
+        It is told that the gateway stops, and not that its daemon has failed.
+        """
+        self.general = "shutdown_timeout = 1500 ms"
+        await self.start()
+        client = await self.begin_stream("a", tokens=10_000, interval_s=0.05)
+        await client.until(b"x_sent_ns")
+        self.gateway.signal("TERM")
+        heard = await client.closed()
+        *_, last = events_of(unchunked(heard.partition(b"\r\n\r\n")[2]))
+        self.assertEqual(last["error"]["message"], "the gateway is stopping")
+        self.assertEqual(last["error"]["code"], "stopping")
+        await self.assert_ended_in_order()
+        self.assert_no_daemon()
+        self.assertIn("error='stopping'", self.gateway.log)
+        self.assertNotIn("upstream_failed", self.gateway.log)
+
+    async def test_sigterm_to_all(self) -> None:
+        """
+        A service manager may end the daemons together with us: that is no failure.
+        """
+        await self.start()
+        client = await self.begin_stream("a", tokens=10_000, interval_s=0.05)
+        silent = await self.connect()
+        silent.send("/v1/chat/completions", {"model": "a", "x_fake": {"delay_s": 60}})
+        await client.until(b"x_sent_ns")
+        await self.until_told("begun", count=2)
+        self.gateway.signal("TERM")
+        await self.gateway.until("Port .* Closed")
+        os.kill(self.told("started")[0]["pid"], signal.SIGTERM)
+        heard = await client.closed()
+        *_, last = events_of(unchunked(heard.partition(b"\r\n\r\n")[2]))
+        self.assertEqual(last["error"]["code"], "stopping")
+        answer = await silent.answer()
+        self.assertEqual((answer.status, answer.error["code"]), (503, "stopping"))
+        await self.assert_ended_in_order()
+        self.assertNotIn("upstream_failed", self.gateway.log)
 
     async def test_sigterm_again(self) -> None:
         """

@@ -11,6 +11,7 @@ from swapgate.config import ModelSpec
 from swapgate.fleet import Fleet
 from swapgate.phases import Event, ImpossibleEvent
 from swapgate.tickets import (
+    Cut,
     FleetStopping,
     Lease,
     LoadFailed,
@@ -300,6 +301,36 @@ class FailedLoadTests(FleetCase):
         failure = self.failure_of(self.ask("a"))
         self.assertIn("cannot be run: Too many open files", str(failure))
         self.serve("b")
+
+    def test_a_launch_with_a_bug(self) -> None:
+        """
+        What nobody has thought of is a failed load as well, and is logged.
+        """
+        self.farm.daemons["a"].cannot = UnicodeError("label too long")
+        failure = self.failure_of(self.ask("a"))
+        self.assertIn("cannot be run: label too long", str(failure))
+        self.assertEqual(len(self.flushLoggedErrors(UnicodeError)), 1)
+        self.serve("b")
+
+    def test_one_that_cannot_be_asked(self) -> None:
+        """
+        It was launched: it is stopped, and the load has failed for that reason.
+        """
+        self.farm.unaskable["a"] = UnicodeError("no such label")
+        waiting = self.ask("a")
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.daemons["a"].end()
+        self.assertIn("cannot be asked: no such label", str(self.failure_of(waiting)))
+        self.serve("b")
+
+    def test_a_halt_with_a_bug(self) -> None:
+        """
+        It ends that model's life; another one is loaded.
+        """
+        self.serve("a").release()
+        self.farm.daemons["a"].cannot_halt = RuntimeError("a bug")
+        self.serve("b")
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_never_healthy(self) -> None:
         """
@@ -602,6 +633,53 @@ class StopTests(FleetCase):
         self.farm.pass_time(1)
         self.successResultOf(stopping)
 
+    def test_an_endless_answer_is_cut(self) -> None:
+        """
+        When the time for ending is over it is told why, whoever runs its daemon.
+        """
+        lasting = self.farm.daemons["b"]
+        for lasts in (False, True):
+            self.use(model("a"), model("b"))
+            lasting = self.farm.daemons["a"]
+            lasting.lasting = lasts
+            lease = self.serve("a")
+            cut: list[Cut] = []
+            lease.cut = cut.append
+            stopping = self.fleet.stop()
+            self.farm.pass_time(9.9)
+            self.assertEqual(cut, [])
+            self.farm.pass_time(0.2)
+            self.assertEqual([why.code for why in cut], ["stopping"])
+            self.assertIsInstance(cut[0].refusal(), FleetStopping)
+            lease.release()
+            if not lasts:
+                self.assertEqual(self.told("a"), ["launch", "halt"])
+                lasting.end()
+            self.successResultOf(stopping)
+
+    def test_ten_that_stay(self) -> None:
+        """
+        They are let go side by side, within shutdown_timeout; a broken one as well.
+        """
+        self.use(*(model(f"m{n}", 1) for n in range(10)))
+        for daemon in self.farm.daemons.values():
+            daemon.lasting = True
+            daemon.leaving = Deferred()
+        leaving = [d.leaving for d in self.farm.daemons.values()]
+        stopping = self.fleet.stop()
+        self.assertEqual(
+            [d.told for d in self.farm.daemons.values()], [["let go"]] * 10
+        )
+        for each in leaving[2:]:
+            assert each is not None
+            each.callback(None)
+        assert leaving[1] is not None
+        leaving[1].errback(RuntimeError("a bug"))
+        self.assertNoResult(stopping)
+        self.farm.pass_time(15.1)
+        self.successResultOf(stopping)
+        self.assertEqual(self.farm.clock.getDelayedCalls(), [])
+
 
 class BugTests(FleetCase):
     """
@@ -754,6 +832,57 @@ class FoundTests(FleetCase):
         self.assertEqual(self.told("a"), [])
         looking.callback(True)
         self.assertEqual((self.told("a"), self.told("b")), ([], ["halt"]))
+
+    def test_looked_for_side_by_side(self) -> None:
+        """
+        Four managers that say nothing delay the first load by the time of one.
+        """
+        self.use(*(model(name) for name in "abcde"))
+        for name in "bcde":
+            self.farm.daemons[name].adopting = Deferred()
+        self.begin()
+        waiting = self.ask("a")
+        self.farm.pass_time(1.9)
+        self.assertEqual(self.told("a"), [])
+        self.farm.pass_time(0.2)
+        self.assertEqual(self.told("a"), ["launch"])
+        self.farm.come_up("a")
+        self.successResultOf(waiting)
+
+    def test_one_that_cannot_be_looked_for(self) -> None:
+        """
+        It keeps nobody from the others, now or later.
+        """
+        self.put_up("b")
+        self.farm.unaskable["a"] = UnicodeError("no such label")
+        self.farm.unaskable["c"] = UnicodeError("no such label")
+        self.begin()
+        self.successResultOf(self.ask("b")).release()
+        self.farm.daemons["b"].up_already = False
+        self.farm.daemons["b"].end()
+        self.put_up("b")
+        self.farm.pass_time(1.1)
+        self.successResultOf(self.ask("b"))
+        self.assertEqual(self.told("b"), [])
+
+    def test_an_upkeep_with_a_bug(self) -> None:
+        """
+        It is logged, and the upkeep goes on.
+        """
+        self.use(model("a"), model("b", idle_unload_s=5.0))
+        self.begin()
+        lease = self.serve("b")
+        self.fleet.watch(self.fail_once)
+        self.put_up("a")
+        self.farm.pass_time(1.1)
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+        lease.release()
+        self.farm.pass_time(7)
+        self.assertIn("halt", self.told("b"))
+
+    def fail_once(self) -> None:
+        self.fleet._watchers.clear()
+        raise ZeroDivisionError
 
     def test_up_but_still_loading(self) -> None:
         """

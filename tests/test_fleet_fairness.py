@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from swapgate.config import ModelSpec
-from swapgate.tickets import Lease, LoadFailed, NotLoaded, QueueFull, Ticket
+from swapgate.tickets import Cut, Lease, LoadFailed, NotLoaded, QueueFull, Ticket
 from tests.doubles import model
 from tests.test_fleet import FleetCase
 
@@ -449,6 +449,27 @@ class TellingTests(FairCase):
         self.failureResultOf(waiting, LoadFailed)
         self.assertAlmostEqual(ticket.load_s, 2.0, 1)
 
+    def test_behind_an_answer(self) -> None:
+        """
+        Whose answer does not end is named, as is one of the same model when it is full.
+        """
+        self.use(model("a", max_active=1), model("b"))
+        lease = self.serve("a")
+        self.farm.pass_time(1)
+        second, other = Ticket(), Ticket()
+        self.fleet.lease("a", second).addErrback(lambda _: None)
+        self.assertEqual(
+            self.fleet.outlook(second),
+            "waiting for a, 0 s, behind an answer of a, 1 s so far",
+        )
+        self.fleet.lease("b", other)
+        self.farm.pass_time(20)
+        said = self.fleet.outlook(other)
+        self.assertIn("waiting for b, 20 s, behind an answer of a, 21 s so far", said)
+        lease.release()
+        self.farm.daemons["a"].end()
+        self.assertNotIn("behind", self.fleet.outlook(other))
+
     def test_outlook(self) -> None:
         """
         What goes on, how long it may take, how many are served before.
@@ -476,10 +497,16 @@ class TellingTests(FairCase):
         self.farm.pass_time(1)
         self.assertEqual(
             [self.fleet.outlook(ticket) for ticket in tickets],
-            [f"waiting for a, 1 s{more}" for more in ("", ", 1 ahead", ", 2 ahead")],
+            [
+                f"waiting for a, 1 s, behind an answer of a, 1 s so far{more}"
+                for more in ("", ", 1 ahead", ", 2 ahead")
+            ],
         )
         lease.release()
-        self.assertEqual(self.fleet.outlook(tickets[1]), "waiting for a, 1 s")
+        self.assertEqual(
+            self.fleet.outlook(tickets[1]),
+            "waiting for a, 1 s, behind an answer of a, 0 s so far",
+        )
 
     def test_loads_are_remembered(self) -> None:
         """
@@ -538,13 +565,75 @@ class UnloadTests(FairCase):
         Its answers are cut.
         """
         lease = self.serve("a")
-        cut: list[str] = []
+        cut: list[Cut] = []
         lease.cut = cut.append
         self.serve("a")
         gone = self.fleet.unload("a", now=True)
-        self.assertEqual(cut, ["was unloaded"])
+        self.assertEqual([why.message[-12:] for why in cut], ["was unloaded"])
         self.assertEqual(self.told("a"), ["launch", "halt"])
         self.farm.daemons["a"].end()
+        self.successResultOf(gone)
+
+    def test_again_and_again(self) -> None:
+        """
+        Who has waited through one unload is served before the next one counts.
+        """
+        for comes_up in (False, True):
+            self.use(model("a"), model("b"))
+            self.serve("a").release()
+            waiting = self.ask("b")
+            self.farm.daemons["a"].end()
+            self.successResultOf(self.fleet.unload("a"))
+            first = self.fleet.unload("b", now=True)
+            self.farm.daemons["b"].end()
+            self.successResultOf(first)
+            self.assertEqual(self.told("b"), ["launch", "halt", "launch"])
+            if comes_up:
+                self.farm.come_up("b")
+            second = self.fleet.unload("b", now=True)
+            third = self.fleet.unload("b")
+            third.cancel()
+            self.failureResultOf(third, CancelledError)
+            if not comes_up:
+                self.farm.come_up("b")
+            lease = self.successResultOf(waiting)
+            cut: list[Cut] = []
+            lease.cut = cut.append
+            # Others use it meanwhile, and do not put the unload off.
+            other = self.successResultOf(self.ask("b"))
+            self.farm.pass_time(5)
+            self.assertEqual((cut, self.told("b")[3:]), ([], []))
+            lease.release()
+            self.assertIsNotNone(other.ended)
+            self.assertEqual(self.told("b")[3:], ["halt"])
+            self.farm.daemons["b"].end()
+            self.successResultOf(second)
+
+    def test_who_was_to_be_served_has_gone(self) -> None:
+        """
+        Then the unload that waited for that counts.
+        """
+        waiting = self.ask("a")
+        waiting.addErrback(lambda failure: failure.trap(CancelledError))
+        self.fleet.unload("a")
+        self.farm.daemons["a"].end()
+        gone = self.fleet.unload("a")
+        self.assertEqual(self.told("a"), ["launch", "halt", "launch"])
+        waiting.cancel()
+        self.assertEqual(self.told("a")[3:], ["halt"])
+        self.farm.daemons["a"].end()
+        self.successResultOf(gone)
+
+    def test_it_ended_otherwise(self) -> None:
+        """
+        An unload that waits is done when the model has gone, for whatever reason.
+        """
+        self.ask("a").addErrback(lambda failure: failure.trap(LoadFailed))
+        self.fleet.unload("a")
+        self.farm.daemons["a"].end()
+        gone = self.fleet.unload("a")
+        self.assertNoResult(gone)
+        self.farm.daemons["a"].end("exited with status 1")
         self.successResultOf(gone)
 
     def test_not_up(self) -> None:

@@ -4,7 +4,7 @@ Which heads of a daemon's answers pass.
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.heads import Nonsense, read_head
+from swapgate.heads import Nonsense, keeps_open, read_head
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -29,6 +29,25 @@ class HeadTests(SynchronousTestCase):
             for body in (b"", b"{}", b"\n\x00\r\n\r\n"):
                 with self.subTest(head=head):
                     self.assertEqual(read_head(head + body), (status, len(head)))
+
+    def test_what_follows_on_its_connection(self) -> None:
+        """
+        HTTP/1.1 goes on unless it says otherwise, HTTP/1.0 ends unless it does.
+        """
+        old = b"HTTP/1.0 200 OK\r\n"
+        for keeps, head in (
+            (True, OK),
+            (True, OK + b"Connection: keep-alive, x\r\n"),
+            (True, OK + b"X-Connection: close\r\n"),
+            (False, OK + b"Connection: close\r\n"),
+            (False, OK + b"CONNECTION:x , Close\r\n"),
+            (False, OK + b"Connection: x\r\nConnection: close\r\n"),
+            (False, old),
+            (False, old + b"Connection: close\r\n"),
+            (True, old + b"Connection: Keep-Alive\r\n"),
+        ):
+            with self.subTest(head=head):
+                self.assertIs(keeps_open(head + b"\r\n"), keeps)
 
     def test_not_whole(self) -> None:
         """

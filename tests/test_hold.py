@@ -5,7 +5,16 @@ What a held stream hears, and how it ends: on a clock that the test moves.
 import json
 from typing import Any
 
-from swapgate.tickets import LoadFailed, NotLoaded, QueueFull
+from twisted.logger import capturedLogs
+
+from swapgate.tickets import (
+    STOPPING,
+    Cut,
+    LoadFailed,
+    NotLoaded,
+    QueueFull,
+    Unloaded,
+)
 from tests.rig import unchunked
 from tests.test_api import ANSWER, Case, Daemon
 
@@ -19,6 +28,9 @@ CHAT = b"/v1/chat/completions"
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+UNLOADED = Cut("it was unloaded", "upstream_failed", lambda: Unloaded("a"))
 
 
 class HoldCase(Case):
@@ -322,8 +334,37 @@ class TellingTests(HoldCase):
         self.ask(STREAM)
         daemon.say(EVENTS + chunk(b"data: 1\n\n"))
         [lease] = self.fleet.leases
-        lease.end("was unloaded")
+        lease.end(UNLOADED)
         self.assertIn("was unloaded", self.last_error()["message"])
+
+    def test_cut_as_the_gateway_stops(self) -> None:
+        """
+        The stream and the log say so, and not that the daemon has failed.
+        """
+        daemon = Daemon()
+        self.gateway(daemon)
+        self.ask(STREAM)
+        daemon.say(EVENTS + chunk(b"data: 1\n\n"))
+        [lease] = self.fleet.leases
+        with capturedLogs() as logged:
+            lease.end(STOPPING)
+            self.hang_up()
+        error = self.last_error()
+        self.assertEqual(error["message"], "the gateway is stopping")
+        self.assertEqual(error["code"], "stopping")
+        self.assertEqual([e.get("error") for e in logged], ["stopping"])
+        self.assertEqual(self.fleet.released, [False])
+
+    def test_the_gateway_stops_before_it_began(self) -> None:
+        """
+        Then a status can say so.
+        """
+        self.gateway(Daemon())
+        self.ask()
+        [lease] = self.fleet.leases
+        lease.end(STOPPING)
+        status, error = self.client.error()
+        self.assertEqual((status, error["code"]), (503, "stopping"))
 
     def test_cut_before_it_began(self) -> None:
         """
@@ -335,7 +376,7 @@ class TellingTests(HoldCase):
             self.ask()
             daemon.say(heard)
             [lease] = self.fleet.leases
-            lease.end("was unloaded")
+            lease.end(UNLOADED)
             status, error = self.client.error()
             self.assertEqual((status, error["code"]), (409, "model_unloaded"))
             self.assertEqual(self.client.answer()[1]["x-should-retry"], "false")
@@ -349,5 +390,5 @@ class TellingTests(HoldCase):
         self.clock.advance(5)
         self.fleet.go_on()
         [lease] = self.fleet.leases
-        lease.end("was unloaded")
+        lease.end(UNLOADED)
         self.assertEqual(self.last_error()["code"], "model_unloaded")

@@ -3,11 +3,14 @@ What holds for the whole house: who imports whom, and what stands where.
 """
 
 import ast
+import os
+import pwd
 import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from swapgate.config import candidates, read_config
 from tests.gate import PURE, ROOT
 
 PACKAGE = ROOT / "swapgate"
@@ -92,6 +95,43 @@ class HouseTests(SynchronousTestCase):
         rooms = {path.relative_to(PACKAGE).parts[0] for path in MODULES}
         for name in sorted(rooms - {"__init__.py"}):
             self.assertIn(f"`{name.removesuffix('.py')}`", text)
+
+    def test_a_home_of_their_own(self) -> None:
+        """
+        Whoever runs the tests has another one, with a gateway's state in it, perhaps.
+        """
+        home = pwd.getpwuid(os.getuid()).pw_dir
+        self.assertNotEqual(os.environ["HOME"], home)
+        found = read_config(
+            "[model a]\nservice = child\ncommand = true ${port}\n",
+            path="/c.cfg",
+            environ=os.environ,
+            python=sys.executable,
+            platform=sys.platform,
+        )
+        places = [found.state_dir, *candidates(os.environ, sys.platform)]
+        own = [place for place in places if not place.startswith("/etc/")]
+        self.assertEqual(len(own), 2)
+        for place in own:
+            self.assertTrue(place.startswith(os.environ["HOME"]), place)
+
+    def test_every_twistd_has_a_home_of_its_own(self) -> None:
+        """
+        Whoever names the program says which home folder it gets.
+        """
+        spawners = set()
+        for path in (*ROOT.glob("tests/*.py"), *ROOT.glob("benchmarks/*.py")):
+            text = path.read_text("utf-8")
+            words = {
+                node.value
+                for node in ast.walk(ast.parse(text))
+                if isinstance(node, ast.Constant)
+            }
+            if "twistd" in words and path != Path(__file__):
+                spawners.add(path.name)
+                self.assertIn("HOME", words, f"for twistd in {path}")
+        expected = {"check_wheel.py", "engine_rig.py", "processes.py", "test_tap.py"}
+        self.assertEqual(spawners, expected)
 
     def test_the_plugin_folder_is_no_package(self) -> None:
         """

@@ -89,6 +89,14 @@ class WordsTests(SynchronousTestCase):
         )
         self.assertEqual(self.say(loading_s=6.2), "loading m, 6 s")
         self.assertEqual(
+            self.say(ahead=1, behind=("a", 119.0)),
+            "waiting for m, 9 s, behind an answer of a, 119 s so far, 1 ahead",
+        )
+        self.assertEqual(
+            self.say(behind=("a", 12 * 60 + 59.0)),
+            "waiting for m, 9 s, behind an answer of a, 12 min so far",
+        )
+        self.assertEqual(
             self.say(loading_s=6.2, estimate_s=11.4, ahead=2),
             "loading m, 6 s of about 11 s, 2 ahead",
         )

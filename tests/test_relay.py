@@ -490,6 +490,39 @@ class FailureTests(RelayCase):
         self.line.die(ConnectionDone)
         self.assertEqual(self.line.ending, [Ending.CUT])
 
+    def test_unframed_and_cut_in_an_event(self) -> None:
+        """
+        Nor is it after a line that no blank line follows: its reader would drop it.
+        """
+        for said in (b"data: a\n", b"data: a\n\ndata: b\n", b"data: a\r\n"):
+            self.line = Line()
+            self.line.open(head(STREAM))
+            self.line.say(said)
+            self.line.die(ConnectionDone)
+            self.assertEqual(self.line.ending, [Ending.CUT], said)
+            last = body_of(self.line.client.heard()).rpartition(b"data: ")[2]
+            self.check_error(b"data: " + last)
+
+    def test_unframed_and_reset(self) -> None:
+        """
+        A reset is no end of any answer, wherever it comes.
+        """
+        for kind, said in ((STREAM, b"data: a\n\n"), (JSON, b"{}")):
+            self.line = Line()
+            self.line.open(head(kind))
+            self.line.say(said)
+            self.line.die(ConnectionLost)
+            self.assertEqual(self.line.ending, [Ending.CUT], said)
+
+    def test_unframed_and_closed(self) -> None:
+        """
+        A plain answer without a length ends with the daemon's FIN.
+        """
+        self.line.open(head(JSON))
+        self.line.say(b"{}")
+        self.line.die(ConnectionDone)
+        self.assertEqual(self.line.ending, [Ending.WHOLE])
+
 
 class ClientTests(RelayCase):
     """

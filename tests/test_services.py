@@ -6,6 +6,7 @@ from posixpath import normpath
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from swapgate.ini import ConfigError
 from swapgate.services import (
     ChildSpec,
     CommandSpec,
@@ -252,12 +253,31 @@ class MistakeTests(Refusing):
                     "be looked up; write letters, digits and hyphens between dots, "
                     "or an address"
                 ),
+                REMOTE.replace("big", "ab--cd"): (
+                    "3: [model a] upstream: 'ab--cd.example.net' is no name that can "
+                    "be looked up; write letters, digits and hyphens between dots, "
+                    "or an address"
+                ),
                 CHILD + "api_key = ${KEY}\n": (
                     "4: [model a] api_key: is no option here; "
                     "it belongs to service = remote"
                 ),
             }
         )
+
+    def test_hosts(self) -> None:
+        """
+        Whatever runs the daemon, Twisted must be able to look its host up.
+        """
+        for section, line in ((COMMAND, 4), (LAUNCHD, 4), (SYSTEMD, 4)):
+            for host in ("my_llama", "ab--cd", "x" * 64):
+                text = section.replace("127.0.0.1", host)
+                said = f"{line}: [model a] upstream: '{host}' is no name that can be "
+                with self.subTest(text=text):
+                    found = str(self.assertRaises(ConfigError, read, text))
+                    self.assertIn(said.partition(" ")[2], found)
+            for host in ("llama-1", "xn--bcher-kva", "127.0.0.1", "[::1]", "a.b"):
+                read(section.replace("127.0.0.1", host))
 
     def test_api_key(self) -> None:
         """

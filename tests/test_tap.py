@@ -34,9 +34,11 @@ MODEL_A = GOOD[GOOD.index("[model a]") :]
 
 def environment(**more: str) -> dict[str, str]:
     """
-    As in a user's shell, but with the checkout importable and no configuration.
+    As in a user's shell, but with the checkout importable, another home folder and no
+    configuration.
     """
-    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "TMPDIR")}
+    names = ("PATH", "LANG", "TMPDIR", "HOME")
+    kept = {k: v for k, v in os.environ.items() if k in names}
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"} | more
 
 

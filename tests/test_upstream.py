@@ -48,6 +48,7 @@ from swapgate.wire import (
     endpoint_of,
     flush,
     send_now,
+    unsent,
 )
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -112,6 +113,19 @@ class SendTests(SynchronousTestCase):
         socket.takes = [99]
         socket.doWrite()
         self.assertEqual(socket.sent, b"hello")
+
+    def test_unsent(self) -> None:
+        """
+        What waits here, and nothing that the system has taken.
+        """
+        socket = Socket(3)
+        socket.write(b"abcdefgh")
+        self.assertEqual(unsent(socket), 8)
+        socket.doWrite()
+        self.assertEqual(unsent(socket), 5)
+        socket.write(b"ij")
+        self.assertEqual(unsent(socket), 7)
+        self.assertEqual(unsent(StringTransport()), 0)
 
     def test_flush(self) -> None:
         """
@@ -533,9 +547,9 @@ class ClientTests(SynchronousTestCase):
             self.daemon.close()
             self.failureResultOf(asked, Nonsense)
 
-    def test_not_asked_twice(self) -> None:
+    def test_a_kept_connection_is_no_answer(self) -> None:
         """
-        A kept connection that was closed fails; only we know what may be repeated.
+        Where it was closed meanwhile, the poll goes out on a new one, and once only.
         """
         status = self.status()
         self.daemon.accept()
@@ -543,7 +557,58 @@ class ClientTests(SynchronousTestCase):
         self.successResultOf(status)
         status = self.status()
         self.daemon.close()
+        self.assertEqual(len(self.daemon.reactor.tcpClients), 2)
+        self.daemon.accept()
+        self.daemon.close()
         self.failureResultOf(status, ResponseNeverReceived)
+        self.assertEqual(len(self.daemon.reactor.tcpClients), 2)
+
+    def test_not_kept(self) -> None:
+        """
+        An answer that says that its connection ends with it, in whatever way.
+        """
+        for head in (
+            b"HTTP/1.0 200 OK\r\n",
+            b"HTTP/1.1 200 OK\r\nConnection: Close\r\n",
+            b"HTTP/1.1 200 OK\r\nConnection: x, close\r\n",
+        ):
+            self.daemon = Daemon()
+            self.client = UpstreamClient(LOOPBACK, self.daemon.reactor)
+            status = self.status()
+            self.daemon.accept()
+            self.daemon.say(head + b"Content-Length: 0\r\n\r\n")
+            self.assertEqual(self.successResultOf(status), 200)
+            self.ask()
+            self.assertEqual(len(self.daemon.reactor.tcpClients), 2, head)
+
+    def test_a_kept_connection_that_was_closed(self) -> None:
+        """
+        It was no try: the request goes out once more, whole, on a new connection.
+        """
+        status = self.status()
+        self.daemon.accept()
+        self.daemon.say(OK)
+        self.successResultOf(status)
+        asked = self.ask()
+        self.daemon.close()
+        self.assertNoResult(asked)
+        self.daemon.accept()
+        self.assertTrue(self.daemon.heard().endswith(b"\r\n\r\nbody"))
+        self.daemon.say(OK)
+        self.assertEqual(self.successResultOf(asked).response.code, 200)
+
+    def test_a_kept_connection_that_had_begun_to_answer(self) -> None:
+        """
+        Nothing is asked again of which a byte was answered, nor on a second new one.
+        """
+        status = self.status()
+        self.daemon.accept()
+        self.daemon.say(OK)
+        self.successResultOf(status)
+        asked = self.ask()
+        self.daemon.say(b"H")
+        self.daemon.close()
+        self.failureResultOf(asked, ResponseNeverReceived, ResponseFailed)
         self.assertEqual(len(self.daemon.reactor.tcpClients), 1)
 
     def test_given_up(self) -> None:

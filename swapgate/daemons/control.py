@@ -90,7 +90,8 @@ async def port_answers(upstream: Upstream, reactor: Any) -> bool:
     except ConnectError as error:
         # Whoever cannot even try must not take somebody's silence for his absence.
         return error.osError in _TOO_FEW
-    except DNSLookupError:
+    except (DNSLookupError, ValueError):
+        # A name that nobody has, or that IDNA knows to be none.
         return False
     somebody.transport.abortConnection()
     return True

@@ -8,6 +8,8 @@ from attrs import define
 
 from swapgate.tickets import Ticket
 
+_SHOWN = 300
+
 
 @define
 class Account:
@@ -52,8 +54,14 @@ class Account:
 
 def shown(raw: bytes) -> str:
     """
-    What a client sent as method or path, in characters that only show.
+    What a client sent as method or path, in characters that only show, and in at most
+    300 of them.
     """
+    text = _showing(raw[:_SHOWN])
+    return text if len(raw) <= _SHOWN and len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _showing(raw: bytes) -> str:
     text = raw.decode("latin-1")
     if text.isascii() and text.isprintable():
         return text

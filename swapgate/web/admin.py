@@ -14,7 +14,7 @@ from swapgate.routing import Refusal, Target, check_content_type
 from swapgate.survey import survey
 from swapgate.tickets import Ticket
 from swapgate.web.answers import allow_only, answer
-from swapgate.web.events import EventStream
+from swapgate.web.events import Events
 from swapgate.web.request import GatewayRequest
 
 _ACTION = re.compile(r"/swapgate/models/(.+)/(load|unload)")
@@ -27,7 +27,7 @@ class Admin:
 
     def __init__(self, fleet: Fleet, clock: IReactorTime) -> None:
         self._fleet = fleet
-        self._clock = clock
+        self._events = Events(self._state, fleet, clock)
 
     async def serve(self, request: GatewayRequest, target: Target) -> None:
         """
@@ -38,7 +38,7 @@ class Admin:
             answer(request, 200, self._state())
         elif target.path == "/swapgate/events":
             allow_only(request, target, b"GET")
-            await EventStream(request, self._state, self._fleet, self._clock).run()
+            await self._events.serve(request)
         elif action := _ACTION.fullmatch(target.path):
             allow_only(request, target, b"POST")
             await self._act(request, target, action[1], action[2])

@@ -34,10 +34,12 @@ from swapgate.web.framing import (
 from swapgate.web.guard import door_of, knock_of
 from swapgate.web.request import GatewayRequest
 from swapgate.web.wrong_keys import WrongKeys
-from swapgate.wire import flush
+from swapgate.wire import bound_send_buffer, flush, unsent
 
 # After a refusal we read on so long, lest a reset overtakes the answer.
-_LINGER_S = 2.0
+LINGER_S = 2.0
+# So many requests that came together are answered before others have their turn.
+_ANSWERS_A_TURN = 4
 # So much of a body is read at a time. The worst that JSON can hold takes us 10 ms then,
 # and others may have their turn.
 _BITE = 16 * 1024
@@ -57,14 +59,20 @@ class GatewayChannel(HTTPChannel):
     _delayed: IDelayedCall | None = None
     # There was no room for it.
     _is_outside = False
+    _answers = 0
+    _turn: IDelayedCall | None = None
     # Known when something has come: a proxy's word about it goes before.
     _door: Door | None = None
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        bound_send_buffer(self.transport)
         self._head = Head()
         self._deadline = Deadline(
-            self.site.reactor, lambda: self.site.limits, self._too_slow
+            self.site.reactor,
+            lambda: self.site.limits,
+            self._too_slow,
+            lambda: unsent(self.transport),
         )
         self._address = getattr(self.transport.getPeer(), "host", "")
         refusal = self.site.crowd.enter(self._address, self.site.limits)
@@ -219,6 +227,8 @@ class GatewayChannel(HTTPChannel):
         super().allContentReceived()
 
     def dataReceived(self, data: bytes) -> None:
+        if not self._busyReceiving:
+            self._answers = 0
         if self._refused:
             return
         super().dataReceived(data)
@@ -245,12 +255,31 @@ class GatewayChannel(HTTPChannel):
             self.transport.abortConnection()
 
     def requestDone(self, request: HTTPRequest) -> None:
+        self._answers += 1
         if self._waitingForTransport:
             # Twisted would answer all that is pipelined, and keep the answers.
             self.paused = True
             self._networkProducer.pauseProducing()
+        elif self._answers >= _ANSWERS_A_TURN and self.persistent:
+            # And all at once, while others wait.
+            self.paused = True
+            self._turn = self.callLater(0, self._take_turn)
         super().requestDone(request)
+        if self._turn is not None:
+            self._networkProducer.pauseProducing()
         self._wait()
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        # Else it goes on when there is room again.
+        if not self._waitingForTransport:
+            self._networkProducer.resumeProducing()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self.paused:
+            self.paused = False
+            self.dataReceived(b"")
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         super().registerProducer(producer, streaming)
@@ -264,9 +293,8 @@ class GatewayChannel(HTTPChannel):
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
-        if self.paused:
-            self.paused = False
-            self.dataReceived(b"")
+        if self._turn is None:
+            self._go_on()
         self._wait()
 
     def loseConnection(self) -> None:
@@ -329,21 +357,22 @@ class GatewayChannel(HTTPChannel):
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(bad_request("it is not HTTP that can be understood"))
 
-    def hang_up(self) -> None:
+    def hang_up(self, within_s: float = LINGER_S) -> None:
         """
-        Close, when what was written has been taken or `_LINGER_S` has passed.
+        Close, when what was written has been taken or its time has passed.
         """
-        self._abort_in_time()
+        self._abort_in_time(min(within_s, LINGER_S))
         self.loseConnection()
 
-    def _abort_in_time(self) -> None:
+    def _abort_in_time(self, within_s: float = LINGER_S) -> None:
         if self._abortingCall is None:
-            self._abortingCall = self.callLater(_LINGER_S, self.forceAbortClient)
+            self._abortingCall = self.callLater(within_s, self.forceAbortClient)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.expect(None)
-        if self._delayed is not None:
-            self._delayed.cancel()
+        for call in (self._delayed, self._turn):
+            if call is not None:
+                call.cancel()
         super().connectionLost(reason)
         # Whoever served it knows now, and has said how long it waited.
         if self._handlingRequest and self.requests:

@@ -31,14 +31,18 @@ class Deadline:
         clock: IReactorTime,
         limits: Callable[[], Limits],
         over: Callable[[Wait], None],
+        unsent: Callable[[], int] = lambda: 0,
     ) -> None:
         """
         :param over: called when the client took too long.
+        :param unsent: how much of what was written the client has not taken yet.
         """
+        self._unsent = unsent
         self._clock, self._limits, self._over = clock, limits, over
         self._wait: Wait | None = None
         self._since_s = 0.0
         self._received = 0
+        self._to_take = 0
         self._call: IDelayedCall | None = None
 
     def expect(self, wait: Wait | None) -> None:
@@ -54,6 +58,7 @@ class Deadline:
         if wait is not None:
             self._since_s = self._clock.seconds()
             self._received = 0
+            self._to_take = self._unsent() if wait is Wait.TAKE else 0
             self._call = self._clock.callLater(self._allowed_s(wait), self._look)
 
     def received(self, size: int) -> None:
@@ -69,7 +74,9 @@ class Deadline:
         if wait is Wait.HEAD:
             return limits.header_timeout_s
         if wait is Wait.TAKE:
-            return limits.send_timeout_s
+            # Nothing is written meanwhile, or little.
+            taken = max(0, self._to_take - self._unsent())
+            return limits.send_timeout_s + taken / limits.body_rate
         return limits.keep_alive_timeout_s
 
     def _look(self) -> None:

@@ -24,7 +24,7 @@ from swapgate.fleet import Fleet
 from swapgate.heads import Nonsense
 from swapgate.relay import Ending, Relay
 from swapgate.routing import Ask, Refusal, Target
-from swapgate.tickets import Lease, Ticket, Unloaded
+from swapgate.tickets import Lease, Ticket
 from swapgate.upstream import (
     BodyProducer,
     Exchange,
@@ -56,6 +56,7 @@ _NOT_PASSED_ON = frozenset(
         b"referer",
     }
 )
+_FAILED = "upstream_failed"
 # The daemon was asked, and no byte of an answer came.
 _UNANSWERED = (
     ConnectError,
@@ -101,17 +102,18 @@ class Errand:
                 why = f"; the last time {nonsense}"
             finally:
                 failed = ending is not Ending.WHOLE and not request._disconnected
-                lease.release(doubt=failed and not lease.ended)
-            account.error = "upstream_failed" if failed else None
+                lease.release(doubt=failed and lease.ended is None)
             # Cancelling a request may look like a failure of the daemon.
             if ending is not Ending.UNANSWERED or request._disconnected:
+                if failed:
+                    account.error = lease.ended.code if lease.ended else _FAILED
                 return
             if lease.ended:
-                # Once more would load again what somebody wants to be gone.
-                raise Unloaded(self._ask.model)
+                # Once more would load again what is to be gone.
+                raise lease.ended.refusal()
         raise Refusal(
             status=502,
-            code="upstream_failed",
+            code=_FAILED,
             message=f"the daemon of {self._ask.model} failed twice without an answer"
             f"{why}",
         )
@@ -161,6 +163,7 @@ class Errand:
             self._clock,
             first_timeout_s=lease.spec.first_token_timeout_s,
             stall_timeout_s=lease.spec.stall_timeout_s,
+            excuse=lambda: lease.ended,
         )
         lease.cut = relay.cut
         exchange.response.deliverBody(relay)
@@ -185,9 +188,9 @@ class Errand:
         try:
             return await asked
         except CancelledError:
-            if not lease.ended:
+            if lease.ended is None:
                 raise
-            return "unloaded"
+            return lease.ended.message
         except _UNANSWERED as error:
             return type(error).__name__
 

@@ -1,5 +1,10 @@
 """
-How is somebody kept told of the gateway's state? By a stream of snapshots.
+Stream of state snapshots: one snapshot for all listeners of `/swapgate/events`.
+
+1. Changes that come close together make one snapshot, which every listener gets.
+2. A listener that has no room gets the latest one when it has; one that takes nothing
+   is closed by its connection's send_timeout.
+3. There is a bound on them, for each costs a write at every change.
 """
 
 from collections.abc import Callable
@@ -11,54 +16,65 @@ from zope.interface import implementer
 
 from swapgate import sse
 from swapgate.fleet import Fleet
+from swapgate.routing import Refusal
 from swapgate.web.request import GatewayRequest
 from swapgate.wire import flush
 
+LISTENERS = 256
 # Changes that come closer together make one snapshot.
 _INTERVAL_S = 0.05
 _HEARTBEAT_S = 15.0
+_RETRY_AFTER_S = 5
 
 
-@implementer(IPushProducer)
-class EventStream:
+class Events:
     """
-    One listener: a snapshot at once, and one after each change that it has room for.
+    All listeners, and the one snapshot that they get.
     """
 
     def __init__(
-        self,
-        request: GatewayRequest,
-        snapshot: Callable[[], bytes],
-        fleet: Fleet,
-        clock: IReactorTime,
+        self, snapshot: Callable[[], bytes], fleet: Fleet, clock: IReactorTime
     ) -> None:
-        self._request = request
         self._snapshot = snapshot
         self._fleet = fleet
         self._clock = clock
+        self._listeners: set[Listener] = set()
+        self._unwatch: Callable[[], None] | None = None
         self._call: IDelayedCall | None = None
-        self._paused = self._stale = False
+        self._heartbeat = LoopingCall(self._tell, sse.comment("still here"))
+        self._heartbeat.clock = clock
 
-    async def run(self) -> None:
+    async def serve(self, request: GatewayRequest) -> None:
         """
-        Go on until the listener leaves.
+        Tell one more listener, until it leaves.
         """
-        self._request.setHeader(b"Content-Type", b"text/event-stream")
-        self._request.setHeader(b"Cache-Control", b"no-cache")
-        self._request.registerProducer(self, True)
-        unwatch = self._fleet.watch(self._changed)
-        heartbeat = LoopingCall(self._write, sse.comment("still here"))
-        heartbeat.clock = self._clock
-        heartbeat.start(_HEARTBEAT_S, now=False)
-        self._send()
+        if len(self._listeners) >= LISTENERS:
+            raise Refusal(
+                status=503,
+                code="too_many_listeners",
+                message=f"{LISTENERS} listen already, as many as may; close some, or "
+                "ask for /swapgate/state now and then",
+                retry_after_s=_RETRY_AFTER_S,
+            )
+        listener = Listener(request, self.event)
+        self._listeners.add(listener)
+        if self._unwatch is None:
+            self._unwatch = self._fleet.watch(self._changed)
+            self._heartbeat.start(_HEARTBEAT_S, now=False)
         try:
-            # Nothing fires it: whoever leaves cancels it.
+            listener.start()
+            # Nothing fires it: a client that goes cancels it.
             await Deferred()
         finally:
-            unwatch()
-            heartbeat.stop()
-            if self._call is not None:
-                self._call.cancel()
+            self._listeners.discard(listener)
+            if not self._listeners:
+                self._stop()
+
+    def event(self) -> bytes:
+        """
+        How it all stands now.
+        """
+        return b"event: state\ndata: " + self._snapshot() + b"\n\n"
 
     def _changed(self) -> None:
         if self._call is None:
@@ -66,11 +82,49 @@ class EventStream:
 
     def _send(self) -> None:
         self._call = None
-        self._stale = self._paused
-        if not self._paused:
-            self._write(b"event: state\ndata: " + self._snapshot() + b"\n\n")
+        event = self.event()
+        for listener in list(self._listeners):
+            listener.update(event)
 
-    def _write(self, data: bytes) -> None:
+    def _tell(self, comment: bytes) -> None:
+        for listener in list(self._listeners):
+            listener.write(comment)
+
+    def _stop(self) -> None:
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+            self._heartbeat.stop()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+
+@implementer(IPushProducer)
+class Listener:
+    """
+    One listener: a snapshot at once, and one after each change that it has room for.
+    """
+
+    def __init__(self, request: GatewayRequest, event: Callable[[], bytes]) -> None:
+        """
+        :param event: the snapshot of now, for one that has missed some.
+        """
+        self._request = request
+        self._event = event
+        self._paused = self._stale = False
+
+    def start(self) -> None:
+        self._request.setHeader(b"Content-Type", b"text/event-stream")
+        self._request.setHeader(b"Cache-Control", b"no-cache")
+        self._request.registerProducer(self, True)
+        self.update(self._event())
+
+    def update(self, event: bytes) -> None:
+        self._stale = self._paused
+        self.write(event)
+
+    def write(self, data: bytes) -> None:
         if not self._paused:
             self._request.write(data)
             flush(self._request.channel.transport)
@@ -81,7 +135,7 @@ class EventStream:
     def resumeProducing(self) -> None:
         self._paused = False
         if self._stale:
-            self._send()
+            self.update(self._event())
 
     def stopProducing(self) -> None:
         self._paused = True

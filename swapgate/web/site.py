@@ -3,6 +3,7 @@ Whose connections are these? All of a gateway's, its rules for them, and a line 
 """
 
 import time
+from http import HTTPStatus
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -17,8 +18,9 @@ from swapgate.access import Access
 from swapgate.limits import Limits
 from swapgate.web.account import shown
 from swapgate.web.bodies import Memory
-from swapgate.web.channel import GatewayChannel
+from swapgate.web.channel import LINGER_S, GatewayChannel
 from swapgate.web.crowd import Crowd
+from swapgate.web.log_limit import LogLimit
 from swapgate.web.request import GatewayRequest
 from swapgate.web.wrong_keys import WrongKeys
 from swapgate.wire import flush
@@ -57,6 +59,10 @@ class GatewaySite(Site):
         self.crowd = Crowd()
         self.memory = Memory()
         self.wrong_keys = WrongKeys()
+        self._log_limit = LogLimit(self.reactor, self._say)
+
+    def _say(self, line: str) -> None:
+        self._log.warn("{log_line}", log_line=line)
 
     def date(self) -> bytes:
         """
@@ -72,19 +78,20 @@ class GatewaySite(Site):
         self.channels.add(channel)
         return channel
 
-    def close(self) -> Deferred[None]:
+    def close(self, within_s: float = LINGER_S) -> Deferred[None]:
         """
         Close every connection; fires when none is left.
         """
         self._closed = Deferred()
         closed = self._closed
         for channel in list(self.channels):
-            channel.hang_up()
+            channel.hang_up(within_s)
         self.check_closed()
         return closed
 
     def check_closed(self) -> None:
         if self._closed is not None and not self.channels:
+            self._log_limit.sum_up()
             closed, self._closed = self._closed, None
             closed.callback(None)
 
@@ -120,8 +127,11 @@ class GatewaySite(Site):
         facts: dict[str, Any],
     ) -> None:
         """
-        One line for one request, without its query.
+        One line for one request, without its query; of refusals only so many.
         """
+        refused = status >= HTTPStatus.BAD_REQUEST and "stream_s" not in facts
+        if refused and not self._log_limit.admits(status):
+            return
         first, path = shown(method), shown(target.partition(b"?")[0])
         also = "".join(f" {name}={value!r}" for name, value in facts.items())
         # Made here: Twisted takes 5 us for each field of a format.
