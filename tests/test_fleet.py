@@ -864,6 +864,7 @@ class FoundTests(FleetCase):
         self.farm.pass_time(1.1)
         self.successResultOf(self.ask("b"))
         self.assertEqual(self.told("b"), [])
+        self.assertTrue(self.flushLoggedErrors(UnicodeError))
 
     def test_an_upkeep_with_a_bug(self) -> None:
         """
