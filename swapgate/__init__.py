@@ -16,5 +16,6 @@ model), `books` (what is written down), `hangups` (who has just given up a load)
 `tending` (what is done with one daemon), `fleet` (who may use which daemon, when),
 `stopping` (how it ends), `survey` (how it all stands now), `relay` (bytes back to the
 client), `web` (what HTTP sees), `logs` (how an event is written down), `tap` (how it is
-wired; the only import of the reactor). `demo` is the daemon of `etc/demo.cfg`.
+wired; the only import of the reactor). `engine` is a daemon of our own, for machines
+without a llama-server, and `demo` what etc/demo.cfg makes of it.
 """
