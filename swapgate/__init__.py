@@ -15,7 +15,9 @@ who waits or is served), `line` (who waits for one model), `place` (what is know
 model), `books` (what is written down), `hangups` (who has just given up a load),
 `tending` (what is done with one daemon), `fleet` (who may use which daemon, when),
 `stopping` (how it ends), `survey` (how it all stands now), `relay` (bytes back to the
-client), `web` (what HTTP sees), `logs` (how an event is written down), `tap` (how it is
-wired; the only import of the reactor). `engine` is a daemon of our own, for machines
-without a llama-server, and `demo` what etc/demo.cfg makes of it.
+client), `web` (what HTTP sees), `logs` (how an event is written down), `startup` (what
+is said when it starts), `tap` (how it is wired; the only import of the reactor).
+
+`engine` is a daemon of our own, for machines without a llama-server, and `demo` what
+`etc/demo.cfg` makes of it.
 """

@@ -30,7 +30,7 @@ _LOOK_S = 0.02
 
 class FolderTaken(Exception):
     """
-    Another gateway lives by this state folder.
+    Another gateway lives by this state folder: its process, and the folder.
     """
 
 
@@ -71,16 +71,33 @@ class StateFolder:
         """
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path.chmod(0o700)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._lock = self._locked(os.O_CREAT)
+        os.ftruncate(self._lock, 0)
+        os.write(self._lock, f"{os.getpid()}\n".encode())
+
+    def look(self) -> None:
+        """
+        Whether it could be taken at this moment; nothing is made or changed.
+
+        :raises FolderTaken: while another gateway has it.
+        """
+        # Where there is none there is no gateway; what else is wrong `take` will tell.
+        with suppress(OSError):
+            os.close(self._locked(0))
+
+    def _locked(self, create: int) -> int:
+        flags = os.O_RDWR | os.O_CLOEXEC | create
         lock = os.open(self._path / _LOCK, flags, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            pid = os.read(lock, 20).decode("ascii", "replace").strip()
             os.close(lock)
             if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise FolderTaken(str(self._path)) from None
+                process = f"process {pid}" if pid.isdigit() else "a process"
+                raise FolderTaken(f"{process} has the folder {self._path}") from None
             raise
-        self._lock = lock
+        return lock
 
     def leave(self) -> None:
         """

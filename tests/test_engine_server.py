@@ -243,7 +243,7 @@ class Server:
     def __init__(self, params):
         os.write(1, b"to stdout\\n")
         os.write(2, b"loading\\n")
-        if params.n_ctx == 1:
+        if getattr(params, "n_ctx", 0) == 1:
             # The lock is kept: no handler in Python can run.
             ctypes.PyDLL(None).sleep(600)
         os.write(2, b"up\\n")

@@ -59,7 +59,7 @@ class HouseTests(SynchronousTestCase):
             {"keyfiles"},
             {"wire", "connection", "logs"},
             {"upstream", "health", "daemons"},
-            {"tickets", "relay", "state"},
+            {"tickets", "relay", "startup", "state"},
             {"line"},
             {"place"},
             {"books", "hangups", "tending"},
