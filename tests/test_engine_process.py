@@ -17,6 +17,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from swapgate.daemons.child import _TAIL_LINES
 from swapgate.daemons.processes import free_port
 from swapgate.demo.weights import ready_weights
 from swapgate.engine.options import _CACHE_TYPES, _FLASH_ATTENTION, parse
@@ -244,7 +245,9 @@ class EngineProcessTests(SynchronousTestCase):
             self.assertEqual(engine.process.wait(_PATIENCE_S), 1)
             *above, last = engine.said().splitlines()
             self.assertTrue(last.startswith(f"swapgate engine: cannot load {damaged}"))
-            self.assertIn("error loading model", "\n".join(above[-8:]))
+            # As far as the gateway keeps them for its 409.
+            shown = above[1 - _TAIL_LINES :]
+            self.assertIn("error loading model", "\n".join(shown))
 
     def test_a_port_that_is_taken(self) -> None:
         """
