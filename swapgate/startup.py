@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IAddress
 from swapgate.config import Config
 from swapgate.daemons import processes
 from swapgate.models import ONE_AT_A_TIME
-from swapgate.services import RemoteSpec
+from swapgate.services import ChildSpec, RemoteSpec
 from swapgate.values import gigabytes
 
 # More would not be read.
@@ -43,7 +43,10 @@ def welcome(config: Config, addresses: Sequence[IAddress]) -> str:
 
 
 def _names(config: Config) -> str:
-    names = [model.name for model in config.models]
+    return _listed([model.name for model in config.models])
+
+
+def _listed(names: list[str]) -> str:
     more = len(names) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
@@ -85,6 +88,32 @@ def _where(endpoint: str, address: IAddress) -> str:
         return f"the socket {path}"
     # Some plugin's: it alone knows how it is reached.
     return endpoint
+
+
+def missing_engine(
+    config: Config, python: str, *, installed: bool, on_path: bool
+) -> str | None:
+    """
+    Which models our own engine shall run while its package is missing, and the remedy.
+
+    :param python: ours; what another one has installed is not known.
+    :param installed: whether it is there.
+    :param on_path: whether there is a llama-server, which will do for the demo.
+    """
+    modules = {"swapgate.engine"} if on_path else {"swapgate.engine", "swapgate.demo"}
+    names = [
+        model.name
+        for model in config.models
+        if isinstance(model.service, ChildSpec)
+        and model.service.command.words[:2] == (python, "-m")
+        and modules.intersection(model.service.command.words[2:3])
+    ]
+    if installed or not names:
+        return None
+    return (
+        f"no engine is installed for {_listed(names)};"
+        f" install one with: {python} -m pip install 'swapgate[engine]'"
+    )
 
 
 def cannot_listen(error: CannotListenError | OSError) -> str:

@@ -4,11 +4,13 @@ How is it all wired? What `twistd swapgate` runs; the only import of the reactor
 
 import os
 import resource
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,7 @@ from swapgate.services import (
     RemoteSpec,
     SystemdSpec,
 )
-from swapgate.startup import cannot_listen, welcome
+from swapgate.startup import cannot_listen, missing_engine, welcome
 from swapgate.state import FolderTaken, StateFolder
 from swapgate.upstream import UpstreamClient
 from swapgate.web.api import Gateway
@@ -279,6 +281,14 @@ class Swapgate(MultiService):
     def _welcome(self, ports: list[IListeningPort]) -> None:
         line = welcome(self._config, [port.getHost() for port in ports])
         self._log.info("{line}", line=line)
+        missing = missing_engine(
+            self._config,
+            sys.executable,
+            installed=find_spec("xllamacpp") is not None,
+            on_path=shutil.which("llama-server") is not None,
+        )
+        if missing is not None:
+            self._log.warn("{line}", line=missing)
 
     def reload(self) -> None:
         """

@@ -27,6 +27,7 @@ from twisted.python.failure import Failure
 
 from swapgate.daemons.processes import free_port
 from swapgate.demo.engine import is_installed
+from swapgate.demo.weights import cache_folder, ready_weights
 from tests.gate import engine_expected
 from tests.rig import Answer, Client, RigCase
 
@@ -62,6 +63,20 @@ def demo_cache() -> str:
     folder = TemporaryDirectory(prefix="demo-cache-", dir=Path.cwd())
     atexit.register(folder.cleanup)
     return folder.name
+
+
+def homes(folder: str) -> dict[str, str]:
+    """
+    The variables by which a user's cache and state are in this folder.
+    """
+    return {"HOME": folder, "XDG_CACHE_HOME": folder, "XDG_STATE_HOME": folder}
+
+
+def demo_weights(folder: str = "") -> Path:
+    """
+    The demo's model in the cache of this home, or of all tests; joined if need be.
+    """
+    return ready_weights(cache_folder(homes(folder or demo_cache()), sys.platform))
 
 
 class Twistd(ProcessProtocol):
@@ -170,7 +185,7 @@ class EngineCase(RigCase):
         Start twistd, the one installed beside this Python, outside the checkout.
         """
         config = self.write_config(extra)
-        env = {**os.environ, "XDG_CACHE_HOME": cache_home or demo_cache()}
+        env = {**os.environ, **homes(cache_home or demo_cache())}
         # What is tested is what was installed.
         env.pop("PYTHONPATH", None)
         self.private: set[str] = set()

@@ -15,8 +15,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.daemons.processes import free_port
-from swapgate.demo.weights import ready_weights
-from tests.engine_rig import SKIP, demo_cache
+from tests.engine_rig import SKIP, demo_weights
 from tests.gate import qemu
 
 # Read by trial.
@@ -38,7 +37,7 @@ class HaswellTests(SynchronousTestCase):
         emulator = qemu()
         assert emulator is not None
         port = free_port("127.0.0.1")
-        weights = ready_weights(Path(demo_cache()))
+        weights = demo_weights()
         said = Path(self.mktemp()).absolute()
         with said.open("wb") as log:
             engine = subprocess.Popen(

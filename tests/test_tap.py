@@ -41,12 +41,17 @@ def environment(**more: str) -> dict[str, str]:
 
 class Case(SynchronousTestCase):
     """
-    Configurations in a folder of the test's own.
+    Configurations in a folder of the test's own, which is its home as well: a gateway
+    may run at home.
     """
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
+        before = dict(os.environ)
+        self.addCleanup(os.environ.update, before)
+        os.environ["HOME"] = str(self.folder)
+        os.environ.pop("XDG_STATE_HOME", None)
 
     def written(self, text: str, name: str = "test.cfg") -> str:
         path = self.folder / name
