@@ -12,12 +12,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from errno import EADDRINUSE
 from functools import reduce
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from swapgate.engine import EngineError
 from swapgate.engine.options import Member, Settings, parse
@@ -28,25 +28,26 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _MAGIC = b"GGUF"
 
 
-def run(arguments: Sequence[str], *, wait: Callable[[], object] = signal.pause) -> None:
+def run(arguments: Sequence[str]) -> NoReturn:
     """
     Load and serve what the command line says; an `EngineError` if that cannot be.
     """
+    end_while_loading(ctypes.CDLL(None))
     settings = parse(arguments)
     check_model(settings, "model.path", "-m")
     check_model(settings, "mmproj.path", "--mmproj")
     read_template(settings)
     check_slot_folder(settings)
     check_port(settings)
-    end_while_loading(ctypes.CDLL(None))
     # The libraries beneath may print; a pipe behind stdout may have no reader.
     os.dup2(2, 1)
     xllamacpp = load_package()
-    server = load_model(xllamacpp, settings)
+    # It serves in threads of its own for as long as it is referred to.
+    _server = load_model(xllamacpp, settings)
     for number in _SIGNALS:
         signal.signal(number, lambda *_: os._exit(0))
-    while server is not None:
-        wait()
+    while True:
+        signal.pause()
 
 
 def check_model(settings: Settings, field: str, option: str) -> None:
