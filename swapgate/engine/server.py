@@ -169,13 +169,16 @@ def load_package(package: str = PACKAGE) -> Any:
 
 def load_model(xllamacpp: Any, settings: Settings) -> Any:
     """
-    The server, listening and loaded; its own words on a failure are on stderr.
+    The server, listening and loaded.
+
+    llama.cpp's words on a failure are on stderr; as its log has a thread of its own,
+    some may come after ours.
     """
     try:
         return xllamacpp.Server(parameters(xllamacpp, settings))
     except RuntimeError as error:
         raise EngineError(
-            f"cannot load {settings['model.path']}; the lines above say why"
+            f"cannot load {settings['model.path']}; what llama.cpp says here says why"
         ) from error
 
 
