@@ -17,6 +17,9 @@ model), `books` (what is written down), `hangups` (who has just given up a load)
 `tending` (what is done with one daemon), `fleet` (who may use which daemon, when),
 `stopping` (how it ends), `survey` (how it all stands now), `relay` (bytes back to the
 client), `web` (what HTTP sees), `logs` (how an event is written down), `descriptors`
-(how many the system grants), `tap` (how it is wired; the only import of the reactor).
-`demo` is the daemon of `etc/demo.cfg`.
+(how many the system grants), `startup` (what is said when it starts), `tap` (how it is
+wired; the only import of the reactor).
+
+`engine` is a daemon of our own, for machines without a llama-server, and `demo` what
+`etc/demo.cfg` makes of it.
 """

@@ -29,7 +29,7 @@ _LOOK_S = 0.02
 
 class FolderTaken(Exception):
     """
-    Another gateway lives by this state folder.
+    Another gateway lives by this state folder: its process, and the folder.
     """
 
 
@@ -80,16 +80,33 @@ class StateFolder:
                 f"{self._path} belongs to another user; write a state_dir of your own"
             )
         self._path.chmod(0o700)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._lock = self._locked(os.O_CREAT)
+        os.ftruncate(self._lock, 0)
+        os.write(self._lock, f"{os.getpid()}\n".encode())
+
+    def look(self) -> None:
+        """
+        Whether it could be taken at this moment; nothing is made or changed.
+
+        :raises FolderTaken: while another gateway has it.
+        """
+        # Where there is none there is no gateway; what else is wrong `take` will tell.
+        with suppress(OSError):
+            os.close(self._locked(0))
+
+    def _locked(self, create: int) -> int:
+        flags = os.O_RDWR | os.O_CLOEXEC | create
         lock = _private(str(self._path / _LOCK), flags)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            pid = os.read(lock, 20).decode("ascii", "replace").strip()
             os.close(lock)
             if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise FolderTaken(str(self._path)) from None
+                process = f"process {pid}" if pid.isdigit() else "a process"
+                raise FolderTaken(f"{process} has the folder {self._path}") from None
             raise
-        self._lock = lock
+        return lock
 
     def _check_links(self) -> None:
         """

@@ -3,19 +3,22 @@ How is it all wired? What `twistd swapgate` runs; the only import of the reactor
 """
 
 import os
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, MultiService
 from twisted.application.strports import service as listen_on
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import FileLogObserver, ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.components import Componentized
@@ -52,6 +55,7 @@ from swapgate.services import (
     RemoteSpec,
     SystemdSpec,
 )
+from swapgate.startup import cannot_listen, missing_engine, welcome
 from swapgate.state import FolderTaken, StateFolder
 from swapgate.upstream import UpstreamClient
 from swapgate.web.api import Gateway
@@ -87,6 +91,23 @@ class Options(usage.Options):
             count = len(self.parsed.models)
             print(f"{self.parsed.path}: good, {count} model{'' if count == 1 else 's'}")
             raise SystemExit(0)
+        # Before twistd finds the other's pid file, and advises another for this one.
+        with _one_gateway():
+            StateFolder(self.parsed.state_dir, None).look()
+
+
+@contextmanager
+def _one_gateway() -> Iterator[None]:
+    """
+    End with one line where another gateway has the state folder.
+    """
+    try:
+        yield
+    except FolderTaken as taken:
+        raise SystemExit(
+            f"swapgate runs already: {taken}; use that one, stop it, or give this one "
+            "another state_dir and another listen"
+        ) from None
 
 
 def _read(given: str | None) -> Config:
@@ -214,9 +235,12 @@ class Swapgate(MultiService):
             limits=self._limits(config),
             reactor=reactor,
         )
-        for endpoint in config.listen:
-            queued = with_backlog(endpoint, _BACKLOG)
-            self.addService(listen_on(queued, self._site, reactor=reactor))
+        self._ports = [
+            listen_on(with_backlog(endpoint, _BACKLOG), self._site, reactor=reactor)
+            for endpoint in config.listen
+        ]
+        for port in self._ports:
+            self.addService(port)
 
     def _limits(self, config: Config) -> Limits:
         """
@@ -274,12 +298,8 @@ class Swapgate(MultiService):
 
     def _open(self) -> None:
         try:
-            self._state.take()
-        except FolderTaken as error:
-            raise SystemExit(
-                f"another gateway runs with the state folder {error}; "
-                "stop it, or give this one another state_dir"
-            ) from None
+            with _one_gateway():
+                self._state.take()
         except OSError as error:
             raise SystemExit(f"the state folder cannot be used: {error}") from None
         # As soon as a port is open somebody may think that we run.
@@ -290,12 +310,27 @@ class Swapgate(MultiService):
         try:
             super().privilegedStartService()
         except (CannotListenError, OSError) as error:
-            raise SystemExit(f"cannot listen: {error}") from None
+            raise SystemExit(cannot_listen(error)) from None
 
     def startService(self) -> None:
         super().startService()
         self._load_times.recall(self._state.load_times())
         self._fleet.start(self._state.end_orphans())
+        # Twisted keeps the open ports to itself; with port 0 they alone know which.
+        waits: list[Any] = [port._waitingForPort for port in self._ports]
+        gatherResults(waits).addCallback(self._welcome)
+
+    def _welcome(self, ports: list[IListeningPort]) -> None:
+        line = welcome(self._config, [port.getHost() for port in ports])
+        self._log.info("{line}", line=line)
+        missing = missing_engine(
+            self._config,
+            sys.executable,
+            installed=find_spec("xllamacpp") is not None,
+            on_path=shutil.which("llama-server") is not None,
+        )
+        if missing is not None:
+            self._log.warn("{line}", line=missing)
 
     def reload(self) -> None:
         """

@@ -93,6 +93,17 @@ def check_files() -> None:
             name in installed and Path(str(installed[name].locate())).is_file(),
             f"{name} is there",
         )
+    name = "swapgate/engine/__main__.py"
+    check(name in installed, f"{name} is there")
+    engine = subprocess.run(
+        [sys.executable, "-m", "swapgate.engine", "--colour"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = "swapgate engine: there is no option '--colour' here"
+    check(engine.stderr.startswith(said), "and refuses what it does not know")
     for name in ("swapgate.cfg", "demo.cfg"):
         shared = Path(sys.prefix, "etc", name)
         text = (CHECKOUT / "etc" / name).read_bytes()

@@ -2,7 +2,9 @@
 What the tests of the demo's children share: folders, programs, a tiny model.
 """
 
+import ctypes
 import hashlib
+import signal
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -33,3 +35,11 @@ def one_line(case: SynchronousTestCase, error: DemoError) -> str:
     text = str(error)
     case.assertEqual(len(text.splitlines()), 1)
     return text
+
+
+def ended_while_loading(number: signal.Signals) -> int:
+    """
+    How an engine ends that gets this signal during its load.
+    """
+    known = hasattr(ctypes.CDLL(None), "__cxa_at_quick_exit")
+    return 0 if known else -number

@@ -1,11 +1,10 @@
 """
-The gateway as its user runs it: twistd, the shipped demo, real engines, and /proc.
+The gateway as its user runs it: twistd, the shipped demo, and real engines.
 """
 
 import atexit
 import json
 import os
-import platform
 import signal
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+import psutil
 from openai import OpenAI
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -26,12 +26,13 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from swapgate.daemons.processes import free_port
-from swapgate.demo.engine import packaged_folder
+from swapgate.demo.engine import is_installed
+from swapgate.demo.weights import cache_folder, ready_weights
 from tests.gate import engine_expected
 from tests.rig import Answer, Client, RigCase
 
 DEMO = Path(__file__).resolve().parent.parent / "etc" / "demo.cfg"
-ENGINE = "llama-server"
+ENGINE = "swapgate.demo"
 CHAT = "/v1/chat/completions"
 # Text that goes on until it is told to stop: a client's own `stop` replaces the
 # persona's end of line, and this one never comes.
@@ -47,8 +48,8 @@ _LOOK_S = 0.01
 # where an engine can be had.
 SKIP: str | None = None
 if not engine_expected():
-    SKIP = f"no packaged engine for {sys.platform} on {platform.machine()}"
-elif packaged_folder() is None:
+    SKIP = "there is no wheel of the engine for this machine"
+elif not is_installed():
     SKIP = "the extra `demo` is not installed"
 
 T = TypeVar("T")
@@ -62,6 +63,20 @@ def demo_cache() -> str:
     folder = TemporaryDirectory(prefix="demo-cache-", dir=Path.cwd())
     atexit.register(folder.cleanup)
     return folder.name
+
+
+def homes(folder: str) -> dict[str, str]:
+    """
+    The variables by which a user's cache and state are in this folder.
+    """
+    return {"HOME": folder, "XDG_CACHE_HOME": folder, "XDG_STATE_HOME": folder}
+
+
+def demo_weights(folder: str = "") -> Path:
+    """
+    The demo's model in the cache of this home, or of all tests; joined if need be.
+    """
+    return ready_weights(cache_folder(homes(folder or demo_cache()), sys.platform))
 
 
 class Twistd(ProcessProtocol):
@@ -94,14 +109,12 @@ class Twistd(ProcessProtocol):
 
 def children_of(pid: int) -> Iterator[int]:
     """
-    Its children and theirs, as /proc knows them; a zombie runs no more.
+    Its children and theirs; a zombie runs no more.
     """
-    with suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in map(int, (task / "children").read_text().split()):
-                if runs(child):
-                    yield child
-                yield from children_of(child)
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            if runs(child.pid):
+                yield child.pid
 
 
 def port_of(engine: int) -> int:
@@ -113,7 +126,12 @@ def port_of(engine: int) -> int:
 
 
 def argv_of(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    """
+    Its command line; a process that ends has none any more.
+    """
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).cmdline()
+    return []
 
 
 def ask(port: int, path: str, body: Any) -> Answer:
@@ -131,9 +149,11 @@ def ask(port: int, path: str, body: Any) -> Answer:
 
 
 def runs(pid: int) -> bool:
-    with suppress(OSError):
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return state not in "ZX"
+    """
+    Whether this process runs; a zombie does not.
+    """
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     return False
 
 
@@ -165,11 +185,7 @@ class EngineCase(RigCase):
         Start twistd, the one installed beside this Python, outside the checkout.
         """
         config = self.write_config(extra)
-        env = {
-            **os.environ,
-            "HOME": str(config.parent),
-            "XDG_CACHE_HOME": cache_home or demo_cache(),
-        }
+        env = {**os.environ, **homes(cache_home or demo_cache())}
         # What is tested is what was installed.
         env.pop("PYTHONPATH", None)
         self.private: set[str] = set()
@@ -227,11 +243,10 @@ class EngineCase(RigCase):
         The pid of the engine that lives at this moment.
         """
         for pid in children_of(self.twistd.pid):
-            with suppress(OSError):
-                name = Path(f"/proc/{pid}/comm").read_text().strip()
-                # In the middle of an exec it has no arguments yet.
-                if name == ENGINE and "--port" in argv_of(pid):
-                    return pid
+            argv = argv_of(pid)
+            # Before its exec it is named as the gateway is.
+            if ENGINE in argv and "--port" in argv:
+                return pid
         return None
 
     async def ask_engine(self, path: str, body: Any = None) -> Answer:

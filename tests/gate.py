@@ -19,6 +19,7 @@ PURE = (
     "access",
     "body",
     "config",
+    "engine/options",
     "grammar",
     "guard",
     "heads",
@@ -37,7 +38,9 @@ PURE = (
     "words",
 )
 # Those that need the engine and the model of the extra `demo`.
-ENGINE = ("tests.test_engine", "tests.test_engine_streams")
+ENGINE = ("tests.test_engine", "tests.test_engine_process", "tests.test_engine_streams")
+# The engine on an older CPU than this one's, which QEMU plays.
+OLDER_CPU = ("tests.test_engine_haswell",)
 # Those that need a browser.
 BROWSER = ("tests.test_browser",)
 # Run as programs of their own, or by another environment.
@@ -47,15 +50,28 @@ NOT_MEASURED = (
     "tests/fake_*.py",
     "tests/gate.py",
     "tests/test_browser.py",
-    "tests/test_engine*.py",
+    "tests/test_engine.py",
+    "tests/test_engine_haswell.py",
+    "tests/test_engine_process.py",
+    "tests/test_engine_streams.py",
 )
 
 
 def engine_expected() -> bool:
     """
-    Whether the extra `demo` brings an engine to this machine.
+    Whether the extra `demo` brings an engine to this machine: there are wheels for it.
     """
-    return (sys.platform, platform.machine()) == ("linux", "x86_64")
+    machine = (sys.platform, platform.machine())
+    linux = {("linux", "x86_64"), ("linux", "aarch64")}
+    return machine in linux | {("darwin", "x86_64"), ("darwin", "arm64")}
+
+
+def qemu() -> str | None:
+    """
+    What plays another x86_64 CPU on this one, if it is one and has it.
+    """
+    here = (sys.platform, platform.machine()) == ("linux", "x86_64")
+    return shutil.which("qemu-x86_64") if here else None
 
 
 def chromium() -> str | None:
@@ -112,10 +128,12 @@ def main() -> None:
     if args.what == "pure":
         for name in PURE:
             # A long one has a second room, as in test_config_mistakes.
-            trial(*tests_of(f"{name}.py"), *tests_of(f"{name}_*.py"), told=False)
+            own = name.replace("/", "_")
+            trial(*tests_of(f"{own}.py"), *tests_of(f"{own}_*.py"), told=False)
             report("100", f"--include=swapgate/{name}.py")
     elif args.what == "tests":
-        trial(*(n for n in tests_of("*.py") if n not in (*ENGINE, *BROWSER)))
+        elsewhere = (*ENGINE, *OLDER_CPU, *BROWSER)
+        trial(*(name for name in tests_of("*.py") if name not in elsewhere))
         report(args.coverage, f"--omit={','.join(NOT_MEASURED)}")
     elif args.what == "browser":
         if chromium() is not None:
@@ -124,10 +142,16 @@ def main() -> None:
             sys.exit("there is no Chromium, without which this is no CI")
         else:
             print("no Chromium on this machine: not tested")
-    elif engine_expected():
-        trial(*ENGINE, measured=False)
+    elif not engine_expected():
+        print("there is no wheel of the engine for this machine: not tested")
     else:
-        print("no packaged engine for this machine: not tested")
+        trial(*ENGINE, measured=False)
+        if qemu() is not None:
+            trial(*OLDER_CPU, measured=False)
+        elif os.environ.get("CI"):
+            sys.exit("there is no qemu-x86_64, without which this is no CI")
+        else:
+            print("no qemu-x86_64 on this machine: an older CPU is not tested")
 
 
 if __name__ == "__main__":

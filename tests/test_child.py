@@ -200,7 +200,7 @@ class ChildTests(TestCase):
         self.assertEqual(await self.gone, "exited with status 7")
         words = child.last_words().splitlines()
         self.assertEqual(words[-1], "bad [2Jend")
-        self.assertEqual(len(words), 6)
+        self.assertEqual(len(words), 10)
 
     async def test_a_fugitive_holds_stderr(self) -> None:
         """

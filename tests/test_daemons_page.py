@@ -15,8 +15,10 @@ from swapgate.daemons import Owner
 from swapgate.daemons.command import command
 from swapgate.daemons.control import port_answers
 from swapgate.daemons.processes import free_port
+from swapgate.engine.options import _OPTIONS, parse
 from swapgate.services import (
     KIND_OPTIONS,
+    ChildSpec,
     CommandSpec,
 )
 from tests.stand_ins import StandIns
@@ -56,6 +58,7 @@ class PageTests(SynchronousTestCase):
             [type(kind).__name__ for kind in kinds],
             [
                 "ChildSpec",
+                "ChildSpec",
                 "LaunchdSpec",
                 "SystemdSpec",
                 "CommandSpec",
@@ -67,6 +70,23 @@ class PageTests(SynchronousTestCase):
             ],
         )
         self.assertEqual(len(read("\n".join(examples())).models), len(kinds))
+
+    def test_the_engines_options(self) -> None:
+        """
+        Those that are named are those that it takes, and its example is right.
+        """
+        part = TEXT.partition("### Without a llama-server\n")[2].partition("\n## ")[0]
+        named = part.partition("no\nother: ")[2].partition(". Variables")[0]
+        options = re.findall(r"`(-[a-z-]+)`", named)
+        known = {name: option for option in _OPTIONS for name in option.names}
+        self.assertEqual({known[name] for name in options}, set(_OPTIONS))
+        self.assertEqual(len(options), len(_OPTIONS))
+        [example] = [each for each in examples() if "swapgate.engine" in each]
+        [spec] = read(example).models
+        assert isinstance(spec.service, ChildSpec)
+        python, *words = spec.service.command.argv(8081)
+        self.assertEqual([python, *words[:2]], ["/bin/py", "-m", "swapgate.engine"])
+        self.assertEqual(parse(words[2:])["port"], 8081)
 
     def test_every_option(self) -> None:
         """

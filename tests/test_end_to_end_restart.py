@@ -74,8 +74,10 @@ class CrashTests(TwistdCase):
         """
         await self.start()
         await self.chat("a")
+        assert self.gateway.transport is not None
+        pid = self.gateway.transport.pid
         for change, said in (
-            (("", ""), "state folder"),
+            (("", ""), f"swapgate runs already: process {pid} has the folder "),
             ((str(self.folder), "other"), "cannot listen"),
         ):
             text = self.text().replace("tcp:0", f"tcp:{self.port}").replace(*change)

@@ -4,6 +4,7 @@ The demo as a newcomer meets it: real engines, a real model, and the real twistd
 
 import hashlib
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from openai import OpenAI
 from twisted.internet.defer import Deferred
 
-from swapgate.demo.weights import NAME, SHA256
+from swapgate.demo.weights import NAME, SHA256, cache_folder
 from tests.engine_rig import (
     CHAT,
     ENDLESS,
@@ -21,6 +22,7 @@ from tests.engine_rig import (
     STORY,
     TOKEN,
     EngineCase,
+    homes,
     text_of,
 )
 from tests.rig import events_of
@@ -142,7 +144,7 @@ class AskingTests(EngineCase):
         """
         home = Path.cwd() / self.mktemp()
         await self.launch(cache_home=str(home))
-        weights = home / "swapgate" / NAME
+        weights = cache_folder(homes(str(home)), sys.platform) / NAME
         self.addCleanup(weights.unlink)
         await self.question("gemma", "Hello!")
         joined = fingerprint(weights)

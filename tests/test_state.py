@@ -95,7 +95,10 @@ class FolderTests(StateCase):
         """
         self.folder.take()
         other = self.open()
-        self.assertRaises(FolderTaken, other.take)
+        taken = self.assertRaises(FolderTaken, other.take)
+        said = f"process {os.getpid()} has the folder {self.path}"
+        self.assertEqual(str(taken), said)
+        self.assertRaises(FolderTaken, other.look)
         self.folder.leave()
         other.take()
 

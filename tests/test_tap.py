@@ -44,12 +44,17 @@ def environment(**more: str) -> dict[str, str]:
 
 class Case(SynchronousTestCase):
     """
-    Configurations in a folder of the test's own.
+    Configurations in a folder of the test's own, which is its home as well: a gateway
+    may run at home.
     """
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
+        before = dict(os.environ)
+        self.addCleanup(os.environ.update, before)
+        os.environ["HOME"] = str(self.folder)
+        os.environ.pop("XDG_STATE_HOME", None)
 
     def written(self, text: str, name: str = "test.cfg") -> str:
         path = self.folder / name
@@ -347,4 +352,41 @@ class CommandTests(Case):
             path = self.written(GOOD.replace("tcp:0", f"tcp:{port}"))
             status, out, err = self.run_twistd("--config", path)
         self.assertEqual(status, 1)
-        self.assertIn(f"127.0.0.1:{port}", out + err)
+        said = f"cannot listen on 127.0.0.1, port {port}: it is in use ("
+        self.assertIn(said, out + err)
+        self.assertIn("stop that process, or change listen", out + err)
+
+    def test_a_second_run(self) -> None:
+        """
+        In the same folder, as a user runs it: one line, instead of twistd's advice to
+        use another pid file. A configuration can still be checked.
+        """
+        path = self.written(GOOD.replace("[model", "state_dir = s\n[model"))
+        argv = [*TWISTD[:2], "swapgate", "--config", path]
+        env = environment(HOME=str(self.folder))
+        first = subprocess.Popen(
+            argv, cwd=self.folder, env=env, stdout=subprocess.PIPE, text=True
+        )
+        self.addCleanup(first.communicate)
+        self.addCleanup(first.kill)
+        assert first.stdout is not None
+        welcome = next(line for line in first.stdout if " serves a" in line)
+        self.assertRegex(
+            welcome,
+            r"http://127\.0\.0\.1:(\d+)/v1 serves a; point a client there, "
+            r"or look at http://127\.0\.0\.1:\1/swapgate/state\n\Z",
+        )
+        second = subprocess.run(
+            argv,
+            cwd=self.folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual((second.returncode, second.stdout), (1, ""))
+        said = f"swapgate runs already: process {first.pid} has the folder "
+        self.assertTrue(second.stderr.startswith(said), second.stderr)
+        self.assertEqual(second.stderr.count("\n"), 1)
+        self.assertEqual(self.run_twistd("--check", "--config", path)[0], 0)

@@ -27,7 +27,8 @@ _LAST_READ_S = 0.2
 # Looking whether a killed group is gone: at first, and at most.
 _LOOK_S, _LOOK_AT_MOST_S = 0.01, 1.0
 _TAIL_BYTES = 4096
-_TAIL_LINES = 6
+# As many as llama.cpp needs from the reason of a failed load to the end.
+_TAIL_LINES = 10
 _ENDED = "its process has ended"
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TMPDIR")
 _PASSED_ON_PREFIXES = ("LC_", "XDG_")

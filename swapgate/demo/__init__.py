@@ -1,8 +1,9 @@
 """
-The demo's daemons: a real llama-server with a tiny real model, in three manners.
+The demo's daemons: a real engine with a tiny real model, in three manners.
 
-`python -m swapgate.demo --persona general ...` becomes the engine, by exec. Reading
-order: `engine.py` (which llama-server?), `weights.py` (where is the model?),
+`python -m swapgate.demo --persona general ...` is a use of `swapgate.engine`, in this
+process; a `llama-server` on PATH is run, by exec, only where the extra is missing.
+Reading order: `engine.py` (which of the two?), `weights.py` (where is the model?),
 `__main__.py` (the command line that makes them one of three personas).
 
 All of it lies between a swap and its first token, so it imports next to nothing.

@@ -9,17 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from swapgate.demo import DemoError
-from swapgate.demo.engine import find_engine, packaged_folder
+from swapgate.demo.engine import find_binary, is_installed
 from swapgate.demo.weights import assemble_packaged, cache_folder, ready_weights
+from swapgate.engine import EngineError, server
 
 TEMPLATES = Path(__file__).parent / "templates"
 PERSONAS = ("general", "japanese", "programming")
 
-# Only options that every build able to read this model has: what is on PATH may be
-# older or newer than the packaged one.
+# Only options that swapgate.engine takes, and that every build able to read this model
+# has: what is on PATH may be older or newer.
 ENGINE_OPTIONS = (
-    # Nothing here is for the world, and nothing here needs a GPU.
-    *("--host", "127.0.0.1", "--device", "none"),
+    # Nothing here is for the world.
+    *("--host", "127.0.0.1"),
     # One conversation at a time; on two busy cores one thread was the fastest.
     *("-c", "4096", "-np", "1", "-t", "1", "--no-warmup"),
     # The same question, the same answer, whatever temperature a client sends.
@@ -29,8 +30,8 @@ ENGINE_OPTIONS = (
     "--jinja",
 )
 
-# Younger than some builds, so not an option: as a variable they pass it over. Without
-# it the engine reads the model twice, to see whether it fits.
+# For a llama-server on PATH. Younger than some builds, so not an option: as a variable
+# they pass it over. Without it the model is read twice, to see whether it fits.
 ENGINE_VARIABLES = {"LLAMA_ARG_FIT": "off"}
 
 Execute = Callable[[Path, list[str], dict[str, str]], object]
@@ -53,37 +54,38 @@ def run(
     arguments: Sequence[str],
     environ: Mapping[str, str],
     *,
-    packaged: Path | None,
+    installed: bool,
     assemble: Callable[[Path], None] = assemble_packaged,
+    serve: Callable[[Sequence[str]], object] = server.run,
     execute: Execute = os.execve,
 ) -> None:
     """
-    Become the engine; whatever stands in the way is a `DemoError`.
+    Serve as this persona; whatever stands in the way is one line, as an error.
+
+    :param installed: whether the engine's package is there.
     """
     name, rest = persona_of(arguments)
-    machine = os.uname().machine
-    engine, variables = find_engine(environ, packaged, sys.platform, machine)
+    binary = None if installed else find_binary(environ)
     weights = ready_weights(cache_folder(environ, sys.platform), assemble)
     template = TEMPLATES / f"{name}.jinja"
+    options = [
+        *("-m", str(weights), "--chat-template-file", str(template)),
+        *ENGINE_OPTIONS,
+        *rest,
+    ]
+    if binary is None:
+        serve(options)
+        return
     # Python ignores it, and what is ignored stays so across an exec.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        execute(
-            engine,
-            [
-                str(engine),
-                *("-m", str(weights), "--chat-template-file", str(template)),
-                *ENGINE_OPTIONS,
-                *rest,
-            ],
-            {**ENGINE_VARIABLES, **variables},
-        )
+        execute(binary, [str(binary), *options], {**ENGINE_VARIABLES, **environ})
     except OSError as error:
-        raise DemoError(f"{engine} does not start: {error.strerror}") from error
+        raise DemoError(f"{binary} does not start: {error.strerror}") from error
 
 
 if __name__ == "__main__":
     try:
-        run(sys.argv[1:], os.environ, packaged=packaged_folder())
-    except DemoError as error:
+        run(sys.argv[1:], os.environ, installed=is_installed())
+    except (DemoError, EngineError) as error:
         sys.exit(f"swapgate demo: {error}")
