@@ -122,13 +122,18 @@ def free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def signal_group(group: int, number: signal.Signals) -> None:
+def signal_group(group: int, number: signal.Signals) -> bool:
     """
-    Signal every process of a group that is still there.
+    Signal every process of a group that is still there: whether there is such a group.
     """
-    # macOS answers EPERM where only zombies are left.
-    with suppress(ProcessLookupError, PermissionError):
+    try:
         os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # So macOS answers where only zombies are left.
+        pass
+    return True
 
 
 def group_lives(group: int) -> bool:
