@@ -20,13 +20,13 @@ from benchmarks.client import Client, post
 from benchmarks.measured import Measured, Row
 from benchmarks.processes import Gateway, gateway, model
 from benchmarks.timeline import timeline
-from swapgate.fleet import Fleet
+from swapgate.fleet.scheduler import Scheduler
 from tests.doubles import FakeDaemon, Farm, config_of
 from tests.doubles import model as spec
 
 if TYPE_CHECKING:
     from swapgate.daemons import Owner
-    from swapgate.tickets import Lease
+    from swapgate.fleet.lease import Lease
 
 LOAD_S, ANSWER_S = 2.0, 0.5
 LOOPS_FOR_S = 60.0
@@ -200,7 +200,7 @@ def by_the_fleet(case: list[tuple[float, str]]) -> float:
         daemon = farm.daemons[of.name] = TimedDaemon(of.name, farm=farm)
         return daemon
 
-    fleet = Fleet(config, make, clock, farm.make_client)
+    scheduler = Scheduler(config, make, clock, farm.make_client)
     ended: list[float] = []
 
     def answered(lease: Lease) -> None:
@@ -212,7 +212,7 @@ def by_the_fleet(case: list[tuple[float, str]]) -> float:
 
     for asked_s, name in case:
         clock.callLater(
-            asked_s, lambda name=name: fleet.lease(name).addCallback(served)
+            asked_s, lambda name=name: scheduler.lease(name).addCallback(served)
         )
     while len(ended) < len(case):
         clock.advance(0.01)

@@ -20,9 +20,9 @@ from twisted.logger import globalLogBeginner
 from benchmarks.client import Client, Stream, listen, post
 from benchmarks.measured import Measured, Row
 from benchmarks.processes import gateway, model
-from swapgate.fleet import Fleet
-from swapgate.phases import Phase
-from swapgate.plan import Standing, plan
+from swapgate.fleet.lifecycle import Phase
+from swapgate.fleet.planner import ModelView, plan
+from swapgate.fleet.scheduler import Scheduler
 from tests.doubles import Farm, config_of
 from tests.doubles import model as spec
 
@@ -40,14 +40,14 @@ def decisions() -> list[Measured]:
     took_ms = []
     for _ in range(DECISIONS):
         budget, left = 60_000, 60_000
-        standings = []
+        views = []
         for n in range(MODELS):
             memory = chance.randint(500, 20_000)
             up = memory <= left and chance.random() < 0.8
             left -= memory if up else 0
             phase = chance.choice([Phase.READY, Phase.DRAINING, Phase.STARTING])
-            standings.append(
-                Standing(
+            views.append(
+                ModelView(
                     f"m{n}",
                     phase if up else Phase.STOPPED,
                     memory,
@@ -55,9 +55,9 @@ def decisions() -> list[Measured]:
                     chance.randint(0, 3) if up else 0,
                 )
             )
-        tickets = [chance.choice(standings).name for _ in range(WAITING)]
+        entries = [chance.choice(views).name for _ in range(WAITING)]
         began = time.perf_counter()
-        plan(standings, list(dict.fromkeys(tickets)), budget)
+        plan(views, list(dict.fromkeys(entries)), budget)
         took_ms.append((time.perf_counter() - began) * 1000)
     return [Measured(max(took_ms), 5, "ms", f"median {median(took_ms):.2f}")]
 
@@ -102,11 +102,11 @@ def many_swaps() -> list[Measured]:
     globalLogBeginner.beginLoggingTo([nobody], redirectStandardIO=False)
     config = config_of(spec("a"), spec("b"))
     farm = Farm(config)
-    fleet = Fleet(config, farm.make_daemon, farm.clock, farm.make_client)
+    scheduler = Scheduler(config, farm.make_daemon, farm.clock, farm.make_client)
 
     def swap(n: int) -> None:
         name, other = ("a", "b") if n % 2 else ("b", "a")
-        waiting = fleet.lease(name)
+        waiting = scheduler.lease(name)
         if farm.daemons[other].running:
             farm.daemons[other].end()
         farm.come_up(name)

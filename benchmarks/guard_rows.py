@@ -13,9 +13,9 @@ from twisted.internet.testing import StringTransport
 from twisted.web.http_headers import Headers
 
 from benchmarks.measured import Measured, Row
-from swapgate.access import Access, Key
-from swapgate.guard import admit
-from swapgate.web.guard import door_of, knock_of
+from swapgate.config.access import Access, Key
+from swapgate.server.auth import admit
+from swapgate.server.request_origin import listener_of, request_origin
 
 REQUESTS = 2_000
 # What is done between two requests, so that the caches forget what the guard needs.
@@ -48,7 +48,7 @@ def guarded() -> list[Measured]:
         for _ in range(REQUESTS):
             json.loads(BALLAST)
             began = time.perf_counter()
-            admit(access, door_of(wire), knock_of(b"POST", TARGET, headers))
+            admit(access, listener_of(wire), request_origin(b"POST", TARGET, headers))
             took_ms.append((time.perf_counter() - began) * 1000)
         medians.append(median(took_ms))
     detail = f"a program {medians[0]:.3f}, a listed page with a key {medians[1]:.3f}"

@@ -11,10 +11,10 @@ stream bytes mean).
 
 What is done about it: `keyfiles` (what nobody else may read), `daemons` (start, stop),
 `wire` (bytes that leave at once), `connection` (what comes over one), `upstream` (ask),
-`health` (is it up yet), `state` (what outlives a crash), `tickets` (what somebody has
+`health` (is it up yet), `state` (what outlives a crash), `entries` (what somebody has
 who waits or is served), `line` (who waits for one model), `place` (what is known of one
 model), `books` (what is written down), `hangups` (who has just given up a load),
-`tending` (what is done with one daemon), `fleet` (who may use which daemon, when),
+`tending` (what is done with one daemon), `scheduler` (who may use which daemon, when),
 `stopping` (how it ends), `survey` (how it all stands now), `relay` (bytes back to the
 client), `web` (what HTTP sees), `logs` (how an event is written down), `descriptors`
 (how many the system grants), `startup` (what is said when it starts), `tap` (how it is

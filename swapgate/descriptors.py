@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from attrs import evolve
 
-from swapgate.limits import Limits
+from swapgate.config.limits import Limits
 
 # Each client may need another one upstream; polls, pipes and files need theirs.
 _EACH, _RESERVED = 2, 48

@@ -12,11 +12,11 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
 
-from swapgate.config import Config
+from swapgate.config.daemon_kinds import ChildSpec, RemoteSpec
+from swapgate.config.loader import Config
+from swapgate.config.model import ONE_AT_A_TIME
+from swapgate.config.values import gigabytes
 from swapgate.daemons import processes
-from swapgate.models import ONE_AT_A_TIME
-from swapgate.services import ChildSpec, RemoteSpec
-from swapgate.values import gigabytes
 
 # More would not be read.
 _MOST_NAMES = 12

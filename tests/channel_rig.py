@@ -16,9 +16,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from swapgate.limits import Limits
-from swapgate.web.request import GatewayRequest
-from swapgate.web.site import GatewaySite
+from swapgate.config.limits import Limits
+from swapgate.server.request import GatewayRequest
+from swapgate.server.site import GatewaySite
 from tests.doubles import ACCESS
 
 

@@ -8,10 +8,14 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from swapgate.access import Access
-from swapgate.config import ChildSpec, Command, Config, ModelSpec, Upstream
+from swapgate.config.access import Access
+from swapgate.config.daemon_kinds import ChildSpec
+from swapgate.config.expand import Command
+from swapgate.config.loader import Config
+from swapgate.config.model import ModelSpec
+from swapgate.config.values import Upstream
 from swapgate.daemons import Daemon, Owner
-from swapgate.upstream import UpstreamClient
+from swapgate.upstream.client import UpstreamClient
 
 # A short name for the gateway.
 ACCESS = Access(hosts=frozenset({"x"}))
@@ -54,7 +58,7 @@ class FakeDaemon(Daemon):
     name: str
     upstream: Upstream = Upstream(scheme="http", host="127.0.0.1", port=1)
     running: bool = False
-    lasting: bool = False
+    outlives_gateway: bool = False
     up_already: bool = False
     stranger: str | None = None
     words: str = ""
@@ -74,7 +78,7 @@ class FakeDaemon(Daemon):
     def serving(self) -> bool:
         return self.running and not self.lost
 
-    def obstacle(self) -> Deferred[str | None]:
+    def preflight(self) -> Deferred[str | None]:
         looking, self.looking = self.looking, None
         return looking or succeed(self.in_the_way)
 
@@ -109,11 +113,11 @@ class FakeDaemon(Daemon):
     def remains(self) -> str:
         return "process 9"
 
-    def let_go(self) -> Deferred[None]:
+    def detach(self) -> Deferred[None]:
         self.told.append("let go")
         return self.leaving or succeed(None)
 
-    def impostor(self) -> str | None:
+    def port_conflict(self) -> str | None:
         return self.stranger
 
     def last_words(self) -> str:

@@ -4,7 +4,7 @@ A stand-in for llama-server: a real process with the engine's manners, and fault
     python tests/fake_llama.py --port 8081 --load-time 0.3 --journal /tmp/journal
 
 The command line (see `options`) chooses how the process lives and dies; the object
-under `x_fake` in a request's JSON body (see `Wish`) how that request is answered.
+under `x_fake` in a request's JSON body (see `BodyFields`) how that request is answered.
 What happened is told in the journal, one JSON object a line; a plain answer tells
 in `x_request` what reached the daemon.
 
@@ -31,14 +31,14 @@ JSON_TYPE = ("Content-Type", "application/json; charset=utf-8")
 PIECE = b"x" * 65536
 
 
-class Wish(NamedTuple):
+class BodyFields(NamedTuple):
     """
     What one request asks of its answer. An unknown name is answered 400.
     """
 
     # Before the answer.
     die_before_answer: int = 0  # SIGKILL at the first n such, counted in --state
-    nonsense: str | None = None  # these bytes (latin-1) are the answer; then close
+    bad_response: str | None = None  # these bytes (latin-1) are the answer; then close
     delay_s: float = 0.0  # silence before the status line
 
     # Its head.
@@ -250,7 +250,9 @@ class Connection:
         # The next request is already here, so nothing tells of a hang-up any more.
         time.sleep(1e6 if until is None else max(0.0, until - time.monotonic()))
 
-    def head(self, request: Request, wish: Wish, *headers: tuple[str, str]) -> None:
+    def head(
+        self, request: Request, wish: BodyFields, *headers: tuple[str, str]
+    ) -> None:
         version = self.daemon.args.http_version or "1.1"
         lines = [f"HTTP/{version} {wish.status} {wish.reason}", "Server: llama.cpp"]
         lines += [f"{n}: {v}" for n, v in (*headers, *wish.headers.items())]
@@ -268,11 +270,11 @@ class Connection:
             return
         try:
             asked: dict[str, Any] = json.loads(request.body or b"{}")
-            wish = Wish(**asked.get("x_fake", {}))
+            wish = BodyFields(**asked.get("x_fake", {}))
         except (ValueError, TypeError, AttributeError) as error:
             broken = {"code": 500, "message": str(error), "type": "server_error"}
             status = 500 if isinstance(error, ValueError) else 400
-            self.plain(request, Wish(status=status, body={"error": broken}), {})
+            self.plain(request, BodyFields(status=status, body={"error": broken}), {})
             return
         told = request.told()
         self.daemon.note("begun", model=asked.get("model"), **told)
@@ -280,8 +282,8 @@ class Connection:
             if wish.die_before_answer and self.daemon.dies_now(wish.die_before_answer):
                 os.kill(os.getpid(), signal.SIGKILL)
             self.pause(wish.delay_s)
-            if wish.nonsense is not None:
-                self.send(wish.nonsense.encode("latin-1"))
+            if wish.bad_response is not None:
+                self.send(wish.bad_response.encode("latin-1"))
                 raise ConnectionAbortedError
             if asked.get("stream") and wish.status == 200:
                 self.stream(request, wish, path)
@@ -297,13 +299,13 @@ class Connection:
         self.daemon.note("finished", model=asked.get("model"))
 
     def answer_health(self, request: Request, path: str) -> None:
-        wish = Wish(body={"status": "ok"})
+        wish = BodyFields(body={"status": "ok"})
         if not self.daemon.loaded:
-            wish = Wish(status=503, body={"error": LOADING})
+            wish = BodyFields(status=503, body={"error": LOADING})
         self.daemon.note("asked", path=path, status=wish.status)
         self.plain(request, wish, {})
 
-    def plain(self, request: Request, wish: Wish, ours: dict[str, Any]) -> None:
+    def plain(self, request: Request, wish: BodyFields, ours: dict[str, Any]) -> None:
         """
         An answer in one piece, and like the engine's without a final newline.
         """
@@ -327,7 +329,7 @@ class Connection:
         if wish.chunked:
             self.send(b"0\r\n\r\n")
 
-    def stream(self, request: Request, wish: Wish, path: str) -> None:
+    def stream(self, request: Request, wish: BodyFields, path: str) -> None:
         """
         Server-sent events, a write for each.
         """
@@ -365,7 +367,7 @@ class Connection:
         self.pause(wish.after_done_hold_s)
         self.send(b"0\r\n\r\n")
 
-    def break_off(self, wish: Wish) -> NoReturn:
+    def break_off(self, wish: BodyFields) -> NoReturn:
         """
         End an answer early, in the way that was asked for.
         """

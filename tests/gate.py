@@ -38,11 +38,15 @@ PURE = (
     "words",
 )
 # Those that need the engine and the model of the extra `demo`.
-ENGINE = ("tests.test_engine", "tests.test_engine_process", "tests.test_engine_streams")
+ENGINE = (
+    "tests.engine.test_real",
+    "tests.engine.test_process",
+    "tests.engine.test_streams",
+)
 # The engine on an older CPU than this one's, which QEMU plays.
-OLDER_CPU = ("tests.test_engine_haswell",)
+OLDER_CPU = ("tests.engine.test_older_cpu",)
 # Those that need a browser.
-BROWSER = ("tests.test_browser",)
+BROWSER = ("tests.end_to_end.test_browser",)
 # Run as programs of their own, or by another environment.
 NOT_MEASURED = (
     "tests/check_wheel.py",

@@ -17,9 +17,9 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from swapgate.config import read_config
-from swapgate.keyfiles import read_keys
-from swapgate.tap import Swapgate
+from swapgate.config.loader import read_config
+from swapgate.config.secrets import read_keys
+from swapgate.service import Swapgate
 
 FAKE = Path(__file__).parent / "fake_llama.py"
 # A model's section, for the stand-in daemon.

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from swapgate.config.limits import Limits
 from swapgate.descriptors import grant, most_of_one, needed, raised, within
-from swapgate.limits import Limits
 
 NO_END = None
 

@@ -384,7 +384,7 @@ class FakeLlamaTests(SynchronousTestCase):
         self.start()
         self.until("listening")
         for words in ("SSH-2.0\r\n", ""):
-            self.assertEqual(self.hear(nonsense=words), words.encode())
+            self.assertEqual(self.hear(bad_response=words), words.encode())
 
     def test_short(self) -> None:
         """

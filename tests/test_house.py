@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.config import candidates, read_config
+from swapgate.config.loader import candidates, read_config
 from tests.gate import PURE, ROOT
 
 PACKAGE = ROOT / "swapgate"

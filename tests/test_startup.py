@@ -11,7 +11,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.config import read_config
+from swapgate.config.loader import read_config
 from swapgate.startup import cannot_listen, missing_engine, welcome
 
 LOCAL = IPv4Address("TCP", "127.0.0.1", 11430)

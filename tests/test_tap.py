@@ -18,7 +18,8 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.tap import Options, Swapgate, makeService
+from swapgate.service import Swapgate
+from swapgate.tap import Options, makeService
 
 ROOT = Path(__file__).resolve().parent.parent
 TWISTD = [str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile="]

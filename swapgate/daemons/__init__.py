@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 
-from swapgate.config import Upstream
+from swapgate.config.values import Upstream
 
 
 def _nothing(_: str) -> None:
@@ -52,7 +52,7 @@ class Daemon(Protocol):
         Where the present life answers, known once `launch()` has been called.
         """
 
-    def obstacle(self) -> Deferred[str | None]:
+    def preflight(self) -> Deferred[str | None]:
         """
         Why it could not be started now, as far as can be seen without starting it.
         """
@@ -79,7 +79,7 @@ class Daemon(Protocol):
         """
 
     @property
-    def lasting(self) -> bool:
+    def outlives_gateway(self) -> bool:
         """
         Whether it stays up when the gateway stops.
         """
@@ -111,12 +111,12 @@ class Daemon(Protocol):
         What of it was there still, when we last looked after a halt.
         """
 
-    def let_go(self) -> Deferred[None]:
+    def detach(self) -> Deferred[None]:
         """
         The gateway ends and this stays: watch it no longer, and never call `owner`.
         """
 
-    def impostor(self) -> str | None:
+    def port_conflict(self) -> str | None:
         """
         Why what answers at `upstream` may not be this daemon; None where it is.
         """

@@ -15,10 +15,12 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from swapgate.config import ChildSpec, ModelSpec, Upstream
+from swapgate.config.daemon_kinds import ChildSpec
+from swapgate.config.model import ModelSpec
+from swapgate.config.values import Upstream
 from swapgate.daemons import Owner, processes
 from swapgate.daemons.control import port_answers
-from swapgate.daemons.obstacles import cannot_run
+from swapgate.daemons.preflight import cannot_run
 
 _LOOPBACK = "127.0.0.1"
 # So many free ports are tried.
@@ -73,7 +75,7 @@ class Child:
     Launches a command in a session of its own, and stops the whole session.
     """
 
-    lasting = False
+    outlives_gateway = False
 
     def __init__(
         self,
@@ -104,10 +106,10 @@ class Child:
         assert self._upstream is not None, "known once it was launched"
         return self._upstream
 
-    def obstacle(self) -> Deferred[str | None]:
-        return Deferred.fromCoroutine(self._obstacle())
+    def preflight(self) -> Deferred[str | None]:
+        return Deferred.fromCoroutine(self._preflight())
 
-    async def _obstacle(self) -> str | None:
+    async def _preflight(self) -> str | None:
         fixed = self._spec.upstream
         if fixed is not None and await port_answers(fixed, self._reactor):
             return _in_use(fixed.port)
@@ -227,11 +229,11 @@ class Child:
     def serving(self) -> bool:
         return self.running and self._holder is not None and self._holder.holds()
 
-    def let_go(self) -> Deferred[None]:
+    def detach(self) -> Deferred[None]:
         # It does not stay.
         return succeed(None)
 
-    def impostor(self) -> str | None:
+    def port_conflict(self) -> str | None:
         if not self.running:
             return _ENDED
         stranger = processes.port_conflict(self._process.pid, self.upstream.port)

@@ -5,13 +5,15 @@ A daemon that commands of its owner start and stop: a container, a deployment, a
 from collections.abc import Mapping
 from typing import Any
 
-from swapgate.config import Command, ModelSpec, Upstream
+from swapgate.config.daemon_kinds import CommandSpec
+from swapgate.config.expand import Command
+from swapgate.config.model import ModelSpec
+from swapgate.config.values import Upstream
 from swapgate.daemons.child import child_environment
-from swapgate.daemons.commands import TOOL_TIMEOUT_S, Answer, run
-from swapgate.daemons.control import Sight, State, port_answers
-from swapgate.daemons.managed import Managed
-from swapgate.daemons.obstacles import cannot_run
-from swapgate.services import CommandSpec
+from swapgate.daemons.control import Observation, State, port_answers
+from swapgate.daemons.external import ExternalDaemon
+from swapgate.daemons.preflight import cannot_run
+from swapgate.daemons.tool import TOOL_TIMEOUT_S, Answer, run
 
 # Some tools succeed in telling that something does not run.
 _NO = ("false", "0")
@@ -19,11 +21,11 @@ _NO = ("false", "0")
 
 def command(
     spec: ModelSpec, service: CommandSpec, reactor: Any, environ: Mapping[str, str]
-) -> Managed:
+) -> ExternalDaemon:
     """
     The daemon of these commands.
     """
-    return Managed(spec, Commands(spec, service, reactor, environ), reactor)
+    return ExternalDaemon(spec, Commands(spec, service, reactor, environ), reactor)
 
 
 class Commands:
@@ -57,18 +59,18 @@ class Commands:
         cwd = self._service.cwd
         return await run(self._reactor, argv, self._env, cwd=cwd, timeout_s=timeout_s)
 
-    async def look(self) -> Sight:
+    async def look(self) -> Observation:
         if self._service.status is None:
             if await port_answers(self._upstream, self._reactor):
-                return Sight(State.UP)
-            return Sight(State.ABSENT, sure=self._upstream.loopback)
+                return Observation(State.UP)
+            return Observation(State.ABSENT, sure=self._upstream.loopback)
         answer = await self._run(self._service.status, TOOL_TIMEOUT_S)
         if answer.status:
-            return Sight(State.ABSENT, sure=False)
+            return Observation(State.ABSENT, sure=False)
         says_no = answer.output.strip().lower() in _NO
-        return Sight(State.ABSENT if says_no else State.UP)
+        return Observation(State.ABSENT if says_no else State.UP)
 
-    async def obstacle(self) -> str | None:
+    async def preflight(self) -> str | None:
         argv = self._service.start.argv(self._upstream.port)
         return cannot_run(argv, self._env, self._service.cwd)
 

@@ -11,9 +11,9 @@ from twisted.internet.error import ConnectError, DNSLookupError, TimeoutError
 from twisted.internet.protocol import Factory
 from twisted.internet.protocol import Protocol as Quiet
 
-from swapgate.config import Upstream
-from swapgate.daemons.commands import Answer
-from swapgate.wire import endpoint_of
+from swapgate.config.values import Upstream
+from swapgate.daemons.tool import Answer
+from swapgate.net import endpoint_of
 
 _CONNECT_TIMEOUT_S = 1.0
 _TOO_FEW = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN)
@@ -35,7 +35,7 @@ class State(Enum):
 
 
 @frozen
-class Sight:
+class Observation:
     """
     What one look has shown.
 
@@ -65,9 +65,9 @@ class Control(Protocol):
     #: look() asks a manager, and not only the port.
     tells: bool
 
-    async def look(self) -> Sight: ...
+    async def look(self) -> Observation: ...
 
-    async def obstacle(self) -> str | None:
+    async def preflight(self) -> str | None:
         """
         Why it could not be started, as far as the last look and the files show.
         """

@@ -14,12 +14,13 @@ from xml.parsers.expat import ExpatError
 from attrs import evolve
 from twisted.internet.task import deferLater
 
-from swapgate.config import LaunchdSpec, ModelSpec
+from swapgate.config.daemon_kinds import LaunchdSpec
+from swapgate.config.model import ModelSpec
 from swapgate.daemons.child import child_environment
-from swapgate.daemons.commands import Answer, ToolFailed, run
-from swapgate.daemons.control import Sight, State
-from swapgate.daemons.managed import Managed
-from swapgate.daemons.obstacles import cannot_run
+from swapgate.daemons.control import Observation, State
+from swapgate.daemons.external import ExternalDaemon
+from swapgate.daemons.preflight import cannot_run
+from swapgate.daemons.tool import Answer, ToolFailed, run
 
 # What launchd gives an agent.
 _PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
@@ -38,11 +39,11 @@ _ENDING = ("SIGTERMed", "SIGKILLed")
 
 def launchd(
     spec: ModelSpec, service: LaunchdSpec, reactor: Any, environ: Mapping[str, str]
-) -> Managed:
+) -> ExternalDaemon:
     """
     The daemon of an agent.
     """
-    return Managed(spec, Launchctl(service, reactor, environ), reactor)
+    return ExternalDaemon(spec, Launchctl(service, reactor, environ), reactor)
 
 
 class Launchctl:
@@ -91,7 +92,7 @@ class Launchctl:
             self._label = label
         return self._label
 
-    async def look(self) -> Sight:
+    async def look(self) -> Observation:
         label = self._name()
         if self._legacy:
             verb, argv, read = "list", ("list", label), read_list
@@ -99,19 +100,19 @@ class Launchctl:
             verb, argv, read = "print", ("print", f"{self._domain}/{label}"), read_print
         answer = await self._run(*argv)
         if answer.status == 0:
-            sight = read(answer.output)
-            if sight is None:
+            observation = read(answer.output)
+            if observation is None:
                 raise ToolFailed(f"launchctl {verb} {label} was not understood")
-            return sight
+            return observation
         absent = _ABSENT in answer.complaint or _ABSENT in answer.output
         # Where there is no domain, nothing is loaded into it.
         if absent or answer.status in _NO_DOMAIN:
-            return Sight(State.ABSENT)
+            return Observation(State.ABSENT)
         raise ToolFailed(
             f"launchctl cannot tell of {label}: {answer.complaint or answer.status}"
         )
 
-    async def obstacle(self) -> str | None:
+    async def preflight(self) -> str | None:
         try:
             plist = self._plist()
         except ToolFailed as error:
@@ -205,12 +206,12 @@ class Launchctl:
         return Path(self._service.plist).exists()
 
 
-def _is_loaded(sight: Sight) -> bool:
+def _is_loaded(observation: Observation) -> bool:
     """
     Whether it is there to be run, and not on its way out.
     """
-    ending = sight.ended and sight.pid is not None
-    return sight.state is not State.ABSENT and not ending
+    ending = observation.ended and observation.pid is not None
+    return observation.state is not State.ABSENT and not ending
 
 
 def _with_words(answer: Answer, more: str) -> Answer:
@@ -218,7 +219,7 @@ def _with_words(answer: Answer, more: str) -> Answer:
     return evolve(answer, complaint=words)
 
 
-def read_print(output: str) -> Sight | None:
+def read_print(output: str) -> Observation | None:
     """
     What `launchctl print` says of a service that it knows; None: not understood.
     """
@@ -233,15 +234,17 @@ def read_print(output: str) -> Sight | None:
         if name in facts
     )
     ended = code != "(never exited)" or "last terminating signal" in facts
-    sight = _sight(facts.get("pid"), ended, note)
-    if sight is not None and facts["state"] == _SCHEDULED:
-        return evolve(sight, state=State.UP)
-    if sight is not None and facts["state"] in _ENDING:
-        return Sight(State.IDLE, sight.pid, True, f"state = {facts['state']}")
-    return sight
+    observation = _sight(facts.get("pid"), ended, note)
+    if observation is not None and facts["state"] == _SCHEDULED:
+        return evolve(observation, state=State.UP)
+    if observation is not None and facts["state"] in _ENDING:
+        return Observation(
+            State.IDLE, observation.pid, True, f"state = {facts['state']}"
+        )
+    return observation
 
 
-def read_list(output: str) -> Sight | None:
+def read_list(output: str) -> Observation | None:
     """
     What `launchctl list LABEL` says of a service that it knows; None: not understood.
     """
@@ -253,9 +256,9 @@ def read_list(output: str) -> Sight | None:
     return _sight(facts.get("PID"), status != "0", f"LastExitStatus = {status}")
 
 
-def _sight(pid: str | None, ended: bool, note: str) -> Sight | None:
+def _sight(pid: str | None, ended: bool, note: str) -> Observation | None:
     if pid is None:
-        return Sight(State.IDLE, None, ended, note if ended else "")
+        return Observation(State.IDLE, None, ended, note if ended else "")
     if pid.isdecimal() and int(pid) > 0:
-        return Sight(State.UP, int(pid))
+        return Observation(State.UP, int(pid))
     return None

@@ -5,11 +5,12 @@ A daemon that others run: never started, never stopped, and it costs no memory h
 from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 
-from swapgate.config import ModelSpec, Upstream
+from swapgate.config.daemon_kinds import RemoteSpec
+from swapgate.config.ini import BadValue
+from swapgate.config.model import ModelSpec
+from swapgate.config.secrets import read_key
+from swapgate.config.values import Upstream
 from swapgate.daemons import Owner
-from swapgate.ini import BadValue
-from swapgate.keyfiles import read_key
-from swapgate.services import RemoteSpec
 
 
 class Remote:
@@ -17,7 +18,7 @@ class Remote:
     Is there as soon as it is wanted; whether it answers is for its health to show.
     """
 
-    lasting = True
+    outlives_gateway = True
 
     def __init__(self, spec: ModelSpec, service: RemoteSpec) -> None:
         assert spec.upstream is not None, "the configuration insists on it"
@@ -25,7 +26,7 @@ class Remote:
         self._owner: Owner | None = None
         self.upstream: Upstream = evolve(spec.upstream, api_key=service.api_key)
 
-    def obstacle(self) -> Deferred[str | None]:
+    def preflight(self) -> Deferred[str | None]:
         return succeed(None)
 
     def relaunch(self) -> bool:
@@ -67,11 +68,11 @@ class Remote:
         # It is let alone at once.
         return ""
 
-    def let_go(self) -> Deferred[None]:
+    def detach(self) -> Deferred[None]:
         # Nothing here watches it.
         return succeed(None)
 
-    def impostor(self) -> str | None:
+    def port_conflict(self) -> str | None:
         # Over https its certificate tells, over http nothing can.
         return None
 

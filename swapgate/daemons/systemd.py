@@ -5,12 +5,12 @@ A daemon that is a unit of systemd, seen and moved by systemctl.
 from collections.abc import Mapping
 from typing import Any
 
-from swapgate.config import ModelSpec
+from swapgate.config.daemon_kinds import SystemdSpec
+from swapgate.config.model import ModelSpec
 from swapgate.daemons.child import child_environment
-from swapgate.daemons.commands import Answer, ToolFailed, run
-from swapgate.daemons.control import Sight, State
-from swapgate.daemons.managed import Managed
-from swapgate.services import SystemdSpec
+from swapgate.daemons.control import Observation, State
+from swapgate.daemons.external import ExternalDaemon
+from swapgate.daemons.tool import Answer, ToolFailed, run
 
 _PROPERTIES = "LoadState,ActiveState,SubState,MainPID,Result,ExecMainStatus,Job"
 _BUS = "DBUS_SESSION_BUS_ADDRESS"
@@ -18,11 +18,11 @@ _BUS = "DBUS_SESSION_BUS_ADDRESS"
 
 def systemd(
     spec: ModelSpec, service: SystemdSpec, reactor: Any, environ: Mapping[str, str]
-) -> Managed:
+) -> ExternalDaemon:
     """
     The daemon of a unit.
     """
-    return Managed(spec, Systemctl(service, reactor, environ), reactor)
+    return ExternalDaemon(spec, Systemctl(service, reactor, environ), reactor)
 
 
 class Systemctl:
@@ -47,18 +47,18 @@ class Systemctl:
         unit = self._service.unit
         return await run(self._reactor, ("systemctl", *scope, *argv, unit), self._env)
 
-    async def look(self) -> Sight:
+    async def look(self) -> Observation:
         answer = await self._run("show", f"--property={_PROPERTIES}")
-        sight = read_show(answer.output)
+        observation = read_show(answer.output)
         self._load_state = read_properties(answer.output).get("LoadState", "")
-        if answer.status or sight is None:
+        if answer.status or observation is None:
             raise ToolFailed(
                 f"systemctl cannot tell of {self._service.unit}: "
                 f"{answer.complaint or answer.status}"
             )
-        return sight
+        return observation
 
-    async def obstacle(self) -> str | None:
+    async def preflight(self) -> str | None:
         if self._load_state in ("", "loaded"):
             return None
         return f"systemd has no unit {self._service.unit} to start: {self._load_state}"
@@ -75,7 +75,7 @@ def read_properties(output: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
 
 
-def read_show(output: str) -> Sight | None:
+def read_show(output: str) -> Observation | None:
     """
     What `systemctl show` says; None where it says nothing of use.
     """
@@ -89,14 +89,14 @@ def read_show(output: str) -> Sight | None:
         note = f"Result = {result}, ExecMainStatus = {status}"
     match facts["ActiveState"]:
         case "active" | "reloading" | "refreshing":
-            return Sight(State.UP, pid)
+            return Observation(State.UP, pid)
         case "activating":
             ended = facts.get("SubState", "").startswith("auto-restart")
-            return Sight(State.UP, pid, ended, note)
+            return Observation(State.UP, pid, ended, note)
         case "inactive" if facts.get("Job"):
             # Its start is in the queue, and need not be asked for.
-            return Sight(State.UP)
+            return Observation(State.UP)
         case "inactive" | "failed":
-            return Sight(State.ABSENT, None, bool(note), note)
+            return Observation(State.ABSENT, None, bool(note), note)
         case _:
-            return Sight(State.IDLE, pid, True, note)
+            return Observation(State.IDLE, pid, True, note)

@@ -1,0 +1,3 @@
+"""
+API: what a request means, and its answer.
+"""

@@ -1,0 +1,157 @@
+"""
+The API: a request is answered here, refused, or held until its daemon can answer.
+"""
+
+import json
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.http_headers import Headers
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from swapgate.api.admin import Admin
+from swapgate.api.openai import (
+    ModelRequest,
+    check_content_type,
+    models_listing,
+    read_model_request,
+)
+from swapgate.api.proxy import ProxyRequest
+from swapgate.api.responses import allow_only, answer, answer_failure
+from swapgate.api.routes import is_administration, runs_a_model
+from swapgate.config.loader import Config
+from swapgate.errors import APIError
+from swapgate.fleet.scheduler import Scheduler
+from swapgate.server.json_body import BadJSON
+from swapgate.server.json_grammar import quoted
+from swapgate.server.request import GatewayRequest
+from swapgate.server.target import Target, read_target
+
+_ADMIN = "/swapgate/"
+
+
+class Gateway(Resource):
+    """
+    The one resource: every path is looked at here.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self, config: Config, scheduler: Scheduler, clock: IReactorTime, started: int
+    ) -> None:
+        """
+        :param started: when the gateway did, in seconds of the epoch.
+        """
+        super().__init__()
+        self._scheduler = scheduler
+        self._clock = clock
+        self._started = started
+        self._admin = Admin(scheduler, clock)
+        self.reconfigure(config)
+
+    def reconfigure(self, config: Config) -> None:
+        """
+        Know the names of another configuration from now on.
+        """
+        self._names = config.names
+        self._extra_paths = {model.name: model.extra_paths for model in config.models}
+        listing = json.dumps(models_listing(config.names, self._started)).encode()
+        healthy = b'{"status": "ok"}'
+        self._own = {
+            "/health": healthy,
+            "/v1/health": healthy,
+            "/models": listing,
+            "/v1/models": listing,
+        }
+
+    def render(self, request: GatewayRequest) -> int:
+        serving = Deferred.fromCoroutine(self._serve(request))
+        request.notifyFinish().addErrback(lambda _: serving.cancel())
+        serving.addErrback(answer_failure, request)
+        return int(NOT_DONE_YET)
+
+    async def _serve(self, request: GatewayRequest) -> None:
+        target = read_target(request.uri)
+        own = self._own.get(target.path)
+        if own is not None:
+            allow_only(request, target, b"GET", b"HEAD")
+            answer(request, 200, own)
+        elif target.path.startswith(_ADMIN):
+            await self._admin.serve(request, target)
+        elif request.method == b"POST":
+            await self._relay(request, target)
+        else:
+            raise APIError(
+                status=404,
+                code="not_found",
+                message="there is only GET /v1/models, /health, /swapgate/state and "
+                "/swapgate/events, and POST to a path of the engine's API with a model "
+                "in its JSON body",
+            )
+
+    def wants_body(self, method: bytes, target: bytes, headers: Headers) -> bool:
+        """
+        Whether the body that follows this head is to be kept.
+
+        :raises Refusal: for what would be refused when all of it is here.
+        """
+        path = read_target(target).path
+        if method != b"POST" or path in self._own or path.startswith(_ADMIN):
+            return False
+        self._check_head(path, headers)
+        return True
+
+    def _check_head(self, path: str, headers: Headers) -> None:
+        """
+        Refuse a POST that runs no model, or is not JSON.
+        """
+        if not self._may_run(path):
+            raise _not_relayed(path)
+        check_content_type(
+            _first(headers, b"Content-Type"), _first(headers, b"Content-Encoding")
+        )
+
+    async def _relay(self, request: GatewayRequest, target: Target) -> None:
+        self._check_head(target.path, request.requestHeaders)
+        ask = self._read_model_request(request)
+        extra = self._extra_paths[ask.model]
+        if not runs_a_model(target.path) and target.path not in extra:
+            # Another model has it.
+            raise _not_relayed(target.path)
+        await ProxyRequest(request, ask, target, self._scheduler, self._clock).run()
+
+    def _may_run(self, path: str) -> bool:
+        """
+        Whether this path runs a model, of whichever name.
+        """
+        return runs_a_model(path) or any(
+            path in extra for extra in self._extra_paths.values()
+        )
+
+    def _read_model_request(self, request: GatewayRequest) -> ModelRequest:
+        try:
+            fields = request.body.fields()
+        except BadJSON as error:
+            raise APIError(status=400, code="bad_json", message=str(error)) from None
+        return read_model_request(fields, self._names)
+
+
+def _first(headers: Headers, name: bytes) -> bytes | None:
+    return next(iter(headers.getRawHeaders(name, ())), None)
+
+
+def _not_relayed(path: str) -> APIError:
+    if is_administration(path):
+        return APIError(
+            status=403,
+            code="not_relayed",
+            message=f"{path} administrates a daemon; it is not relayed",
+        )
+    return APIError(
+        status=404,
+        code="not_found",
+        message=f"{quoted(path)} is no path of an engine's API that is known here; "
+        "send another one, such as /v1/chat/completions, or list it under extra_paths",
+    )

@@ -1,0 +1,153 @@
+"""
+What does the gateway answer itself, and what does it call a failure?
+"""
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from swapgate.api import sse
+from swapgate.errors import APIError, error_body
+from swapgate.fleet.lease import (
+    LoadFailed,
+    NotLoaded,
+    NotStopped,
+    QueueFull,
+    ShuttingDown,
+    TooLarge,
+    UnknownModel,
+    Unloaded,
+)
+from swapgate.net import flush
+from swapgate.server.request import GatewayRequest
+from swapgate.server.target import Target
+
+_STOPPING_RETRY_AFTER_S = 5
+_FULL_RETRY_AFTER_S = 5
+_log = Logger()
+
+
+def answer(request: GatewayRequest, status: int, body: bytes) -> None:
+    """
+    Give an answer of our own, whole.
+    """
+    request.setResponseCode(status)
+    request.setHeader(b"Content-Type", b"application/json")
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    request.write(body)
+    request.finish()
+
+
+def allow_only(request: GatewayRequest, target: Target, *methods: bytes) -> None:
+    """
+    Refuse what this path does not take.
+    """
+    if request.method not in methods:
+        names = [method.decode("ascii") for method in methods]
+        raise APIError(
+            status=405,
+            code="method_not_allowed",
+            message=f"{target.path} takes {' and '.join(names)}",
+            headers=(("Allow", ", ".join(names)),),
+        )
+
+
+def answer_failure(failure: Failure, request: GatewayRequest) -> None:
+    """
+    Tell the client why there is no answer, as far as it can still be told.
+    """
+    if failure.check(CancelledError):
+        return
+    error = _refusal(failure.value)
+    if error is None:
+        _log.failure("a bug in swapgate", failure)
+        error = APIError(
+            status=500,
+            code="internal_error",
+            message="a bug in swapgate; see its log",
+        )
+    request.log_entry.error = error.code
+    if request._disconnected or request.finished:
+        return
+    if request.startedWriting:
+        # Too late for a status: only an event and an end without an end can tell.
+        if request.promised:
+            request.write(b"\n" + sse.error_event(error.error))
+            flush(request.channel.transport)
+        request.channel.transport.loseConnection()
+        return
+    for name, value in error.headers:
+        request.setHeader(name, value)
+    if error.retry_after_s is not None:
+        request.setHeader(b"Retry-After", b"%d" % error.retry_after_s)
+    if error.should_retry is False:
+        request.setHeader(b"x-should-retry", b"false")
+    answer(request, error.status, error_body(error))
+
+
+def _refusal(error: BaseException | None) -> APIError | None:
+    """
+    What an error is called to the client; None for what should not have happened.
+    """
+    match error:
+        case APIError():
+            return error
+        case LoadFailed(retry_in_s=wait_s):
+            return _no_model(
+                "model_load_failed",
+                f"{error}; it can be tried again in {max(wait_s, 0):.0f} s",
+            )
+        case TooLarge():
+            return _no_model(
+                "model_too_large",
+                f"this model can never be up: {error}",
+            )
+        case UnknownModel():
+            return APIError(
+                status=404,
+                code="model_not_found",
+                message=f"the model {error} is not in the configuration any more",
+                param="model",
+            )
+        case NotLoaded():
+            return _no_model(
+                "model_not_loaded",
+                f"{error} is not up, and the request that would have loaded it "
+                "was given up; ask again to load it",
+            )
+        case NotStopped():
+            return _no_model(
+                "model_not_stopped",
+                f"{error}; it counts against the memory budget until it has ended",
+            )
+        case Unloaded():
+            return _no_model(
+                "model_unloaded",
+                f"{error} was unloaded before it had begun to answer; ask "
+                "again to load it",
+            )
+        case QueueFull():
+            return APIError(
+                status=503,
+                code="queue_full",
+                message="as many requests wait already as max_held allows; "
+                "try again later",
+                retry_after_s=_FULL_RETRY_AFTER_S,
+            )
+        case ShuttingDown():
+            return APIError(
+                status=503,
+                code="stopping",
+                message="the gateway is stopping; try again when it is back",
+                retry_after_s=_STOPPING_RETRY_AFTER_S,
+            )
+    return None
+
+
+def _no_model(code: str, message: str) -> APIError:
+    """
+    The model is not there, and asking again at once would not help.
+    """
+    return APIError(
+        status=409, code=code, message=message, param="model", should_retry=False
+    )

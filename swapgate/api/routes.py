@@ -1,0 +1,106 @@
+"""
+Routes: the table of paths, which of them run a model and which administrate a daemon.
+
+What stands in neither is unknown, so that a wrong path loads nothing. The engines that
+are meant are llama-server, vLLM and SGLang, and those that speak as one of them does.
+"""
+
+import re
+from typing import Final
+
+# With and without /v1. Where an engine has both, the two may differ: llama-server
+# answers /completions in a form of its own. So each is passed on as it was sent.
+_WITH_AND_WITHOUT_V1: Final = (
+    "/chat/completions",
+    "/chat/completions/input_tokens",
+    "/completions",
+    "/embeddings",
+    "/responses",
+    "/responses/input_tokens",
+    "/rerank",
+    "/reranking",
+    # vLLM and SGLang.
+    "/classify",
+    "/score",
+    "/tokenize",
+    "/detokenize",
+)
+
+
+_RUNS: Final = frozenset(
+    {
+        *_WITH_AND_WITHOUT_V1,
+        *(f"/v1{path}" for path in _WITH_AND_WITHOUT_V1),
+        # Anthropic's API.
+        "/v1/messages",
+        "/v1/messages/count_tokens",
+        # llama-server's own.
+        "/apply-template",
+        "/completion",
+        "/embedding",
+        "/infill",
+        # vLLM.
+        "/generative_scoring",
+        "/inference/v1/generate",
+        "/invocations",
+        "/pooling",
+        "/v1/chat/completions/batch",
+        "/v1/chat/completions/render",
+        "/v1/completions/render",
+        "/v1/decisions",
+        "/v2/embed",
+        "/v2/rerank",
+        # SGLang.
+        "/encode",
+        "/generate",
+        "/vertex_generate",
+    }
+)
+
+
+# audio/speech, images/generations and what else is there, but nothing below it.
+_MEDIA: Final = re.compile(r"(?:/v1)?/(?:audio|images)/[a-z_]+")
+
+
+# What lets a caller do something to a daemon rather than with its model. A path is
+# compared in lower case and without /v1, though engines are stricter: no API has a
+# name that differs only in that.
+_ADMINISTRATION: Final = re.compile(
+    r"""/(?:
+    # llama-server and its forks: slots are saved to files; adapters, vectors and whole
+    # models come and go; the proxy and the tools reach out from where the engine runs;
+    # another client's answer is acted upon.
+    slots | props | lora-adapters | cvectors | models | cors-proxy | tools | mcp
+    | chat/completions/control | streams?
+    # vLLM.
+    | (?:un)?load_lora_adapter | sleep | wake_up | collective_rpc | pause | resume
+    | reset_[a-z]+_cache | scale_elastic_ep | abort_requests? | server_info
+    | (?:start|stop)_profile
+    # SGLang.
+    | flush_cache | clear_hicache[a-z_]* | hicache | freeze_gc | set_internal_state
+    | [a-z]+_expert_distribution_record | configure_logging | slow_down
+    | (?:get|update|init|send|destroy|post_process)_weight[a-z_]*
+    | (?:release|resume)_memory_occupation | (?:pause|continue)_generation
+    | (?:open|close)_session
+    # Ollama.
+    | api/(?:pull|push|create|copy|delete|blobs)
+    )(?:/.*)?""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def runs_a_model(path: str) -> bool:
+    """
+    Whether this path, in its normal form, asks something of a model.
+    """
+    return path in _RUNS or _MEDIA.fullmatch(path) is not None
+
+
+def is_administration(path: str) -> bool:
+    """
+    Whether this path, in its normal form, is a daemon's own administration.
+    """
+    bare = path.casefold()
+    while bare.startswith("/v1/"):
+        bare = bare.removeprefix("/v1")
+    return _ADMINISTRATION.fullmatch(bare) is not None

@@ -1,0 +1,124 @@
+"""
+How does it all stand now? What `/swapgate/state` shows, as plain values.
+"""
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from swapgate.config.model import ONE_AT_A_TIME
+from swapgate.fleet.model_state import ModelState
+from swapgate.fleet.scheduler import Scheduler
+
+VERSION = 1
+_MOST_IN_QUEUE = 100
+
+
+def status(scheduler: Scheduler, epoch_s: float) -> Mapping[str, Any]:
+    """
+    One snapshot; times are seconds of the epoch.
+
+    :param epoch_s: now, as the wall clock has it.
+    """
+    # What happened when by the fleet's clock, on the wall's.
+    offset_s = epoch_s - scheduler.clock.seconds()
+    counted = scheduler.config.budget_bytes != ONE_AT_A_TIME
+    states = list(scheduler.states.values())
+    used = sum(p.spec.memory_bytes for p in states if p.life.phase.resident)
+    return {
+        "version": VERSION,
+        "at": _date(epoch_s),
+        "budget": {
+            "bytes": scheduler.config.budget_bytes if counted else None,
+            "used_bytes": used if counted else None,
+        },
+        "held": scheduler.held,
+        "max_held": scheduler.config.max_held,
+        "models": [_model(scheduler, state, offset_s, counted) for state in states],
+        "queue": _queue(scheduler),
+        "swaps": [
+            {
+                "model": swap.model,
+                "what": swap.what,
+                "cause": swap.cause,
+                "began": _date(swap.began_s + offset_s),
+                "duration_s": (
+                    None
+                    if swap.ended_s is None
+                    else round(swap.ended_s - swap.began_s, 3)
+                ),
+                "outcome": swap.outcome,
+            }
+            for swap in scheduler.swaps
+        ],
+    }
+
+
+def _model(
+    scheduler: Scheduler, state: ModelState, offset_s: float, counted: bool
+) -> Mapping[str, Any]:
+    spec, error = state.spec, state.last_error
+    return {
+        "name": spec.name,
+        "aliases": list(spec.aliases),
+        "phase": state.life.phase.value,
+        "since": _date(state.since_s + offset_s),
+        "memory_bytes": spec.memory_bytes if counted else None,
+        "pin": spec.pin,
+        "preload": spec.preload,
+        "in_flight": len(state.leases),
+        "answering_s": _since(state.answering_since_s, scheduler),
+        "waiting": len(state.line),
+        "load": _load(state.line.loading_s, scheduler.load_times.estimate(spec.name)),
+        "stuck": state.daemon.remains() if state.stuck else None,
+        "last_error": error and {"message": error[0], "at": _date(error[1] + offset_s)},
+    }
+
+
+def _since(since_s: float | None, scheduler: Scheduler) -> float | None:
+    return None if since_s is None else round(scheduler.clock.seconds() - since_s, 3)
+
+
+def _load(elapsed_s: float | None, estimate_s: float | None) -> Mapping[str, Any]:
+    """
+    How far a load is: from 0 to 1, which it is only when it is over.
+    """
+    progress = None
+    if elapsed_s is not None and estimate_s:
+        progress = min(round(elapsed_s / estimate_s, 2), 0.99)
+    return {
+        "estimate_s": estimate_s,
+        "elapsed_s": None if elapsed_s is None else round(elapsed_s, 3),
+        "progress": progress,
+    }
+
+
+def _queue(scheduler: Scheduler) -> list[Mapping[str, Any]]:
+    """
+    The first ones of those who wait.
+    """
+    now_s = scheduler.clock.seconds()
+    entries = sorted(
+        (t for state in scheduler.states.values() for t in state.line.entries),
+        key=lambda entry: entry.number,
+    )
+    first = list(islice(entries, _MOST_IN_QUEUE))
+    models = {entry.model for entry in first}
+    behind = {
+        name: found and found[0]
+        for name in models
+        for found in [scheduler.behind(name)]
+    }
+    return [
+        {
+            "model": entry.model,
+            "age_s": round(now_s - entry.asked_s, 3),
+            "stream": entry.streams,
+            "behind": behind[entry.model],
+        }
+        for entry in first
+    ]
+
+
+def _date(epoch_s: float) -> float:
+    return round(epoch_s, 3)

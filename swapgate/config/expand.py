@@ -1,0 +1,168 @@
+"""
+What do words stand for: ${dir}, ${NAME}, ~, a command, a path, a child's variables?
+"""
+
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+from attrs import frozen
+
+from swapgate.config.ini import BadValue
+
+T = TypeVar("T")
+
+_DOLLAR = re.compile(r"\$(?:(\$)|\{([^}]*)\})?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def substitute(text: str, look_up: Callable[[str], str], *, dollar: str = "$") -> str:
+    """
+    `text` with each ${name} looked up, and `dollar` for each $$.
+    """
+
+    def one(found: re.Match[str]) -> str:
+        if found[1]:
+            return dollar
+        if found[2] is None:
+            raise BadValue("a $ stands alone; write ${NAME}, or $$ for a dollar")
+        return look_up(found[2])
+
+    return _DOLLAR.sub(one, text)
+
+
+@frozen(kw_only=True)
+class Command:
+    """
+    The words of a command, in which only ${port} and $$ are left to substitute.
+    """
+
+    words: tuple[str, ...]
+
+    def argv(self, port: int) -> tuple[str, ...]:
+        """
+        The program and its arguments for a daemon on `port`.
+        """
+        known = {"port": str(port)}
+        return tuple(substitute(word, known.__getitem__) for word in self.words)
+
+    @property
+    def tells_port(self) -> bool:
+        """
+        Does the daemon learn from its arguments which port is its own?
+        """
+        return self.argv(1) != self.argv(2)
+
+
+@frozen(kw_only=True)
+class Expander:
+    """
+    What values may refer to: ${dir}, ${python}, the environment, the home folder.
+    """
+
+    folder: str
+    python: str
+    environ: Mapping[str, str]
+
+    def settle(self, text: str) -> str:
+        """
+        `text` with everything substituted.
+        """
+        return substitute(text, self._look_up)
+
+    def settled(self, reading: Callable[[str], T]) -> Callable[[str], T]:
+        """
+        `reading`, made to substitute first.
+        """
+        return lambda text: reading(self.settle(text))
+
+    def path(self, text: str) -> str:
+        """
+        A path, absolute: the home folder for ~, else seen from the config's folder.
+        """
+        if text.startswith("~") and text != "~" and not text.startswith("~/"):
+            raise BadValue(f"{text!r} is another user's home; write the whole path")
+        if "\n" in text:
+            raise BadValue(f"{text!r} is not one path; write it in one line")
+        return str(PurePosixPath(self.folder) / self.settle(_tilde(text)))
+
+    def command(self, text: str, port: int | None) -> Command:
+        """
+        Words as a shell would split them, each substituted afterwards.
+
+        What is substituted is never split again, so ${dir} may hold spaces. Where
+        `port` is not known yet, ${port} stays for the launch.
+        """
+
+        def look_up(name: str) -> str:
+            if name != "port":
+                return self._look_up(name).replace("$", "$$")
+            return "${port}" if port is None else str(port)
+
+        words = _split(text)
+        settled = [substitute(_tilde(word), look_up, dollar="$$") for word in words]
+        if not settled or not settled[0]:
+            raise BadValue("names no program; write a program and its arguments")
+        if "/" in settled[0]:
+            folder = self.folder.replace("$", "$$")
+            settled[0] = str(PurePosixPath(folder) / settled[0])
+        return Command(words=tuple(settled))
+
+    def variables(self, text: str) -> tuple[tuple[str, str], ...]:
+        """
+        Environment variables for a child: NAME passes ours on, NAME=value sets it.
+
+        A NAME that we do not have ourselves is passed over: HF_HOME may be set on
+        one machine and not on the next.
+        """
+        result: dict[str, str] = {}
+        seen = set()
+        for entry in _split(text, separators=",\n"):
+            name, equals, value = entry.strip().partition("=")
+            if not _VARIABLE.fullmatch(name):
+                raise BadValue(
+                    f"{name!r} is no variable's name; write NAME or NAME=value, "
+                    "and quotes around a value with a comma"
+                )
+            if name in seen:
+                raise BadValue(f"{name} stands here twice; keep one of the two")
+            seen.add(name)
+            if equals:
+                result[name] = self.settle(_tilde(value))
+            elif name in self.environ:
+                result[name] = self.environ[name]
+        return tuple(result.items())
+
+    def _look_up(self, name: str) -> str:
+        if name == "port":
+            raise BadValue("${port} is known to command only; write the number")
+        ours = {"dir": self.folder, "python": self.python}
+        try:
+            return ours[name] if name in ours else self.environ[name]
+        except KeyError:
+            raise BadValue(
+                f"${{{name}}} is not set in the environment; "
+                "set it, or write $$ for a dollar"
+            ) from None
+
+
+def _tilde(text: str) -> str:
+    """
+    A leading ~ as the variable that it stands for.
+    """
+    return "${HOME}" + text[1:] if text == "~" or text.startswith("~/") else text
+
+
+def _split(text: str, separators: str | None = None) -> list[str]:
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    if separators is not None:
+        lexer.whitespace = separators
+    try:
+        return list(lexer)
+    except ValueError as error:
+        problem = str(error).lower()
+        raise BadValue(f"{problem}; close each quote, or escape it with \\") from None

@@ -1,0 +1,311 @@
+"""
+What did the user write?
+
+Text in; a frozen `Config` out, or a `ConfigError` naming place and remedy. `models`
+reads one model, `access` who is let in, `ini` knows what a file is, `values` and
+`words` what is in it.
+"""
+
+import re
+from collections.abc import Container, Mapping, Sequence
+from pathlib import PurePosixPath
+from types import MappingProxyType
+
+from attrs import field, frozen
+
+from swapgate.config.access import Access, own_port, read_access
+from swapgate.config.daemon_kinds import (
+    KIND_OPTIONS,
+    ChildSpec,
+    LaunchdSpec,
+    RemoteSpec,
+    ServiceSpec,
+)
+from swapgate.config.expand import Command, Expander
+from swapgate.config.ini import BadValue, ConfigError, Section, read_sections
+from swapgate.config.limits import LIMITS, Limits
+from swapgate.config.model import (
+    GENERAL_OPTIONS,
+    MODEL_OPTIONS,
+    ONE_AT_A_TIME,
+    TIMINGS,
+    Fields,
+    ModelSpec,
+    fields,
+    model_name,
+    read_model,
+)
+from swapgate.config.values import (
+    Upstream,
+    count,
+    duration,
+    duration_or_zero,
+    gigabytes,
+    size,
+)
+
+__all__ = [
+    "ChildSpec",
+    "Command",
+    "Config",
+    "ConfigError",
+    "LaunchdSpec",
+    "ModelSpec",
+    "ServiceSpec",
+    "Upstream",
+    "candidates",
+    "read_config",
+]
+
+DEFAULT_LISTEN = "tcp:11430:interface=127.0.0.1"
+LOG_FORMATS = ("text", "json")
+
+
+@frozen(kw_only=True)
+class Config:
+    """
+    A configuration that holds together.
+
+    A model without `memory` takes the whole budget. Without a `memory_budget` one
+    model is up at a time, whatever `memory` says: the budget is 1, and so is each
+    model's share of it.
+
+    :param fair_wait_s: after it nothing is let in that is in the way of who waits.
+    :param max_held: so many requests may wait, all in all.
+    """
+
+    path: str
+    listen: tuple[str, ...] = (DEFAULT_LISTEN,)
+    access: Access = Access()
+    budget_bytes: int
+    models: tuple[ModelSpec, ...]
+    shutdown_timeout_s: float = 15.0
+    fair_wait_s: float = 15.0
+    max_held: int = 4096
+    state_dir: str
+    logformat: str = "text"
+    limits: Limits = Limits()
+    #: Name or alias -> model, in the order of /v1/models: all names, then all aliases.
+    names: Mapping[str, str] = field(init=False, eq=False, repr=False)
+
+    @names.default
+    def _names(self) -> Mapping[str, str]:
+        names = {model.name: model.name for model in self.models}
+        aliases = {alias: m.name for m in self.models for alias in m.aliases}
+        return MappingProxyType(names | aliases)
+
+    def never_fits(self, name: str) -> str | None:
+        """
+        The sum that shows why a model can never be up; None where it can.
+
+        What is pinned stays, so that what is not must fit beside all of it.
+        """
+        [model] = [each for each in self.models if each.name == name]
+        pinned = [each for each in self.models if each.pin and each is not model]
+        kept = sum(each.memory_bytes for each in pinned)
+        if model.memory_bytes + kept <= self.budget_bytes:
+            return None
+        names = ", ".join(each.name for each in pinned)
+        if self.budget_bytes == ONE_AT_A_TIME:
+            return f"one model is up at a time, and {names} is pinned"
+        return (
+            f"{name} needs {gigabytes(model.memory_bytes)}, and {names}, which is "
+            f"pinned, keeps {gigabytes(kept)} of the memory_budget of "
+            f"{gigabytes(self.budget_bytes)}"
+        )
+
+
+def candidates(environ: Mapping[str, str], platform: str) -> tuple[str, ...]:
+    """
+    Where a configuration is looked for when nobody says where it is, best first.
+    """
+    own = _own_folder(environ, platform, "XDG_CONFIG_HOME", ".config")
+    return tuple(
+        path
+        for path in (
+            environ.get("SWAPGATE_CONFIG"),
+            own and f"{own}/swapgate.cfg",
+            "/etc/swapgate.cfg",
+        )
+        if path
+    )
+
+
+def read_config(
+    text: str, *, path: str, environ: Mapping[str, str], python: str, platform: str
+) -> Config:
+    """
+    Understand `text` wholly, or raise `ConfigError` at the first mistake.
+
+    :param path: the file's, absolute: ${dir} must mean the same in every folder.
+    :param python: the interpreter that ${python} stands for.
+    :param platform: as `sys.platform` calls it.
+    """
+    if not PurePosixPath(path).is_absolute():
+        raise ValueError(f"read_config needs an absolute path, not {path!r}")
+    around = Expander(
+        folder=str(PurePosixPath(path).parent), python=python, environ=environ
+    )
+    general = Section(path=path, name="swapgate")
+    of_models: list[tuple[str, Section]] = []
+    for section in read_sections(text, path):
+        if section.name == "swapgate":
+            general = section
+        else:
+            of_models.append((model_name(section), section))
+    if not of_models:
+        raise ConfigError("has no model; add a section [model NAME]", path=path)
+
+    general.allow_only(
+        {*GENERAL_OPTIONS, *TIMINGS},
+        dict.fromkeys(MODEL_OPTIONS.union(*KIND_OPTIONS.values()), "[model NAME]"),
+    )
+    budget = general.read("memory_budget", around.settled(size), None)
+    for_all = fields(general, TIMINGS, around)
+    models = [
+        (read_model(name, section, budget, for_all, around), section)
+        for name, section in of_models
+    ]
+    _check_names(models)
+    _check_pins(general, [model for model, _ in models], budget)
+    general_fields = fields(general, _GENERAL, around)
+    listen = general_fields.setdefault("listen", (DEFAULT_LISTEN,))
+    _check_ports(models, set(map(own_port, listen)))
+    usual_state = _own_folder(environ, platform, "XDG_STATE_HOME", ".local/state")
+    state_dir = general.read("state_dir", around.path, usual_state)
+    if state_dir is None:
+        raise general.wrong("needs state_dir, as HOME is not set; write its path")
+    return Config(
+        path=path,
+        access=read_access(general, listen, around),
+        budget_bytes=ONE_AT_A_TIME if budget is None else budget,
+        models=tuple(model for model, _ in models),
+        state_dir=state_dir,
+        limits=_limits(general, around),
+        **general_fields,
+    )
+
+
+def _limits(general: Section, around: Expander) -> Limits:
+    """
+    What clients may send and take; what one of them may send has room.
+    """
+    limits = Limits(**fields(general, LIMITS, around))
+    if limits.max_bodies_bytes < limits.max_body_bytes:
+        raise general.wrong(
+            "is less than max_body; raise it, or lower that", "max_bodies"
+        )
+    return limits
+
+
+def _check_pins(
+    general: Section, models: Sequence[ModelSpec], budget: int | None
+) -> None:
+    """
+    What is never evicted must fit together.
+    """
+    pinned = [model for model in models if model.pin]
+    kept = sum(model.memory_bytes for model in pinned)
+    if kept > (ONE_AT_A_TIME if budget is None else budget):
+        names = ", ".join(model.name for model in pinned)
+        raise general.wrong(
+            f"cannot hold all that is pinned: {names}; "
+            "raise memory_budget, or pin fewer"
+        )
+
+
+def _own_folder(
+    environ: Mapping[str, str], platform: str, variable: str, usual: str
+) -> str | None:
+    """
+    This user's folder for swapgate, or None for a user without a home.
+    """
+    home, given = environ.get("HOME"), environ.get(variable, "")
+    if platform == "darwin":
+        given, usual = "", "Library/Application Support"
+    # The XDG specification has relative paths ignored.
+    if given.startswith("/"):
+        return f"{given}/swapgate"
+    return f"{home}/{usual}/swapgate" if home else None
+
+
+def _listen(text: str) -> tuple[str, ...]:
+    """
+    Endpoint strings by their shape; what they mean only Twisted knows.
+    """
+    lines = tuple(line.strip() for line in text.splitlines() if line.strip())
+    for line in lines:
+        if not re.match(r"[A-Za-z0-9]+:.", line):
+            raise BadValue(f"{line!r} is no endpoint; write one like {DEFAULT_LISTEN}")
+        if lines.count(line) > 1:
+            raise BadValue(f"{line!r} stands here twice; keep one of the two")
+    return lines
+
+
+def _logformat(text: str) -> str:
+    """
+    How events are written down.
+    """
+    if text not in LOG_FORMATS:
+        raise BadValue(f"{text!r} is unknown; write {' or '.join(LOG_FORMATS)}")
+    return text
+
+
+_GENERAL: Fields = {
+    "listen": (_listen, ("listen",)),
+    "logformat": (_logformat, ("logformat",)),
+    "shutdown_timeout": (duration, ("shutdown_timeout_s",)),
+    "fair_wait": (duration_or_zero, ("fair_wait_s",)),
+    "max_held": (count, ("max_held",)),
+}
+
+
+def _check_names(models: list[tuple[ModelSpec, Section]]) -> None:
+    """
+    No name and no alias may mean two things.
+    """
+    taken: dict[str, str] = {}
+    for model, section in models:
+        if model.name in taken:
+            raise section.wrong(
+                f"is the second model {model.name!r}; give it a name of its own"
+            )
+        taken[model.name] = f"the name of [{section.name}]"
+    for model, section in models:
+        for alias in model.aliases:
+            if alias in taken:
+                raise section.wrong(
+                    f"{alias!r} is already {taken[alias]}; leave out one of the two",
+                    "aliases",
+                )
+            taken[alias] = f"an alias of [{section.name}]"
+
+
+def _check_ports(
+    models: list[tuple[ModelSpec, Section]], own: Container[int | None]
+) -> None:
+    """
+    Two daemons on one port would answer for each other; a remote one may have many
+    models. On the gateway's `own` a request would come back to it again and again.
+    """
+    taken: dict[tuple[str, int], Section] = {}
+    remote: set[str] = set()
+    for model, section in models:
+        if model.upstream is None:
+            continue
+        if model.upstream.loopback and model.upstream.port in own:
+            raise section.wrong(
+                f"port {model.upstream.port} is the gateway's own; "
+                "write the one that the daemon listens on",
+                "upstream",
+            )
+        if isinstance(model.service, RemoteSpec):
+            remote.add(section.name)
+        host = "loopback" if model.upstream.loopback else model.upstream.host
+        other = taken.setdefault((host, model.upstream.port), section)
+        if other is not section and not remote.issuperset({section.name, other.name}):
+            raise section.wrong(
+                f"port {model.upstream.port} is already that of [{other.name}]; "
+                "give each model its own",
+                "upstream",
+            )

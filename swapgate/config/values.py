@@ -1,0 +1,217 @@
+"""
+What does one value of a configuration mean?
+
+Text in; a size, a duration, an address out; or `BadValue`.
+"""
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from ipaddress import ip_address
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+
+from swapgate.config.ini import BadValue
+
+T = TypeVar("T")
+
+# So many digits are enough for anything, and never infinite.
+_NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,9})?)"
+_SIZE = re.compile(rf"{_NUMBER} *(GB|GiB|MB|MiB)")
+_BYTES = {"GB": 10**9, "GiB": 2**30, "MB": 10**6, "MiB": 2**20}
+_RATE = re.compile(rf"{_NUMBER} *(MB|MiB|kB|KiB)/s")
+_BYTES_A_SECOND = {**_BYTES, "kB": 10**3, "KiB": 2**10}
+_DURATION = re.compile(rf"{_NUMBER} *(ms|s|min|h|)")
+_SECONDS = {
+    "ms": Fraction(1, 1000),
+    "s": Fraction(1),
+    "": Fraction(1),
+    "min": Fraction(60),
+    "h": Fraction(3600),
+}
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+
+def size(text: str) -> int:
+    """
+    Bytes, at least one; the unit must be there: "8.2 GB".
+    """
+    if re.fullmatch(_NUMBER, text):
+        raise BadValue(f"{text!r} has no unit; write GB, GiB, MB or MiB after it")
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise BadValue(
+            f"{text!r} is not a size; "
+            "write a number and GB, GiB, MB or MiB, such as 8.2 GB"
+        )
+    result = int(Fraction(found[1]) * _BYTES[found[2]])
+    if result < 1:
+        raise BadValue(f"{text!r} is less than a byte; write a size above 0")
+    return result
+
+
+def rate(text: str) -> int:
+    """
+    Bytes a second, at least one.
+    """
+    found = _RATE.fullmatch(text)
+    result = int(Fraction(found[1]) * _BYTES_A_SECOND[found[2]]) if found else 0
+    if result < 1:
+        raise BadValue(
+            f"{text!r} is not a rate above 0; "
+            "write a number and kB/s, KiB/s, MB/s or MiB/s, such as 16 KiB/s"
+        )
+    return result
+
+
+def duration(text: str) -> float:
+    """
+    Seconds, more than none; a bare number is seconds.
+    """
+    result = duration_or_zero(text)
+    if result <= 0:
+        raise BadValue(f"{text!r} is no time at all; write a duration above 0")
+    return result
+
+
+def duration_or_zero(text: str) -> float:
+    """
+    Seconds, where none at all has a meaning too.
+    """
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise BadValue(
+            f"{text!r} is not a duration; "
+            "write a number, and ms, s, min or h, such as 90 s"
+        )
+    return float(Fraction(found[1]) * _SECONDS[found[2]])
+
+
+def duration_or_none(text: str) -> float | None:
+    """
+    Seconds, or None for the word "none": no limit.
+    """
+    return _or_none(duration, text)
+
+
+def _or_none(reading: Callable[[str], T], text: str) -> T | None:
+    if text == "none":
+        return None
+    try:
+        return reading(text)
+    except BadValue as error:
+        raise BadValue(f"{error}, or none for no limit") from None
+
+
+def count(text: str) -> int:
+    """
+    How many, at least one.
+    """
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not int(text):
+        raise BadValue(f"{text!r} is no number of things; write 1 or more")
+    return int(text)
+
+
+def count_or_none(text: str) -> int | None:
+    """
+    How many, or None for the word "none": no limit.
+    """
+    return _or_none(count, text)
+
+
+def switch(text: str) -> bool:
+    """
+    Yes or no.
+    """
+    if text not in ("yes", "no"):
+        raise BadValue(f"{text!r} is neither yes nor no; write one of them")
+    return text == "yes"
+
+
+def interval(text: str) -> float:
+    """
+    Seconds between two polls: neither a busy loop nor as good as never.
+    """
+    result = duration(text)
+    if not 0.01 <= result <= 60:
+        raise BadValue(f"{text!r} is out of range; write 10 ms to 60 s")
+    return result
+
+
+def gigabytes(amount: int) -> str:
+    """
+    A size as messages say it, all in one unit so that two can be compared.
+    """
+    return f"{amount / 10**9:.12g} GB"
+
+
+@frozen(kw_only=True)
+class Upstream:
+    """
+    Where a daemon listens: `http://127.0.0.1:8081`, and the key that it asks for.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    api_key: str | None = field(default=None, repr=False)
+
+    @property
+    def netloc(self) -> str:
+        """
+        Host and port as a URL writes them, IPv6 in brackets.
+        """
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """
+        The address without a final slash: a request's path can follow.
+        """
+        return f"{self.scheme}://{self.netloc}"
+
+    @property
+    def loopback(self) -> bool:
+        """
+        Is it surely this machine, out of reach of others?
+        """
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def upstream(text: str) -> Upstream:
+    """
+    Read a URL that is no more than scheme, host and port.
+    """
+    right = "write http://HOST:PORT"
+    if "@" in text:
+        # What stands before it may be a password: it is not repeated.
+        raise BadValue(f"has a user or password before the host; {right}")
+    if not text.isprintable() or " " in text or "\\" in text:
+        raise BadValue(f"{text!r} is not an address; {right}")
+    try:
+        url = urlsplit(text)
+        port, host = url.port, url.hostname or ""
+        if ":" in host:
+            ip_address(host)
+    except ValueError:
+        raise BadValue(f"{text!r} is not an address; {right}") from None
+    if url.scheme not in ("http", "https"):
+        raise BadValue(f"{text!r} is neither http:// nor https://; {right}")
+    if url.path not in ("", "/") or "?" in text or "#" in text:
+        raise BadValue(f"{text!r} has more than a host and a port; {right}")
+    # An IPv6 zone ("%eth0") is not for URLs.
+    if "%" in host or not (":" in host or _HOST_NAME.fullmatch(host)):
+        raise BadValue(f"{text!r} has no proper host; {right}")
+    if port == 0:
+        raise BadValue(f"{text!r} has port 0; write the port it listens on")
+    if port is None:
+        port = 443 if url.scheme == "https" else 80
+    return Upstream(scheme=url.scheme, host=host, port=port)

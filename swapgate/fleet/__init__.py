@@ -1,0 +1,3 @@
+"""
+Fleet: which model is up, and who is served when.
+"""

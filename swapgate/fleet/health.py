@@ -1,0 +1,89 @@
+"""
+Is it up yet? The LoopingCall that asks a loading daemon's /health.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+# One probe may take so long; a daemon that is busy loading answers slowly.
+PROBE_TIMEOUT_S = 2.0
+# The first polls come so close together, later ones a share of the time so far, so that
+# a load of any length is noticed within a few hundredths of it.
+_TICK_S = 0.02
+_SHARE = 1 / 20
+
+ModelRequest = Callable[[], Coroutine[Deferred[Any], Any, bool]]
+
+
+def probe(ask: ModelRequest, clock: IReactorTime) -> Deferred[bool]:
+    """
+    Ask once; no answer within `PROBE_TIMEOUT_S`, or any failure to get one, is False.
+    """
+    asked = Deferred.fromCoroutine(ask()).addTimeout(PROBE_TIMEOUT_S, clock)
+    return asked.addErrback(lambda _: False)
+
+
+class HealthPoll:
+    """
+    Polls until the daemon is healthy, then calls `healthy` once and is over.
+
+    Polls never overlap and come at most `interval_s` apart.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        ask: ModelRequest,
+        interval_s: float,
+        clock: IReactorTime,
+        healthy: Callable[[], None],
+    ) -> None:
+        self._ask = ask
+        self._interval_s = interval_s
+        self._clock = clock
+        self._healthy = healthy
+        self._started_s = self._asked_s = clock.seconds()
+        self._asked: Deferred[None] | None = None
+        self._loop = LoopingCall(self._tick)
+        self._loop.clock = clock
+
+    def start(self) -> None:
+        looping = self._loop.start(min(_TICK_S, self._interval_s))
+        looping.addErrback(
+            lambda failure: self._log.failure("the health poll broke", failure)
+        )
+
+    def stop(self) -> None:
+        """
+        End the poll; `healthy` is not called any more.
+        """
+        if self._loop.running:
+            self._loop.stop()
+        if self._asked is not None:
+            self._asked.cancel()
+
+    def _tick(self) -> Deferred[None] | None:
+        now = self._clock.seconds()
+        pause_s = min(self._interval_s, (now - self._started_s) * _SHARE)
+        # Half a tick early beats half a tick late: the interval is a promise.
+        if now - self._asked_s + _TICK_S / 2 < pause_s:
+            return None
+        self._asked_s = now
+        self._asked = Deferred.fromCoroutine(self._poll())
+        return self._asked.addErrback(self._ignore_cancelling)
+
+    async def _poll(self) -> None:
+        if await probe(self._ask, self._clock) and self._loop.running:
+            self._loop.stop()
+            self._healthy()
+
+    @staticmethod
+    def _ignore_cancelling(failure: Failure) -> None:
+        failure.trap(CancelledError)

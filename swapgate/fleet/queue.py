@@ -1,0 +1,98 @@
+"""
+Who waits for one model, in which order, and how long did they wait for what?
+"""
+
+from collections.abc import Callable
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+
+from swapgate.fleet.lease import Lease, QueuedRequest
+
+
+@define(eq=False)
+class WaitQueue:
+    """
+    The tickets of one model, in order of arrival. Whoever is taken out has waited.
+    """
+
+    _clock: IReactorTime
+    entries: dict[QueuedRequest, None] = field(factory=dict)
+    _load_began_s: float | None = None
+    _load_ended_s: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def first(self) -> QueuedRequest | None:
+        """
+        Whoever has wanted the model for the longest.
+        """
+        return next((entry for entry in self.entries if entry.wants), None)
+
+    def before(self, entry: QueuedRequest) -> int:
+        """
+        How many came before this one.
+        """
+        return next((n for n, each in enumerate(self.entries) if each is entry), 0)
+
+    def load_begins(self) -> None:
+        self._load_began_s, self._load_ended_s = self._clock.seconds(), None
+
+    def load_ends(self) -> float:
+        """
+        How long it took.
+        """
+        now_s = self._load_ended_s = self._clock.seconds()
+        return now_s - (now_s if self._load_began_s is None else self._load_began_s)
+
+    @property
+    def loading_s(self) -> float | None:
+        """
+        For how long it has been loading; None: it is not.
+        """
+        if self._load_began_s is None or self._load_ended_s is not None:
+            return None
+        return self._clock.seconds() - self._load_began_s
+
+    def take_out(self, entry: QueuedRequest) -> None:
+        """
+        Its wait is over, however it ended.
+        """
+        self.entries.pop(entry, None)
+        if entry.patience is not None and entry.patience.active():
+            entry.patience.cancel()
+        now_s = self._clock.seconds()
+        if self._load_began_s is not None:
+            ended_s = now_s if self._load_ended_s is None else self._load_ended_s
+            began_s = max(self._load_began_s, entry.asked_s)
+            entry.load_s = max(0.0, ended_s - began_s)
+        entry.queue_s = now_s - entry.asked_s - entry.load_s
+
+    def let_in(
+        self, make_lease: Callable[[QueuedRequest], Lease], room: int | None
+    ) -> None:
+        """
+        Give leases to the first ones.
+
+        :param room: to so many of them; None: to all.
+        """
+        let_in = 0
+        # One by one: whoever is let in may have others leave.
+        for entry in list(self.entries):
+            if let_in == room:
+                return
+            if entry in self.entries:
+                self.take_out(entry)
+                entry.lease.callback(make_lease(entry))
+                let_in += 1
+
+    def refuse(self, error: Callable[[], Exception]) -> None:
+        """
+        Fail all who wait.
+        """
+        for entry in list(self.entries):
+            if entry in self.entries:
+                self.take_out(entry)
+                entry.lease.errback(error())

@@ -1,0 +1,3 @@
+"""
+Server: one client's connection, from bytes to a checked request.
+"""

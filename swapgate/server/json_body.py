@@ -1,0 +1,389 @@
+"""
+Is this body strict JSON, and which `model` and `stream` does it name?
+
+Read as it arrives, in constant memory, and with little work for each piece: a body
+may be 20 MB of one string or of `[],[],[],`. Everything is checked, wherever it
+stands, because what two parsers read differently gets past the first of them:
+duplicate keys (escaped ones too), lone surrogates, numbers that no double holds.
+
+One regular expression eats a long run of small members or items; what is too large,
+too deep or cut off for that goes token by token.
+"""
+
+import codecs
+import json
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final
+
+from attrs import frozen
+
+from swapgate.server import json_grammar as grammar
+from swapgate.server.json_grammar import (
+    NUMBER_LENGTH,
+    past,
+    quoted,
+    unescaped,
+    word_fault,
+)
+
+#: So deep may arrays and objects stand in one another.
+DEPTH: Final = 128
+#: So long may a key be, and the model's name.
+TEXT_LENGTH: Final = 64 * 1024
+#: So many characters in the keys of all objects that are open at one time, where each
+#: key costs KEY_COST more: 20 MB or so at the very worst.
+KEY_ROOM: Final = 2 * 1024 * 1024
+KEY_COST: Final = 16
+# What one of that room is in bytes at most, for keys of any length and any script.
+_KEY_BYTES: Final = 8
+#: So many bytes are looked at in one go.
+PIECE: Final = 32 * 1024
+
+
+class BadJSON(ValueError):
+    """
+    The body is not JSON that everybody reads alike: a sentence with what and where.
+    """
+
+
+class Kind(Enum):
+    """
+    What a value is, in the words of an error message.
+    """
+
+    ABSENT = "missing"
+    NULL = "null"
+    BOOLEAN = "a boolean"
+    NUMBER = "a number"
+    STRING = "a string"
+    ARRAY = "an array"
+    OBJECT = "an object"
+
+
+@frozen(kw_only=True)
+class BodyFields:
+    """
+    What the top level says: the value, or its kind where that is not the right one.
+    """
+
+    model: str | Kind = Kind.ABSENT
+    stream: bool | Kind = Kind.ABSENT
+
+
+_WANTED: Final = {"model": Kind.STRING, "stream": Kind.BOOLEAN}
+# By a value's first character; all others begin a number.
+_KINDS: Final = {
+    "n": Kind.NULL,
+    "t": Kind.BOOLEAN,
+    "f": Kind.BOOLEAN,
+    '"': Kind.STRING,
+    "[": Kind.ARRAY,
+    "{": Kind.OBJECT,
+}
+
+
+class BodyReader:
+    """
+    Feed it the body as it comes, then close it to learn what was wished.
+
+    The first fault is raised as BadJSON, and again by every later call.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._bytes = 0
+        # Text not understood yet, and how many characters went before it.
+        self._text = ""
+        self._before = 0
+        # What may come next: one of the methods below, which takes in what it can at
+        # a place and returns the next place, or the same if it must wait for more.
+        # Unbound, or every reader would be a cycle for the garbage collector.
+        self._step: Callable[[BodyReader, str, int], int] = BodyReader._start
+        # How the open containers end, and which keys the objects among them have.
+        self._closers: list[str] = []
+        self._keys: list[set[str]] = []
+        self._key_room = KEY_ROOM
+        # A string that comes in pieces: those to be kept, what it is, where it began.
+        self._pieces: list[str] | None = None
+        self._text_room = 0
+        self._is_key = False
+        self._began = 0
+        # The wanted key whose value comes next, and the values that came.
+        self._name: str | None = None
+        self._found: dict[str, Any] = {}
+        self._fault: BadJSON | None = None
+
+    def feed(self, data: bytes) -> None:
+        """
+        Take the next bytes. 64 KiB at a time keep each call short.
+        """
+        for start in range(0, len(data), PIECE):
+            self._take(data[start : start + PIECE])
+
+    @property
+    def key_memory(self) -> int:
+        """
+        What the keys of all open objects take, in bytes: a short one is 110 or so.
+        """
+        return _KEY_BYTES * (KEY_ROOM - self._key_room)
+
+    def close(self) -> BodyFields:
+        """
+        The body has ended: what did it wish?
+        """
+        self._take(b"", final=True)
+        if self._step is not BodyReader._end:
+            nothing = self._step is BodyReader._start
+            what = "it is empty" if nothing else "it ends too early"
+            raise self._refuse(what, len(self._text))
+        return BodyFields(**self._found)
+
+    def _take(self, data: bytes, *, final: bool = False) -> None:
+        if self._fault:
+            raise self._fault
+        try:
+            text = self._text + self._decoder.decode(data, final)
+        except UnicodeDecodeError as error:
+            self._fault = self._not_utf8(error)
+            raise self._fault from None
+        self._bytes += len(data)
+        at = 0
+        if self._step is not BodyReader._in_string:
+            at = past(grammar.SPACE, text, 0)
+        while at < len(text):
+            after = self._step(self, text, at)
+            if after == at:
+                break
+            at = after
+        self._text = text[at:]
+        self._before += at
+
+    def _not_utf8(self, error: UnicodeDecodeError) -> BadJSON:
+        undecoded = len(self._decoder.getstate()[0])
+        place = self._bytes - undecoded + error.start
+        hint = "" if place else " (UTF-16 and UTF-32 are not accepted)"
+        return BadJSON(f"the body must be UTF-8, and after {place} bytes is not{hint}")
+
+    def _refuse(self, what: str, at: int) -> BadJSON:
+        """
+        The fault to be raised, now and ever after.
+        """
+        place = self._before + at
+        self._fault = BadJSON(f"the body is not JSON after {place} characters: {what}")
+        return self._fault
+
+    def _unexpected(self, needed: str, text: str, at: int) -> BadJSON:
+        """
+        The fault of something that stands where another thing is needed.
+        """
+        what = f"{needed} must come here"
+        if text[at] == "\0":
+            what += ", not a NUL (UTF-16 and UTF-32 are not accepted)"
+        return self._refuse(what, at)
+
+    # What may come next.
+
+    def _start(self, text: str, at: int) -> int:
+        if text[at] == "{":
+            return self._opens(text, at)
+        if text[at] == "\ufeff":
+            raise self._refuse("a byte order mark is not accepted", at)
+        raise self._unexpected("an object, beginning with {,", text, at)
+
+    def _first_member(self, text: str, at: int) -> int:
+        if text[at] == "}":
+            return self._closes(text, at)
+        return self._members(text, at)
+
+    def _members(self, text: str, at: int) -> int:
+        room = min(grammar.LEVELS, DEPTH - len(self._closers))
+        run = grammar.MEMBER_RUN[room].match(text, at)
+        if not run:
+            return self._key(text, at)
+        member = grammar.MEMBER[room]
+        # At the top a value may be wanted, and of a fault we must tell the place.
+        if len(self._closers) == 1 or not self._new(
+            member.findall(text, at, run.end())
+        ):
+            for one in member.finditer(text, at, run.end()):
+                self._named(unescaped(one[1]), one.start())
+                self._note(one[2])
+        # What stopped the run, if it was not the end, is too large for another one.
+        self._step = BodyReader._key if run["comma"] else BodyReader._after
+        return run.end()
+
+    def _key(self, text: str, at: int) -> int:
+        if text[at] != '"':
+            raise self._unexpected("a key in double quotes", text, at)
+        if key := grammar.KEY.match(text, at):
+            self._named(unescaped(key[1]), at)
+            self._step = BodyReader._value
+            return key.end()
+        return self._string_begins(at, is_key=True)
+
+    def _colon(self, text: str, at: int) -> int:
+        if text[at] != ":":
+            raise self._unexpected("a colon", text, at)
+        self._step = BodyReader._value
+        return past(grammar.SPACE, text, at + 1)
+
+    def _first_item(self, text: str, at: int) -> int:
+        if text[at] == "]":
+            return self._closes(text, at)
+        return self._items(text, at)
+
+    def _items(self, text: str, at: int) -> int:
+        room = min(grammar.LEVELS, DEPTH - len(self._closers))
+        run = grammar.ITEM_RUN[room].match(text, at)
+        if not run:
+            return self._value(text, at)
+        self._step = BodyReader._value if run["comma"] else BodyReader._after
+        return run.end()
+
+    def _value(self, text: str, at: int) -> int:
+        first = text[at]
+        if first in "{[":
+            self._note(first)
+            return self._opens(text, at)
+        if first == '"':
+            if string := grammar.STRING.match(text, at):
+                self._note(string[1])
+                self._step = BodyReader._after
+                return string.end()
+            return self._string_begins(at, is_key=False)
+        end = past(grammar.WORD, text, at)
+        word = text[at:end]
+        if end == len(text) and len(word) <= NUMBER_LENGTH:
+            return at
+        if fault := word_fault(word):
+            raise self._refuse(fault, at)
+        self._note(word)
+        self._step = BodyReader._after
+        return past(grammar.SPACE, text, end)
+
+    def _in_string(self, text: str, at: int) -> int:
+        end = past(grammar.INSIDE, text, at)
+        if self._pieces is not None:
+            self._pieces.append(text[at:end])
+            self._text_room -= end - at
+            if self._text_room < 0:
+                what = f"keys and model names have {TEXT_LENGTH} characters at most"
+                raise self._refuse(what, at)
+        if end == len(text) or grammar.HALF_ESCAPE.fullmatch(text, end):
+            return end
+        if text[end] == '"':
+            self._string_ends()
+            return past(grammar.SPACE, text, end + 1)
+        if text[end] != "\\":
+            what = "a control character in a string must be escaped"
+        elif grammar.SURROGATE.match(text, end):
+            what = "half of a surrogate pair stands alone"
+        else:
+            what = "JSON has no such escape"
+        raise self._refuse(what, end)
+
+    def _after(self, text: str, at: int) -> int:
+        if text[at] != ",":
+            return self._closes(text, at)
+        in_object = self._closers[-1] == "}"
+        self._step = BodyReader._members if in_object else BodyReader._items
+        return past(grammar.SPACE, text, at + 1)
+
+    def _end(self, text: str, at: int) -> int:
+        raise self._unexpected("nothing more", text, at)
+
+    # What is done with it.
+
+    def _opens(self, text: str, at: int) -> int:
+        """
+        Go into the object that begins here, or into this and all the next arrays.
+        """
+        if text[at] == "{":
+            end = past(grammar.SPACE, text, at + 1)
+            self._closers.append("}")
+            self._keys.append(set())
+            self._step = BodyReader._first_member
+        else:
+            end = past(grammar.OPENERS, text, at)
+            self._closers += "]" * text.count("[", at, end)
+            self._step = BodyReader._first_item
+        if len(self._closers) > DEPTH:
+            raise self._refuse(f"more than {DEPTH} levels stand in one another", at)
+        return end
+
+    def _closes(self, text: str, at: int) -> int:
+        """
+        Leave all the arrays and objects that end here, of which there must be one.
+        """
+        end = past(grammar.CLOSERS, text, at)
+        for place, closer in enumerate(text[at:end] or text[at], at):
+            if closer in " \t\n\r":
+                continue
+            if closer != self._closers[-1]:
+                raise self._unexpected(f"a comma or {self._closers[-1]}", text, place)
+            if self._closers.pop() == "}":
+                keys = self._keys.pop()
+                self._key_room += KEY_COST * len(keys) + sum(map(len, keys))
+            if not self._closers:
+                self._step = BodyReader._end
+                return past(grammar.SPACE, text, place + 1)
+        self._step = BodyReader._after
+        return end
+
+    def _new(self, members: list[tuple[str, str]]) -> bool:
+        """
+        Add these keys to the object at one blow, if they are new and there is room.
+        """
+        keys = [unescaped(raw) for raw, _ in members]
+        known, new = self._keys[-1], set(keys)
+        cost = KEY_COST * len(keys) + sum(map(len, keys))
+        if len(new) < len(keys) or cost > self._key_room or not known.isdisjoint(new):
+            return False
+        known |= new
+        self._key_room -= cost
+        return True
+
+    def _named(self, key: str, at: int) -> None:
+        """
+        Add a key to the object; its value may be wanted.
+        """
+        known = self._keys[-1]
+        if key in known:
+            raise self._refuse(f"the key {quoted(key)} is a duplicate", at)
+        known.add(key)
+        self._key_room -= KEY_COST + len(key)
+        if self._key_room < 0:
+            raise self._refuse("the open objects have too many keys, or too long", at)
+        if key in _WANTED and len(self._closers) == 1:
+            self._name = key
+
+    def _note(self, value: str) -> None:
+        """
+        Keep a value that is wanted; its kind only, if it is of another one.
+        """
+        if self._name is not None:
+            kind = _KINDS.get(value[0], Kind.NUMBER)
+            right = kind is _WANTED[self._name]
+            self._found[self._name] = json.loads(value) if right else kind
+            self._name = None
+
+    def _string_begins(self, at: int, *, is_key: bool) -> int:
+        """
+        Go into a string whose end is not in sight; keep its pieces if they matter.
+        """
+        self._is_key = is_key
+        self._began = self._before + at
+        self._text_room = TEXT_LENGTH
+        self._pieces = [] if is_key or self._name == "model" else None
+        self._step = BodyReader._in_string
+        return at + 1
+
+    def _string_ends(self) -> None:
+        text = "".join(self._pieces or ())
+        if self._is_key:
+            self._named(unescaped(text), self._began - self._before)
+            self._step = BodyReader._colon
+        else:
+            self._note(f'"{text}"')
+            self._step = BodyReader._after

@@ -1,0 +1,68 @@
+"""
+What is one request? What was read of it, and its body, which stays in memory.
+"""
+
+from io import BytesIO
+from typing import Any
+
+from twisted.python.failure import Failure
+from twisted.web.http import NO_CONTENT
+from twisted.web.server import Request
+
+from swapgate.server.access_log import AccessLogEntry
+from swapgate.server.auth import Grant
+from swapgate.server.body_memory import Body
+
+
+class GatewayRequest(Request):
+    """
+    A request whose body stays in memory, unparsed by Twisted.
+    """
+
+    # Twisted takes it away when the request is over.
+    channel: Any
+    # What the guard said; nobody is here whom it did not let in.
+    passed = Grant()
+    # An answer without a Content-Type stays without one.
+    defaultContentType = None
+    # A stream was begun while its model was waited for: its status is gone.
+    promised = False
+    # Whether its body is kept; what comes of another one is only counted.
+    body_is_wanted = False
+    _received = 0
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.body = Body(self.channel.site.memory)
+        self.log_entry = AccessLogEntry()
+
+    def gotLength(self, length: int | None) -> None:
+        # Twisted would write a large body to a file.
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self._received += len(data)
+        if self.body_is_wanted:
+            self.body.add(data)
+        self.channel.body_grew(self._received, len(data))
+
+    def finish(self) -> None:
+        # Before the next request, which may be here already.
+        self.body.drop()
+        super().finish()
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        self.body.drop()
+
+    def process(self) -> None:
+        self.site = self.channel.site
+        self.setHeader(b"Server", b"swapgate")
+        self.setHeader(b"Date", self.channel.site.date())
+        for name, value in self.passed.headers:
+            self.setHeader(name, value)
+        if self.passed.preflight:
+            self.setResponseCode(NO_CONTENT)
+            self.finish()
+        else:
+            self.site.resource.render(self)

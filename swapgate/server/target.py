@@ -1,0 +1,74 @@
+"""
+Request target: a path that every server reads alike, in its normal form.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final
+from unicodedata import category
+from urllib.parse import quote, unquote_to_bytes
+
+from attrs import frozen
+
+from swapgate.config.api_paths import normal
+from swapgate.errors import APIError
+
+
+@frozen
+class Target:
+    """
+    Where a request goes: `path` to decide by, in its normal form, and `raw`, the same
+    with the query, to pass on. What was decided by is what the daemon gets.
+    """
+
+    path: str
+    raw: bytes
+
+
+# Visible ASCII is all that may stand in a target; a fragment is the browser's own.
+_TARGET: Final = re.compile(rb"[!-\"$-~]+")
+
+
+_BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+
+# What a path holds as it is (RFC 3986).
+_PLAIN: Final = "/!$&'()*+,;=:@"
+
+
+@lru_cache(64)
+def read_target(raw: bytes) -> Target:
+    """
+    Understand a request's target as every engine would, or not at all.
+
+    Whatever two servers might normalise differently is refused: nobody needs it to
+    name an API, and it is how a forbidden path is made to look like another one.
+    """
+    if not raw.startswith(b"/"):
+        raise _bad_target("it must begin with /, as in /v1/chat/completions")
+    if not _TARGET.fullmatch(raw):
+        raise _bad_target("it may hold visible ASCII only, without #; escape the rest")
+    escaped = raw.partition(b"?")[0]
+    if _BROKEN_ESCAPE.search(escaped):
+        raise _bad_target("two hexadecimal digits must follow each % in its path")
+    try:
+        path = unquote_to_bytes(escaped).decode("utf-8")
+    except UnicodeDecodeError:
+        raise _bad_target("the escapes in its path must be UTF-8") from None
+    if any(category(character) == "Cc" for character in path):
+        raise _bad_target("its path must not hold control characters")
+    if "\\" in path or "%" in path or path.count("/") != escaped.count(b"/"):
+        raise _bad_target("its path must not hold \\, nor / or % in escaped form")
+    _, *segments = path.removesuffix("/").split("/")
+    if "" in segments:
+        raise _bad_target("there must be no // in its path; send a single /")
+    if "." in segments or ".." in segments:
+        raise _bad_target("there must be no . or .. in its path; send what is meant")
+    path = normal("/" + "/".join(segments))
+    return Target(path, quote(path, safe=_PLAIN).encode() + raw[len(escaped) :])
+
+
+def _bad_target(remedy: str) -> APIError:
+    return APIError(
+        status=400, code="bad_path", message=f"the path is not accepted: {remedy}"
+    )

@@ -1,0 +1,3 @@
+"""
+Upstream: one daemon's HTTP.
+"""

@@ -1,3 +1,0 @@
-"""
-What does HTTP see? One module for each surface.
-"""

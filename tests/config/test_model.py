@@ -1,0 +1,167 @@
+"""
+What `swapgate.models` promises: one [model NAME] section, read or refused.
+"""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from swapgate.config.daemon_kinds import KIND_OPTIONS
+from swapgate.config.expand import Expander
+from swapgate.config.ini import ConfigError, read_sections
+from swapgate.config.model import (
+    MODEL_OPTIONS,
+    TIMINGS,
+    ModelSpec,
+    model_name,
+    read_model,
+)
+
+ENVIRON = {"HOME": "/home/me", "KEY": " sk-secret\n", "LINES": "sk-secret\nx", "NO": ""}
+AROUND = Expander(folder="/etc", python="/bin/py", environ=ENVIRON)
+
+CHILD = "[model a]\nservice = child\ncommand = llama-server --port ${port}\n"
+SYSTEMD = (
+    "[model a]\nservice = systemd\nunit = x.service\nupstream = http://127.0.0.1:81\n"
+)
+COMMAND = (
+    "[model a]\nservice = command\nstart = run 'a b' ${port}\nstop = end {{.X}}\n"
+    "upstream = http://127.0.0.1:81\n"
+)
+REMOTE = "[model a]\nservice = remote\nupstream = https://big.example.net\n"
+LAUNCHD = "[model a]\nservice = launchd\nplist = x\nupstream = http://127.0.0.1:81\n"
+
+
+def read(text: str) -> ModelSpec:
+    """
+    The one section of `text`, under a budget of 8 GB.
+    """
+    (section,) = read_sections(text, "/c")
+    return read_model(model_name(section), section, 8 * 10**9, {}, AROUND)
+
+
+class Refusing(SynchronousTestCase):
+    """
+    A table of texts and what is said of them.
+    """
+
+    def refuses(self, table: dict[str, str]) -> None:
+        """
+        Each text is refused with exactly this line.
+        """
+        for text, expected in table.items():
+            with self.subTest(text):
+                error = self.assertRaises(ConfigError, read, text)
+                self.assertEqual(str(error), "/c:" + expected)
+
+
+class ModelTests(SynchronousTestCase):
+    """
+    A section that is in order.
+    """
+
+    def test_health(self) -> None:
+        """
+        Another path may be asked, or none.
+        """
+        self.assertEqual(read(CHILD).health, "/health")
+        for text in (LAUNCHD, SYSTEMD, COMMAND, REMOTE):
+            self.assertEqual(read(text).health, "/health")
+            self.assertEqual(read(text + "health = /api?x=1\n").health, "/api?x=1")
+            self.assertIsNone(read(text + "health = none\n").health)
+
+    def test_names_as_they_are(self) -> None:
+        """
+        Names keep case, dots, slashes, spaces within; only their ends are stripped.
+        """
+        text = CHILD.replace("[model a]", "[model  Org/Qwen  2.5 (Q8) ]")
+        model = read(text + "aliases =\n  Ünï ,\n\n  b;c\n  100%\n")
+        self.assertEqual(model.name, "Org/Qwen  2.5 (Q8)")
+        self.assertEqual(model.aliases, ("Ünï", "b;c", "100%"))
+
+
+class MistakeTests(Refusing):
+    """
+    A section that is not in order: one line each.
+    """
+
+    def test_notice(self) -> None:
+        """
+        Where a held stream is told of its wait.
+        """
+        for text, notice in (("reasoning", "reasoning"), ("none", None)):
+            [section] = read_sections(f"{CHILD}notice = {text}\n", "/c")
+            around = {"notice": notice}
+            read = read_model("a", section, None, {}, AROUND)
+            self.assertEqual({"notice": read.notice}, around)
+
+    def test_options(self) -> None:
+        """
+        Options that are nowhere, or elsewhere.
+        """
+        of_a_child = {*MODEL_OPTIONS, *KIND_OPTIONS["child"], *TIMINGS}
+        self.refuses(
+            {
+                CHILD + "alias = x\n": (
+                    "4: [model a] alias: is no option here; did you mean aliases? "
+                    f"there are {', '.join(sorted(of_a_child))}"
+                ),
+                CHILD + "notice = comment\n": (
+                    "4: [model a] notice: 'comment' is unknown; write reasoning or none"
+                ),
+                CHILD + "plist = x\n": (
+                    "4: [model a] plist: is no option here; "
+                    "it belongs to service = launchd"
+                ),
+                LAUNCHD + "env = X\n": (
+                    "5: [model a] env: is no option here; "
+                    "it belongs to service = child or command"
+                ),
+                CHILD + "listen = tcp:1\n": (
+                    "4: [model a] listen: is no option here; it belongs to [swapgate]"
+                ),
+                CHILD + "memory_budget = 1 GB\n": (
+                    "4: [model a] memory_budget: is no option here; "
+                    "it belongs to [swapgate]"
+                ),
+            }
+        )
+
+    def test_values(self) -> None:
+        """
+        Values that cannot be meant.
+        """
+        self.refuses(
+            {
+                CHILD + "memory = 8\n": (
+                    "4: [model a] memory: '8' has no unit; "
+                    "write GB, GiB, MB or MiB after it"
+                ),
+                COMMAND + "health = health\n": (
+                    "6: [model a] health: 'health' is no path; "
+                    "write one like /health, or none"
+                ),
+                REMOTE + "memory = 1 GB\n": (
+                    "4: [model a] memory: a remote daemon takes none of this "
+                    "machine's; leave it out"
+                ),
+                CHILD + "memory = 8001 MB\n": (
+                    "4: [model a] memory: 8.001 GB is more than the memory_budget "
+                    "of 8 GB; raise that, or choose a smaller model"
+                ),
+                CHILD + "aliases = x,,y\n": (
+                    "4: [model a] aliases: has an empty name; "
+                    "write what clients send as model"
+                ),
+                CHILD + "aliases = x\ty\n": (
+                    "4: [model a] aliases: 'x\\ty' has characters that do not show; "
+                    "take them out"
+                ),
+                CHILD + "env = A B\n": (
+                    "4: [model a] env: 'A B' is no variable's name; "
+                    "write NAME or NAME=value, and quotes around a value with a comma"
+                ),
+                CHILD + "load_timeout = soon\n": (
+                    "4: [model a] load_timeout: 'soon' is not a duration; "
+                    "write a number, and ms, s, min or h, such as 90 s"
+                ),
+            }
+        )

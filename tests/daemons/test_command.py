@@ -1,0 +1,133 @@
+"""
+Daemons of commands: a container and a deployment, by stand-ins for their tools.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from swapgate.config.daemon_kinds import CommandSpec
+from swapgate.config.expand import Command
+from swapgate.config.model import ModelSpec
+from swapgate.config.values import Upstream
+from swapgate.daemons import Owner
+from swapgate.daemons.command import command
+from swapgate.daemons.control import port_answers
+from swapgate.daemons.external import ExternalDaemon
+from swapgate.daemons.processes import free_port
+from tests.stand_ins import StandIns
+
+DOCKER = {
+    "start": "docker start m",
+    "stop": "docker stop m",
+    "status": "docker inspect --format {{.State.Running}} m",
+}
+KUBERNETES = {
+    "start": "kubectl scale deployment/m --replicas=1",
+    "stop": "kubectl scale deployment/m --replicas=0",
+}
+
+
+class CommandTests(TestCase):
+    """
+    One daemon, m, on a port of its own.
+    """
+
+    timeout = 120
+
+    def setUp(self) -> None:
+        self.tools = StandIns(Path(self.mktemp()).absolute())
+        self.addCleanup(self.tools.sweep)
+        self.port = free_port("127.0.0.1")
+
+    def daemon(self, commands: dict[str, str], **options: Any) -> ExternalDaemon:
+        words = {k: Command(words=tuple(v.split())) for k, v in commands.items()}
+        service = CommandSpec(
+            start=words["start"],
+            stop=words["stop"],
+            status=words.get("status"),
+            cwd=str(self.tools.state),
+        )
+        upstream = Upstream(scheme="http", host="127.0.0.1", port=self.port)
+        spec = ModelSpec(
+            name="m", memory_bytes=1, service=service, upstream=upstream, **options
+        )
+        return command(spec, service, reactor, self.tools.environ)
+
+    def launch(self, daemon: ExternalDaemon) -> Deferred[str]:
+        gone: Deferred[str] = Deferred()
+        daemon.launch(Owner(gone.callback))
+        return gone
+
+    async def until_answered(self, daemon: ExternalDaemon) -> None:
+        while not await port_answers(daemon.upstream, reactor):
+            await deferLater(reactor, 0.01)
+
+    async def test_from_launch_to_gone(self) -> None:
+        """
+        With a status and without one; nothing is gone before its process is.
+        """
+        self.tools.unit("m", self.port, "--listen-late", "0.3", "--stop-time", "0.3")
+        for commands in (DOCKER, KUBERNETES):
+            daemon = self.daemon(commands)
+            gone = self.launch(daemon)
+            await self.until_answered(daemon)
+            self.assertTrue(daemon.running)
+            self.assertIsNone(daemon.port_conflict())
+            daemon.halt()
+            self.assertEqual(await gone, "was stopped")
+            self.assertEqual(self.tools.told()[-1]["what"], "exited")
+
+    async def test_adopted(self) -> None:
+        """
+        What is up is taken over; its end is noticed.
+        """
+        self.tools.unit("m", self.port)
+        for commands in (DOCKER, KUBERNETES):
+            daemon = self.daemon(commands)
+            self.assertFalse(await daemon.adopt(Owner(self.fail)))
+            service = self.tools.service("m")
+            first = self.daemon(commands)
+            gone_first = self.launch(first)
+            while not first._was_up:
+                await deferLater(reactor, 0.01)
+            await self.until_answered(daemon)
+            gone: Deferred[str] = Deferred()
+            self.assertTrue(await daemon.adopt(Owner(gone.callback)))
+            service.unload()
+            self.assertEqual(await gone, "was stopped by somebody else")
+            await gone_first
+
+    async def test_fails(self) -> None:
+        """
+        The tool's words are kept.
+        """
+        for commands, words in (
+            (DOCKER, "No such container: m"),
+            (KUBERNETES, 'deployments.apps "m" not found'),
+        ):
+            daemon = self.daemon(commands)
+            self.assertEqual(await self.launch(daemon), "could not be started")
+            self.assertIn(words, daemon.last_words())
+
+    async def test_a_start_that_takes_long(self) -> None:
+        """
+        It is ended when it is not wanted any more, or at load_timeout.
+        """
+        self.tools.fault("scale", delay_s=60)
+        daemon = self.daemon(KUBERNETES, load_timeout_s=0.5)
+        self.assertEqual(await self.launch(daemon), "could not be started")
+        self.assertIn("did not end within 0.5 s", daemon.last_words())
+
+    async def test_no_such_tool(self) -> None:
+        """
+        It is named.
+        """
+        self.tools.remove("docker")
+        daemon = self.daemon(DOCKER)
+        self.assertEqual(await self.launch(daemon), "could not be started")
+        self.assertIn("'docker' is not an executable", daemon.last_words())

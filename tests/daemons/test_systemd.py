@@ -1,0 +1,171 @@
+"""
+Units of systemd: what systemctl says, and real processes behind a stand-in.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from swapgate.config.daemon_kinds import SystemdSpec
+from swapgate.config.model import ModelSpec
+from swapgate.config.values import Upstream
+from swapgate.daemons import Owner
+from swapgate.daemons.control import Observation, State, port_answers
+from swapgate.daemons.external import ExternalDaemon
+from swapgate.daemons.processes import find, free_port
+from swapgate.daemons.systemd import read_show, systemd
+from tests.stand_ins import StandIns
+
+
+class ReadingTests(SynchronousTestCase):
+    """
+    What systemctl says.
+    """
+
+    def test_show(self) -> None:
+        """
+        Each state of a unit.
+        """
+        failed = "Result = exit-code, ExecMainStatus = 1"
+        for text, observation in {
+            "ActiveState=active\nMainPID=9": Observation(State.UP, 9),
+            # RemainAfterExit, and no process.
+            "ActiveState=active\nSubState=exited\nMainPID=0": Observation(State.UP),
+            # On its way up: it need not be started once more.
+            "ActiveState=activating\nSubState=start\nMainPID=9": Observation(
+                State.UP, 9
+            ),
+            "ActiveState=activating\nSubState=auto-restart\nMainPID=0\n"
+            "Result=exit-code\nExecMainStatus=1": Observation(
+                State.UP, None, True, failed
+            ),
+            "ActiveState=deactivating\nMainPID=9\nResult=success": Observation(
+                State.IDLE, 9, True
+            ),
+            "ActiveState=inactive\nMainPID=0\nResult=success": Observation(
+                State.ABSENT
+            ),
+            "ActiveState=inactive\nMainPID=0\nJob=77": Observation(State.UP),
+            "ActiveState=failed\nResult=exit-code\nExecMainStatus=1": Observation(
+                State.ABSENT, None, True, failed
+            ),
+        }.items():
+            self.assertEqual(read_show(text + "\n"), observation)
+        self.assertIsNone(read_show("Failed to connect to bus\n"))
+
+
+class SystemdTests(TestCase):
+    """
+    One unit, m.service, on a port of its own.
+    """
+
+    timeout = 120
+
+    def setUp(self) -> None:
+        self.tools = StandIns(Path(self.mktemp()).absolute())
+        self.addCleanup(self.tools.sweep)
+        self.port = free_port("127.0.0.1")
+
+    def unit(self, scope: Any = "user", **options: Any) -> ExternalDaemon:
+        service = SystemdSpec(unit="m.service", scope=scope)
+        upstream = Upstream(scheme="http", host="127.0.0.1", port=self.port)
+        spec = ModelSpec(
+            name="m", memory_bytes=1, service=service, upstream=upstream, **options
+        )
+        return systemd(spec, service, reactor, self.tools.environ)
+
+    def launch(self, unit: ExternalDaemon) -> Deferred[str]:
+        gone: Deferred[str] = Deferred()
+        unit.launch(Owner(gone.callback))
+        return gone
+
+    async def until_up(self, unit: ExternalDaemon) -> int:
+        while not (
+            unit.running
+            and unit._ending.process
+            and await port_answers(unit.upstream, reactor)
+        ):
+            await deferLater(reactor, 0.01)
+        return int(self.tools.told("started")[-1]["pid"])
+
+    async def test_from_launch_to_gone(self) -> None:
+        """
+        In either scope.
+        """
+        self.tools.unit("m.service", self.port, "--stop-time", "0.2")
+        for scope in ("user", "system"):
+            unit = self.unit(scope)
+            gone = self.launch(unit)
+            pid = await self.until_up(unit)
+            self.assertIsNone(unit.port_conflict())
+            unit.halt()
+            self.assertEqual(await gone, "was stopped")
+            self.assertFalse(find(pid))
+            self.assertEqual(
+                ["--user" in call for call in self.tools.calls("start")][-1],
+                scope == "user",
+            )
+
+    async def test_crash(self) -> None:
+        """
+        Whether or not systemd would start it again, it is stopped.
+        """
+        for keep in (False, True):
+            self.tools.unit("m.service", self.port, keep_alive=keep, throttle_s=10.0)
+            unit = self.unit()
+            gone = self.launch(unit)
+            os.kill(await self.until_up(unit), 9)
+            self.assertIn("ended by itself", await gone)
+
+    async def test_exits_at_once(self) -> None:
+        """
+        The reason is systemd's.
+        """
+        self.tools.unit("m.service", self.port, "--exit-after", "0")
+        why = await self.launch(self.unit())
+        self.assertIn("ended by itself", why)
+
+    async def test_no_such_unit(self) -> None:
+        """
+        systemctl's words are kept.
+        """
+        unit = self.unit()
+        self.assertEqual(await self.launch(unit), "could not be started")
+        self.assertIn("Unit m.service not found", unit.last_words())
+
+    async def test_no_systemd(self) -> None:
+        """
+        Where systemctl cannot reach it, that is said.
+        """
+        self.tools.fault("show", status=1)
+        unit = self.unit()
+        self.assertEqual(await self.launch(unit), "could not be started")
+        self.assertIn("systemctl cannot tell of m.service", unit.last_words())
+
+    async def test_stopped_by_its_owner(self) -> None:
+        """
+        A stop that is not ours.
+        """
+        self.tools.unit("m.service", self.port)
+        unit = self.unit()
+        gone = self.launch(unit)
+        await self.until_up(unit)
+        self.tools.service("m.service").unload()
+        self.assertEqual(await gone, "was stopped by somebody else")
+
+    async def test_ignores_sigterm(self) -> None:
+        """
+        It is killed at stop_timeout.
+        """
+        self.tools.unit("m.service", self.port, "--ignore-sigterm")
+        unit = self.unit(stop_timeout_s=0.3)
+        gone = self.launch(unit)
+        pid = await self.until_up(unit)
+        unit.halt()
+        await gone
+        self.assertFalse(find(pid))

@@ -1,0 +1,3 @@
+"""
+Tests of what the documents and examples promise.
+"""

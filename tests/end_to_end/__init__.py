@@ -1,0 +1,3 @@
+"""
+Tests of the whole gateway, with real sockets and real processes.
+"""

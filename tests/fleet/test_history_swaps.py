@@ -1,0 +1,102 @@
+"""
+What `swapgate.swaps` remembers of phases that follow each other.
+"""
+
+from itertools import pairwise
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from swapgate.fleet.history import Swap, Swaps
+from swapgate.fleet.lifecycle import Phase
+
+
+class SwapsTests(SynchronousTestCase):
+    """
+    One model's phases, what is told of them.
+    """
+
+    def check(self, phases: list[Phase], *told: Swap, failed: bool = False) -> None:
+        """
+        It comes to each phase a second after the other.
+        """
+        swaps = Swaps()
+        for now_s, (before, after) in enumerate(pairwise(phases)):
+            bad = failed or after is Phase.FAILED
+            swaps.note("a", before, after, f"reason {now_s}", now_s, failed=bad)
+        self.assertEqual(list(swaps), list(told))
+
+    def test_loaded_and_unloaded(self) -> None:
+        """
+        Each with its cause, its time and how it ended.
+        """
+        self.check(
+            [
+                Phase.STOPPED,
+                Phase.STARTING,
+                Phase.READY,
+                Phase.DRAINING,
+                Phase.STOPPING,
+                Phase.STOPPED,
+            ],
+            Swap("a", "load", "reason 0", 0, 1, "ready"),
+            Swap("a", "unload", "reason 2", 2, 4, "gone"),
+        )
+
+    def test_under_way(self) -> None:
+        """
+        What goes on has no end yet.
+        """
+        self.check(
+            [Phase.FAILED, Phase.STARTING], Swap("a", "load", "reason 0", 0, None, None)
+        )
+
+    def test_called_off(self) -> None:
+        """
+        A model that was to go and stays.
+        """
+        self.check(
+            [Phase.READY, Phase.DRAINING, Phase.READY],
+            Swap("a", "unload", "reason 0", 0, 1, "called off"),
+        )
+
+    def test_given_up(self) -> None:
+        """
+        A load that nobody wants any more, and one that has failed.
+        """
+        phases = [Phase.STOPPED, Phase.STARTING, Phase.STOPPING]
+        for failed, outcome in ((False, "given up"), (True, "failed")):
+            self.check(
+                phases,
+                Swap("a", "load", "reason 0", 0, 1, outcome),
+                Swap("a", "unload", "reason 1", 1),
+                failed=failed,
+            )
+
+    def test_ended_by_itself(self) -> None:
+        """
+        While it loads that is a failed load, while it serves it is a crash.
+        """
+        self.check(
+            [Phase.STOPPED, Phase.STARTING, Phase.FAILED],
+            Swap("a", "load", "reason 0", 0, 1, "failed"),
+        )
+        self.check(
+            [Phase.STOPPED, Phase.READY, Phase.STOPPED],
+            Swap("a", "unload", "reason 1", 1, 1, "gone"),
+        )
+
+    def test_found(self) -> None:
+        """
+        What was up already was not loaded by us.
+        """
+        self.check([Phase.STOPPED, Phase.READY])
+
+    def test_the_last_ones(self) -> None:
+        """
+        So many are remembered, and no more.
+        """
+        swaps = Swaps()
+        for now_s in range(200):
+            swaps.note("a", Phase.READY, Phase.STOPPED, "crash", now_s)
+        kept = list(swaps)
+        self.assertEqual((len(kept), kept[0].began_s), (50, 150))

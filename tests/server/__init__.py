@@ -1,0 +1,3 @@
+"""
+Tests of one client's connection.
+"""

@@ -1,0 +1,693 @@
+"""
+What `swapgate.guard` decides, request by request.
+"""
+
+from typing import Any
+
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from swapgate.config.access import Access, Key
+from swapgate.errors import APIError
+from swapgate.server.auth import Grant, Listener, RequestOrigin, admit
+
+DOOR = Listener(address="127.0.0.1", port=11430)
+TLS = Listener(address="192.168.1.5", port=443, secure=True)
+HOST = "127.0.0.1:11430"
+PAGE = "https://chat.example.org"
+NOTHING = Access()
+LISTED = Access(origins=frozenset({PAGE, "null"}))
+KEYS = (Key.of("laptop", "sk-one"), Key.of("phone", "sk-two"))
+POST = RequestOrigin(method="POST", target="/v1/chat/completions", host=[HOST])
+
+
+class Case(SynchronousTestCase):
+    """
+    One request is let in or not.
+    """
+
+    def admits(
+        self,
+        origin_of_request: RequestOrigin,
+        access: Access = NOTHING,
+        listener: Listener = DOOR,
+    ) -> Grant:
+        return admit(access, listener, origin_of_request)
+
+    def refuses(
+        self,
+        origin_of_request: RequestOrigin,
+        access: Access = NOTHING,
+        listener: Listener = DOOR,
+    ) -> APIError:
+        refusal = self.assertRaises(
+            APIError, admit, access, listener, origin_of_request
+        )
+        assert isinstance(refusal, APIError)
+        return refusal
+
+
+class HostTests(Case):
+    """
+    What it was sent to.
+    """
+
+    def status(
+        self, host: str, access: Access = NOTHING, listener: Listener = DOOR
+    ) -> int:
+        """
+        0 for a host that is let in.
+        """
+        try:
+            admit(access, listener, RequestOrigin(host=[host]))
+        except APIError as refusal:
+            return refusal.status
+        return 0
+
+    def test_table(self) -> None:
+        """
+        Our names, with our port, and no other way of writing them.
+        """
+        for host, expected in {
+            "127.0.0.1:11430": 0,
+            "localhost:11430": 0,
+            "LocalHost:11430": 0,
+            "[::1]:11430": 0,
+            # Ours, on another port: that is somebody else.
+            "127.0.0.1": 421,
+            "localhost": 421,
+            "[::1]": 421,
+            "127.0.0.1:80": 421,
+            "127.0.0.1:": 421,
+            "localhost:011430": 421,
+            "[::1]:1": 421,
+            # A page gets here without a name, or with one that leads here.
+            "0.0.0.0:11430": 403,
+            "[::]:11430": 403,
+            "evil.example:11430": 403,
+            "localhost.evil.example:11430": 403,
+            "localhost.:11430": 403,
+            "127.0.0.1.nip.io:11430": 403,
+            # Tricks.
+            "127.1:11430": 403,
+            "2130706433:11430": 403,
+            "0x7f000001:11430": 403,
+            "127.0.0.2:11430": 403,
+            "[0:0:0:0:0:0:0:1]:11430": 403,
+            "[::ffff:127.0.0.1]:11430": 403,
+            "::1:11430": 403,
+            "user@127.0.0.1:11430": 403,
+            "127.0.0.1:11430@evil.example": 403,
+            "evil.example@127.0.0.1:11430": 403,
+            "127.0.0.1:11430#evil.example": 403,
+            "127.0.0.1:11430/": 403,
+            "127.0.0.1:11430:11430": 403,
+            "127.0.0.1:11430, evil.example": 403,
+            "127.0.0.1:11430 ": 403,
+            " 127.0.0.1:11430": 403,
+            "127.0.0.1:\uff111430": 403,
+            "": 403,
+            ":11430": 403,
+        }.items():
+            with self.subTest(host):
+                self.assertEqual(self.status(host), expected)
+
+    def test_address_that_was_reached(self) -> None:
+        """
+        It is a name of ours, as a browser writes it; no other is.
+        """
+        for address, host in {
+            "192.168.1.5": "192.168.1.5:1",
+            "::ffff:192.168.1.5": "192.168.1.5:1",
+            "fe80::1%eth0": "[fe80::1]:1",
+            "2001:db8:0::5": "[2001:db8::5]:1",
+            "::1": "127.0.0.1:1",
+        }.items():
+            listener = Listener(address=address, port=1)
+            with self.subTest(address):
+                self.assertEqual(self.status(host, listener=listener), 0)
+                self.assertEqual(self.status("192.168.1.6:1", listener=listener), 403)
+                self.assertEqual(self.status("localhost:1", listener=listener), 0)
+
+    def test_usual_ports(self) -> None:
+        """
+        A browser leaves out 80, and 443 where there is TLS.
+        """
+        plain = Listener(address="127.0.0.1", port=80)
+        for host, listener, expected in (
+            ("localhost", plain, 0),
+            ("localhost:80", plain, 0),
+            ("localhost:443", plain, 421),
+            ("192.168.1.5", TLS, 0),
+            ("192.168.1.5:443", TLS, 0),
+            ("192.168.1.5:80", TLS, 421),
+            ("localhost", evolve(plain, secure=True), 421),
+            ("localhost", evolve(TLS, secure=False), 421),
+        ):
+            with self.subTest((host, listener)):
+                self.assertEqual(self.status(host, listener=listener), expected)
+
+    def test_listed(self) -> None:
+        """
+        Alone a name is good for our port and for a proxy's, with a port for that.
+        """
+        hosts = {"box.lan", "proxy.example:8443", "dot.example.", "[fe80::2]"}
+        access = Access(hosts=frozenset(hosts))
+        for host, expected in {
+            "box.lan": 0,
+            "Box.LAN:11430": 0,
+            "box.lan:8443": 421,
+            "box.lan.": 403,
+            "proxy.example:8443": 0,
+            "proxy.example": 421,
+            "proxy.example:11430": 421,
+            "proxy.example:8443:11430": 403,
+            "dot.example.": 0,
+            "dot.example": 403,
+            "[fe80::2]": 0,
+            "[fe80::2]:11430": 0,
+            "a.box.lan": 403,
+            HOST: 0,
+        }.items():
+            with self.subTest(host):
+                self.assertEqual(self.status(host, access), expected)
+
+    def test_unix_socket(self) -> None:
+        """
+        It has no port to be said.
+        """
+        listener = Listener(address=None, port=None)
+        access = Access(hosts=frozenset({"box.lan"}))
+        for host, expected in {
+            "localhost": 0,
+            "127.0.0.1": 0,
+            "box.lan": 0,
+            "localhost:80": 421,
+            "evil.example": 403,
+        }.items():
+            with self.subTest(host):
+                self.assertEqual(self.status(host, access, listener), expected)
+        message = self.refuses(RequestOrigin(host=["x"]), listener=listener).message
+        self.assertIn("send localhost,", message)
+
+    def test_not_one(self) -> None:
+        """
+        None, or more than one, even if each were right.
+        """
+        for hosts in ([], [HOST, HOST], [HOST, "evil.example"]):
+            refusal = self.refuses(RequestOrigin(host=hosts))
+            self.assertEqual((refusal.status, refusal.code), (400, "bad_host"))
+
+    def test_what_is_said(self) -> None:
+        """
+        What was wrong, escaped, and what would be right; none of the user's names.
+        """
+        access = Access(hosts=frozenset({"secret.lan"}))
+        refusal = self.refuses(RequestOrigin(host=["\x1b.example:1"]), access)
+        self.assertEqual(refusal.code, "host_not_allowed")
+        self.assertEqual(
+            refusal.message,
+            'the Host is "\\u001b.example:1", which is no name of this gateway; '
+            f"send {HOST}, or list the other under hosts",
+        )
+        refusal = self.refuses(RequestOrigin(host=["localhost"]), access)
+        self.assertEqual(refusal.code, "misdirected_request")
+        self.assertIn('"localhost", which names another port; send', refusal.message)
+
+    def test_no_proxy(self) -> None:
+        """
+        A target with an authority of its own is refused, whichever that is.
+        """
+        for method, target in (
+            ("GET", "http://evil.example/v1/models"),
+            ("GET", f"http://{HOST}/v1/models"),
+            ("GET", f"http://user@{HOST}/v1/models"),
+            ("CONNECT", "evil.example:443"),
+            ("CONNECT", "/"),
+            ("GET", ""),
+        ):
+            origin_of_request = RequestOrigin(method=method, target=target, host=[HOST])
+            refusal = self.refuses(origin_of_request)
+            self.assertEqual(
+                (refusal.status, refusal.code), (421, "misdirected_request")
+            )
+        self.admits(RequestOrigin(method="OPTIONS", target="*", host=[HOST]))
+
+
+class OriginTests(Case):
+    """
+    Whose page it comes from.
+    """
+
+    def test_a_browsers_word(self) -> None:
+        """
+        Decides, whatever the Origin says: extensions write that over.
+        """
+        origins: list[list[str]] = [
+            [],
+            ["http://127.0.0.1"],
+            ["null"],
+            ["https://evil.example"],
+        ]
+        for origin in origins:
+            for site in (["none"], ["same-origin"]):
+                self.admits(evolve(POST, origin=origin, sec_fetch_site=site))
+        for origin in (*origins, [f"http://{HOST}"], ["chrome-extension://abc"]):
+            for site in (
+                ["cross-site"],
+                ["same-site"],
+                ["None"],
+                [""],
+                ["none", "none"],
+                ["none", "cross-site"],
+                ["none, cross-site"],
+            ):
+                origin_of_request = evolve(POST, origin=origin, sec_fetch_site=site)
+                with self.subTest(origin_of_request):
+                    refusal = self.refuses(origin_of_request)
+                    self.assertEqual(refusal.status, 403)
+                    self.assertEqual(refusal.code, "origin_not_allowed")
+                    self.assertEqual(refusal.headers, ())
+
+    def test_no_word_of_a_browser(self) -> None:
+        """
+        No page, our own, an extension: they are let in. Nobody else is.
+        """
+        for origin, fine in {
+            f"http://{HOST}": True,
+            "http://localhost:11430": True,
+            "http://[::1]:11430": True,
+            "chrome-extension://jfgfiigpkhlkbnfnbobbkinehhfdhndo": True,
+            "moz-extension://2c127fa4-62c7-7e4f-90e5-472b45eecfdc": True,
+            "safari-web-extension://2C127FA4-62C7-7E4F-90E5-472B45EECFDC": True,
+            "null": False,
+            "": False,
+            "http://127.0.0.1": False,
+            f"https://{HOST}": False,
+            "http://localhost:3000": False,
+            "http://localhost.evil.example": False,
+            "http://127.0.0.1:11430.evil.example": False,
+            "http://127.0.0.1:11430@evil.example": False,
+            "https://evil.example": False,
+            "chrome-extension://": False,
+            "chrome-extension://a/b": False,
+            "chrome-extensions://abc": False,
+            "x-chrome-extension://abc": False,
+            "chrome-extension://abc\nhttps://evil.example": False,
+            "file://": False,
+            HOST: False,
+        }.items():
+            origin_of_request = evolve(POST, origin=[origin])
+            with self.subTest(origin):
+                if fine:
+                    self.assertEqual(self.admits(origin_of_request), Grant())
+                else:
+                    self.assertEqual(self.refuses(origin_of_request).status, 403)
+        self.assertEqual(self.admits(POST), Grant())
+        twice = evolve(POST, origin=[f"http://{HOST}"] * 2)
+        self.assertEqual(self.refuses(twice).status, 403)
+
+    def test_own_page_on_usual_ports(self) -> None:
+        """
+        With TLS ours is https; another scheme is another server.
+        """
+        origin_of_request = RequestOrigin(host=["192.168.1.5"])
+        self.admits(
+            evolve(origin_of_request, origin=["https://192.168.1.5"]), listener=TLS
+        )
+        self.refuses(
+            evolve(origin_of_request, origin=["http://192.168.1.5"]), listener=TLS
+        )
+
+    def test_own_page_behind_a_proxy(self) -> None:
+        """
+        Only the proxy knows whether there is TLS.
+        """
+        access = Access(hosts=frozenset({"box.lan"}))
+        for origin in ("https://box.lan", "http://box.lan:11430"):
+            self.admits(evolve(POST, origin=[origin]), access)
+        self.refuses(evolve(POST, origin=["ftp://box.lan"]), access)
+
+    def test_what_is_said(self) -> None:
+        """
+        Who it was, as far as known, and what to do about it.
+        """
+        origin_of_request = evolve(POST, sec_fetch_site=["cross-site"])
+        self.assertEqual(
+            self.refuses(origin_of_request).message,
+            "a page on another site may not ask here; list its origin under origins, "
+            "if you trust it",
+        )
+        origin_of_request = evolve(origin_of_request, origin=["https://\x1b.example"])
+        said = 'a page of "https://\\u001b.example" may not ask here'
+        self.assertIn(said, self.refuses(origin_of_request).message)
+
+    def test_host_goes_first(self) -> None:
+        """
+        To a page with our address under its name all is same-origin.
+        """
+        host = "evil.example:11430"
+        origin_of_request = RequestOrigin(host=[host], origin=[f"http://{host}"])
+        self.refuses(evolve(origin_of_request, sec_fetch_site=["same-origin"]))
+        self.refuses(origin_of_request, Access(origins=frozenset({f"http://{host}"})))
+
+
+class SharingTests(Case):
+    """
+    What a browser is told.
+    """
+
+    def headers(
+        self, *, access: Access = LISTED, **origin_of_request: Any
+    ) -> dict[str, str]:
+        headers = self.admits(evolve(POST, **origin_of_request), access).headers
+        self.assertEqual(len(headers), len(dict(headers)))
+        return dict(headers)
+
+    def test_listed(self) -> None:
+        """
+        It is named, alone, whatever the browser says of the site; null if it is.
+        """
+        for origin in (PAGE, "null"):
+            for site in ([], ["cross-site"], ["same-site"], ["none"]):
+                found = self.headers(origin=[origin], sec_fetch_site=site)
+                self.assertEqual(found["Access-Control-Allow-Origin"], origin)
+                self.assertEqual(found["Vary"], "Origin")
+                self.assertNotIn("Access-Control-Allow-Credentials", found)
+                self.assertNotIn("Access-Control-Allow-Private-Network", found)
+
+    def test_as_a_whole(self) -> None:
+        """
+        An origin is listed letter by letter.
+        """
+        for origin in (
+            PAGE + "/",
+            PAGE + ":443",
+            PAGE + ".evil.example",
+            PAGE.upper(),
+            PAGE.replace("https", "http"),
+            f"{PAGE}, {PAGE}",
+            f"{PAGE} {PAGE}",
+            "https://a." + PAGE.removeprefix("https://"),
+        ):
+            for site in ([], ["cross-site"]):
+                origin_of_request = evolve(POST, origin=[origin], sec_fetch_site=site)
+                self.assertEqual(self.refuses(origin_of_request, LISTED).status, 403)
+        self.assertEqual(
+            self.refuses(evolve(POST, origin=[PAGE] * 2), LISTED).status, 403
+        )
+
+    def test_not_listed(self) -> None:
+        """
+        Who is let in otherwise gets nothing but, where others would, that these would.
+        """
+        for origin in ([], ["chrome-extension://abc"]):
+            self.assertEqual(self.headers(origin=origin), {"Vary": "Origin"})
+            self.assertEqual(self.headers(origin=origin, access=NOTHING), {})
+
+    def test_preflight(self) -> None:
+        """
+        A listed page may send what it asks for, and need not ask again soon.
+        """
+        origin_of_request = evolve(
+            POST,
+            method="OPTIONS",
+            origin=[PAGE],
+            sec_fetch_site=["cross-site"],
+            request_method=["POST"],
+            request_headers=["authorization,content-type,x-stainless-os"],
+        )
+        # A preflight has no key.
+        access = evolve(LISTED, keys=KEYS)
+        found = self.admits(origin_of_request, access)
+        self.assertIs(found.preflight, True)
+        self.assertEqual(
+            dict(found.headers),
+            {
+                "Access-Control-Allow-Origin": PAGE,
+                "Access-Control-Expose-Headers": (
+                    "Retry-After, X-Request-Id, X-Should-Retry"
+                ),
+                "Vary": "Origin",
+                "Access-Control-Allow-Methods": "GET, HEAD, POST",
+                "Access-Control-Max-Age": "600",
+                "Access-Control-Allow-Headers": (
+                    "authorization,content-type,x-stainless-os"
+                ),
+            },
+        )
+
+    def test_wanted_headers(self) -> None:
+        """
+        Names are allowed; what are none is not repeated.
+        """
+        origin_of_request: dict[str, Any] = {
+            "method": "OPTIONS",
+            "origin": [PAGE],
+            "request_method": ["GET"],
+        }
+        for wanted, allowed in (
+            ([], None),
+            ([""], None),
+            (["x-a"], "x-a"),
+            (["x-a, x-b ,x-c"], "x-a, x-b ,x-c"),
+            (["x-a", "x-b"], "x-a,x-b"),
+            (["x-a,"], None),
+            (["x-a\r\nSet-Cookie: b"], None),
+            (["x-ä"], None),
+            (["x-a x-b"], None),
+        ):
+            found = self.headers(**origin_of_request, request_headers=wanted)
+            self.assertEqual(found.get("Access-Control-Allow-Headers"), allowed)
+
+    def test_private_network(self) -> None:
+        """
+        Allowed to those who ask for it in the preflight, and are listed.
+        """
+        name = "Access-Control-Allow-Private-Network"
+        origin_of_request: dict[str, Any] = {
+            "origin": [PAGE],
+            "request_method": ["GET"],
+            "request_private_network": ["true"],
+        }
+        self.assertEqual(
+            self.headers(**origin_of_request, method="OPTIONS")[name], "true"
+        )
+        self.assertNotIn(name, self.headers(**origin_of_request))
+        origin_of_request["request_private_network"] = ["true", "true"]
+        self.assertNotIn(name, self.headers(**origin_of_request, method="OPTIONS"))
+        evil = evolve(
+            POST, method="OPTIONS", **{**origin_of_request, "origin": ["https://evil"]}
+        )
+        self.assertEqual(self.refuses(evil, LISTED).headers, ())
+
+    def test_no_preflight(self) -> None:
+        """
+        An OPTIONS that asks for nothing, and one of an extension that is not listed.
+        """
+        origin_of_request = evolve(POST, method="OPTIONS")
+        asks = evolve(origin_of_request, request_method=["POST"])
+        for other in (
+            evolve(origin_of_request, origin=[PAGE]),
+            evolve(asks, origin=["chrome-extension://abc"]),
+            evolve(asks, origin=[PAGE], method="POST"),
+        ):
+            self.assertIs(self.admits(other, LISTED).preflight, False)
+
+
+class KeyTests(Case):
+    """
+    What needs a key, and which are right.
+    """
+
+    access = Access(keys=KEYS)
+
+    def name(self, **origin_of_request: Any) -> str | None:
+        return self.admits(evolve(POST, **origin_of_request), self.access).key_name
+
+    def test_right(self) -> None:
+        """
+        Any of them, sent in either way; the log gets its name.
+        """
+        for header, name in (
+            ({"authorization": ["Bearer sk-one"]}, "laptop"),
+            ({"authorization": ["bearer   sk-two "]}, "phone"),
+            ({"x_api_key": ["sk-two"]}, "phone"),
+            ({"authorization": ["Bearer temp"], "x_api_key": ["sk-one"]}, "laptop"),
+            ({"authorization": ["Bearer sk-one"], "x_api_key": ["temp"]}, "laptop"),
+        ):
+            self.assertEqual(self.name(**header), name)
+
+    def test_wrong(self) -> None:
+        """
+        401 in the OpenAI shape, and not a letter of what was sent.
+        """
+        headers: tuple[dict[str, Any], ...] = (
+            {"authorization": ["Bearer sk-on"]},
+            {"authorization": ["Bearer sk-one2"]},
+            {"authorization": ["Bearer SK-ONE"]},
+            {"authorization": ["Bearer"]},
+            {"authorization": ["Bearer "]},
+            {"authorization": ["Bearer temp", "Bearer sk-one"]},
+            {"x_api_key": ["temp", "sk-one"]},
+            {"x_api_key": ["Bearer sk-one"]},
+            {"x_api_key": ["sk-one, sk-two"]},
+            {"x_api_key": ["sk-onÿ"]},
+            {"x_api_key": [""]},
+        )
+        for header in headers:
+            with self.subTest(header):
+                refusal = self.refuses(evolve(POST, **header), self.access)
+                self.assertEqual(refusal.status, 401)
+                self.assertEqual(refusal.code, "invalid_api_key")
+                self.assertEqual(
+                    refusal.message,
+                    "the key is none of this gateway's; "
+                    "send one as Authorization: Bearer KEY, or as x-api-key: KEY",
+                )
+                self.assertEqual(refusal.headers, (("WWW-Authenticate", "Bearer"),))
+
+    def test_missing(self) -> None:
+        """
+        Another way of proving who one is does not count.
+        """
+        for sent in ([], ["sk-one"], ["Basic sk-one"]):
+            origin_of_request = evolve(POST, authorization=sent)
+            refusal = self.refuses(origin_of_request, self.access)
+            self.assertEqual(refusal.status, 401)
+            self.assertIn("there is no key; send", refusal.message)
+
+    def test_what_is_free(self) -> None:
+        """
+        /health, and the list of models, which one client asks for without its key.
+        """
+        for method, target, free, hidden in (
+            ("GET", "/health", True, True),
+            ("GET", "/v1/health", True, True),
+            ("HEAD", "/health?x", True, True),
+            ("GET", "/v1/models", True, False),
+            ("HEAD", "/models?x=y", True, False),
+            ("POST", "/health", False, False),
+            ("DELETE", "/v1/models", False, False),
+            ("OPTIONS", "/health", False, False),
+            ("GET", "/", False, False),
+            ("GET", "/health/", False, False),
+            ("GET", "/v1/models/x", False, False),
+            ("GET", "/v1/model%73", False, False),
+            ("GET", "//health", False, False),
+            ("GET", "/swapgate/stats", False, False),
+            ("OPTIONS", "*", False, False),
+        ):
+            origin_of_request = RequestOrigin(method=method, target=target, host=[HOST])
+            for access, fine in (
+                (self.access, free),
+                (evolve(self.access, models_need_key=True), hidden),
+            ):
+                with self.subTest((method, target)):
+                    if fine:
+                        self.assertEqual(
+                            self.admits(origin_of_request, access), Grant()
+                        )
+                    else:
+                        self.assertEqual(
+                            self.refuses(origin_of_request, access).status, 401
+                        )
+
+    def test_free_with_a_key(self) -> None:
+        """
+        A right one has its name there too, a wrong one does no harm.
+        """
+        origin_of_request = {"method": "GET", "target": "/v1/models"}
+        self.assertEqual(self.name(**origin_of_request, x_api_key=["sk-one"]), "laptop")
+        self.assertIsNone(self.name(**origin_of_request, x_api_key=["temp"]))
+
+    def test_no_keys(self) -> None:
+        """
+        Whatever a client sends as its key is ignored.
+        """
+        origin_of_request = evolve(POST, authorization=["Bearer temp"], x_api_key=["x"])
+        self.assertEqual(self.admits(origin_of_request), Grant())
+
+    def test_not_read_yet(self) -> None:
+        """
+        Nobody has a key that nobody knows.
+        """
+        access = Access(key_files=("/keys",))
+        origin_of_request = evolve(POST, authorization=["Bearer sk-one"])
+        self.assertEqual(self.refuses(origin_of_request, access).status, 401)
+
+    def test_a_key_is_no_origin(self) -> None:
+        """
+        It opens nothing to a page that is not listed.
+        """
+        origin_of_request = evolve(POST, origin=["https://evil"], x_api_key=["sk-one"])
+        self.assertEqual(self.refuses(origin_of_request, self.access).status, 403)
+
+    def test_a_listed_page_can_read_why(self) -> None:
+        """
+        The refusal is shared with it like any answer.
+        """
+        access = evolve(LISTED, keys=KEYS)
+        origin_of_request = evolve(POST, origin=[PAGE], sec_fetch_site=["cross-site"])
+        headers = dict(self.refuses(origin_of_request, access).headers)
+        self.assertEqual(headers["Access-Control-Allow-Origin"], PAGE)
+        self.assertEqual(headers["WWW-Authenticate"], "Bearer")
+
+
+WORDS = st.sampled_from(
+    [
+        *("", HOST, "localhost", "evil.example", f"http://{HOST}", "null", "http://"),
+        *("cross-site", "none", "same-origin", "Bearer sk-one", "sk-one", "*", PAGE),
+        *(
+            "GET",
+            "POST",
+            "OPTIONS",
+            "/health",
+            "/v1/models",
+            "x, y",
+            "[",
+            "::1",
+            "true",
+        ),
+    ]
+)
+VALUES = st.lists(WORDS | st.text(st.characters(max_codepoint=255)), max_size=2)
+FIELDS = (
+    *("host", "origin", "sec_fetch_site", "authorization", "x_api_key"),
+    *("request_method", "request_headers", "request_private_network"),
+)
+
+
+class AnyKnockTests(SynchronousTestCase):
+    """
+    What holds whatever is sent.
+    """
+
+    @given(
+        st.fixed_dictionaries({"method": WORDS, "target": WORDS}),
+        st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, VALUES)),
+        st.booleans(),
+    )
+    def test_any(self, line: dict[str, str], headers: Any, keyed: bool) -> None:
+        """
+        A pass or a refusal; who gets in has named us and is no stranger, and no header
+        has anything but visible characters in it.
+        """
+        origin_of_request = RequestOrigin(**line, **headers)
+        access = evolve(LISTED, keys=KEYS if keyed else ())
+        try:
+            found = admit(access, DOOR, origin_of_request).headers
+        except APIError as refusal:
+            self.assertIn(refusal.status, (400, 401, 403, 421))
+            found = refusal.headers
+        else:
+            self.assertIn([host.lower() for host in origin_of_request.host], ([HOST],))
+            if list(origin_of_request.sec_fetch_site) == ["cross-site"]:
+                self.assertIn(list(origin_of_request.origin), ([PAGE], ["null"]))
+        for name, value in found:
+            self.assertTrue((name + value).isprintable())
+            if name == "Access-Control-Allow-Origin":
+                self.assertIn([value], ([PAGE], ["null"]))
+                self.assertEqual(list(origin_of_request.origin), [value])

@@ -1,0 +1,88 @@
+"""
+What of a connection and of a head reaches the guard.
+"""
+
+from typing import Any
+
+from attrs import define
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IAddress, ISSLTransport
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
+from zope.interface import directlyProvides
+
+from swapgate.server.auth import Listener, RequestOrigin
+from swapgate.server.request_origin import listener_of, request_origin
+
+
+@define(slots=False)
+class Wire:
+    """
+    A connection that came in here.
+    """
+
+    host: IAddress
+
+    def getHost(self) -> IAddress:  # noqa: N802
+        return self.host
+
+
+class DoorTests(SynchronousTestCase):
+    """
+    Where a connection came in.
+    """
+
+    def test_addresses(self) -> None:
+        """
+        The one that was reached, of either kind; a UNIX socket has none.
+        """
+        for host, listener in (
+            (IPv4Address("TCP", "127.0.0.1", 1), Listener(address="127.0.0.1", port=1)),
+            (IPv6Address("TCP", "::1", 2), Listener(address="::1", port=2)),
+            (UNIXAddress(b"/run/x"), Listener(address=None, port=None)),
+        ):
+            self.assertEqual(listener_of(Wire(host)), listener)
+
+    def test_tls(self) -> None:
+        """
+        It makes another scheme.
+        """
+        wire = Wire(IPv4Address("TCP", "127.0.0.1", 443))
+        directlyProvides(wire, ISSLTransport)
+        self.assertTrue(listener_of(wire).secure)
+
+
+class KnockTests(SynchronousTestCase):
+    """
+    What a head tells of who sent it.
+    """
+
+    def test_headers(self) -> None:
+        """
+        Each in its place, with all its values; any bytes can be in them.
+        """
+        places = {
+            "host": b"Host",
+            "origin": b"Origin",
+            "sec_fetch_site": b"Sec-Fetch-Site",
+            "authorization": b"Authorization",
+            "x_api_key": b"x-api-key",
+            "request_method": b"Access-Control-Request-Method",
+            "request_headers": b"Access-Control-Request-Headers",
+            "request_private_network": b"Access-Control-Request-Private-Network",
+        }
+        sent = {name: [b"1 " + name, b"\xff"] for name in places.values()}
+        expected: dict[str, Any] = {
+            place: ["1 " + name.decode(), "\xff"] for place, name in places.items()
+        }
+        origin_of_request = request_origin(b"OPTIONS", b"/\xff", Headers(sent))
+        self.assertEqual(
+            origin_of_request,
+            RequestOrigin(method="OPTIONS", target="/\xff", **expected),
+        )
+        # Of a preflight's only a preflight has any.
+        origin_of_request = request_origin(b"G\xff", b"/", Headers(sent))
+        for place in places:
+            if place.startswith("request_"):
+                expected[place] = ()
+        self.assertEqual(origin_of_request, RequestOrigin(method="G\xff", **expected))

@@ -1,0 +1,3 @@
+"""
+Tests of a daemon's HTTP.
+"""

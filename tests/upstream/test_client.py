@@ -1,0 +1,657 @@
+"""
+How a daemon is asked, byte by byte, and what its connections bear.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from OpenSSL.SSL import Error as SSLError
+from service_identity import VerificationError
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+)
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    DNSLookupError,
+)
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import (
+    RequestGenerationFailed,
+    ResponseFailed,
+    ResponseNeverReceived,
+)
+from twisted.web.http_headers import Headers
+
+from swapgate.config.values import Upstream
+from swapgate.net import (
+    endpoint_of,
+    flush,
+    send_now,
+    unsent,
+)
+from swapgate.upstream.client import (
+    BodyProducer,
+    Exchange,
+    UpstreamClient,
+    _in_words,
+)
+from swapgate.upstream.connection import (
+    UpstreamConnection,
+    whole_chunks,
+)
+from swapgate.upstream.response_head import BadUpstreamResponse
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+LOOPBACK = Upstream(scheme="http", host="127.0.0.1", port=8081)
+
+
+class Socket(FileDescriptor):
+    """
+    A transport whose system takes as many bytes as the test says.
+    """
+
+    connected = 1
+
+    def __init__(self, *takes: int | Exception) -> None:
+        super().__init__(MemoryReactorClock())
+        self.takes = list(takes)
+        self.sent = b""
+
+    def writeSomeData(self, data: bytes) -> int | Exception:  # noqa: N802
+        takes = self.takes.pop(0) if self.takes else 0
+        if isinstance(takes, int):
+            self.sent += data[:takes]
+            return min(takes, len(data))
+        return takes
+
+
+class SendTests(SynchronousTestCase):
+    """
+    Bytes that leave at once.
+    """
+
+    def test_all_of_it(self) -> None:
+        """
+        Nothing stays behind.
+        """
+        socket = Socket(99)
+        send_now(socket, b"hello")
+        self.assertEqual((socket.sent, socket.dataBuffer), (b"hello", b""))
+        self.assertEqual(socket._tempDataBuffer, [])
+
+    def test_a_part_of_it(self) -> None:
+        """
+        The rest waits for the reactor, in its order before what comes later.
+        """
+        socket = Socket(2, 0)
+        send_now(socket, b"hello")
+        self.assertEqual(socket.sent, b"he")
+        send_now(socket, b" world")
+        self.assertEqual(socket.sent, b"he")
+        socket.takes = [99]
+        socket.doWrite()
+        self.assertEqual(socket.sent, b"hello world")
+
+    def test_an_error(self) -> None:
+        """
+        Is left for the reactor to meet: nothing is lost and nothing is raised.
+        """
+        socket = Socket(ConnectionLost(), ConnectionLost())
+        send_now(socket, b"hello")
+        self.assertEqual(socket.sent, b"")
+        self.assertEqual(socket.reactor.getWriters(), [socket])
+        socket.takes = [99]
+        socket.doWrite()
+        self.assertEqual(socket.sent, b"hello")
+
+    def test_unsent(self) -> None:
+        """
+        What waits here, and nothing that the system has taken.
+        """
+        socket = Socket(3)
+        socket.write(b"abcdefgh")
+        self.assertEqual(unsent(socket), 8)
+        socket.doWrite()
+        self.assertEqual(unsent(socket), 5)
+        socket.write(b"ij")
+        self.assertEqual(unsent(socket), 7)
+        self.assertEqual(unsent(StringTransport()), 0)
+
+    def test_flush(self) -> None:
+        """
+        What was written is sent, unless the transport is closing or closed.
+        """
+        for state, sent in (
+            ({}, b"hello"),
+            ({"disconnecting": True}, b""),
+            ({"connected": 0}, b""),
+        ):
+            socket = Socket(99)
+            socket.write(b"hello")
+            vars(socket).update(state)
+            flush(socket)
+            self.assertEqual(socket.sent, sent)
+
+    def test_other_transports(self) -> None:
+        """
+        What is no socket, TLS for one, is only written to.
+        """
+        transport = StringTransport()
+        send_now(transport, b"hello")
+        flush(transport)
+        self.assertEqual(transport.value(), b"hello")
+
+
+class EndpointTests(SynchronousTestCase):
+    """
+    Where to connect to.
+    """
+
+    def test_kinds(self) -> None:
+        """
+        Only a name goes by a resolver.
+        """
+        for host, kind in (
+            ("127.0.0.1", TCP4ClientEndpoint),
+            ("::1", TCP6ClientEndpoint),
+            ("localhost", HostnameEndpoint),
+        ):
+            upstream = Upstream(scheme="http", host=host, port=1)
+            endpoint = endpoint_of(upstream, MemoryReactorClock(), 1.0)
+            self.assertIsInstance(endpoint, kind)
+
+
+class Unknown:
+    """
+    A host that no resolver knows.
+    """
+
+    def connect(self, factory: object) -> Deferred[object]:
+        return fail(DNSLookupError("no such host"))
+
+
+class KeyTests(SynchronousTestCase):
+    """
+    What a daemon is asked with, where it wants a key; how failures are told.
+    """
+
+    def client(self, **options: Any) -> UpstreamClient:
+        upstream = Upstream(scheme="http", host="127.0.0.1", port=1, **options)
+        return UpstreamClient(upstream, MemoryReactorClock())
+
+    def test_nobody_sees_it(self) -> None:
+        """
+        Nor in the repr of what knows it.
+        """
+        client = self.client(api_key="sk-secret")
+        self.assertNotIn("secret", repr(client) + repr(client.upstream))
+
+    def test_no_such_host(self) -> None:
+        """
+        Is to whoever asks a daemon that is not there; the poll says what it met.
+        """
+        client = self.client()
+        client._endpoint = Unknown()  # type: ignore[assignment]
+        asked = client.ask(b"POST", b"/", Headers(), BodyProducer([b"x"]))
+        self.failureResultOf(Deferred.fromCoroutine(asked), ConnectError)
+
+    def test_in_words(self) -> None:
+        """
+        What somebody can act on, of errors that wrap others.
+        """
+        refused = ConnectionRefusedError()
+        wrapped = ResponseNeverReceived([Failure(refused)])
+        tls = SSLError([("SSL routines", "", "certificate verify failed")])
+        for error, said in (
+            (CancelledError(), "no answer in time"),
+            (wrapped, str(refused)),
+            (tls, "TLS failed: certificate verify failed"),
+            (SSLError([]), "[]"),
+            (VerificationError(errors=[]), "its certificate is for another host"),
+            (ValueError(), "ValueError"),
+        ):
+            self.assertEqual(_in_words(error), said)
+
+
+class WholeChunksTests(SynchronousTestCase):
+    """
+    Which reads may take the short way.
+    """
+
+    def test_whole(self) -> None:
+        """
+        Whole chunks are joined.
+        """
+        for data, body in (
+            (b"5\r\nhello\r\n", b"hello"),
+            (b"5\r\nhello\r\nB\r\n, \r\n\r\nworld\r\n", b"hello, \r\n\r\nworld"),
+            (b"0005\r\nhello\r\n", b"hello"),
+        ):
+            self.assertEqual(whole_chunks(data), body)
+
+    def test_not_whole(self) -> None:
+        """
+        All else goes Twisted's way.
+        """
+        for data in (
+            b"5\r\nhell",
+            b"5\r\nhello",
+            b"5\r\nhello\r",
+            b"5\r\nhello\r\n5",
+            b"5\r\nhello!\r\n",
+            b"5;x=y\r\nhello\r\n",
+            b"5\nhello\r\n",
+            b"0\r\n\r\n",
+            b"5\r\nhello\r\n0\r\n\r\n",
+            b"-5\r\nhello\r\n",
+            b"+5\r\nhello\r\n",
+            b"0x5\r\nhello\r\n",
+            b" 5\r\nhello\r\n",
+            b"000000005\r\nhello\r\n",
+            b"\r\n",
+        ):
+            self.assertIsNone(whole_chunks(data), data)
+
+
+class BodyProducerTests(SynchronousTestCase):
+    """
+    A body on its way to the daemon.
+    """
+
+    def setUp(self) -> None:
+        self.wire = StringTransport()
+        self.body = BodyProducer([b"one ", bytearray(b"two "), b"three"])
+
+    def test_whole(self) -> None:
+        """
+        All pieces, in one go where nobody says stop.
+        """
+        self.assertEqual(self.body.length, 13)
+        done = self.body.startProducing(self.wire)
+        self.successResultOf(done)
+        self.assertEqual(self.wire.value(), b"one two three")
+
+    def test_as_fast_as_it_is_taken(self) -> None:
+        """
+        A pause holds the next piece back.
+        """
+
+        class Slow(StringTransport):
+            def write(wire, data: bytes) -> None:  # noqa: N805
+                super().write(data)
+                self.body.pauseProducing()
+
+        wire = Slow()
+        done = self.body.startProducing(wire)
+        for heard in (b"one ", b"one two ", b"one two three"):
+            self.assertNoResult(done)
+            self.assertEqual(wire.value(), heard)
+            self.body.resumeProducing()
+        self.successResultOf(done)
+
+    def test_stopped(self) -> None:
+        """
+        Nothing follows a stop, nor a cancelling.
+        """
+        self.body.pauseProducing()
+        self.body.stopProducing()
+        self.body.resumeProducing()
+        self.assertEqual(self.wire.value(), b"")
+        cancelled = BodyProducer([])
+        cancelled._done.cancel()
+        self.failureResultOf(cancelled._done, CancelledError)
+
+
+@define(eq=False)
+class Daemon:
+    """
+    What a client connects to, without a network.
+    """
+
+    reactor: MemoryReactorClock = field(factory=MemoryReactorClock)
+    connections: list[tuple[UpstreamConnection, StringTransport]] = field(factory=list)
+
+    def accept(self) -> None:
+        """
+        Take the connection that was asked for last.
+        """
+        [*_, (_host, _port, factory, _timeout, _bind)] = self.reactor.tcpClients
+        wrapper: Any = factory.buildProtocol(None)
+        wire = StringTransport()
+        wrapper.makeConnection(wire)
+        self.connections.append((wrapper._wrappedProtocol, wire))
+
+    def say(self, data: bytes, number: int = -1) -> None:
+        self.connections[number][0].dataReceived(data)
+
+    def heard(self, number: int = -1) -> bytes:
+        heard: bytes = self.connections[number][1].value()
+        return heard
+
+    def close(self, number: int = -1) -> None:
+        self.connections[number][0].connectionLost(Failure(ConnectionDone()))
+
+
+class ClientTests(SynchronousTestCase):
+    """
+    One life of a daemon.
+    """
+
+    def setUp(self) -> None:
+        self.daemon = Daemon()
+        self.client = UpstreamClient(LOOPBACK, self.daemon.reactor)
+
+    def ask(
+        self, target: bytes = b"/x?y=%20;", body: BodyProducer | None = None
+    ) -> Deferred[Exchange]:
+        headers = Headers({b"Host": [b"gateway"], b"X-A": [b"1"]})
+        body = body or BodyProducer([b"body"])
+        return Deferred.fromCoroutine(self.client.ask(b"POST", target, headers, body))
+
+    def status(self) -> Deferred[int]:
+        return Deferred.fromCoroutine(self.client.get_status("/health"))
+
+    def test_ask(self) -> None:
+        """
+        The target and the body as they are, the headers but for Host.
+        """
+        asked = self.ask()
+        self.daemon.accept()
+        head, _, body = self.daemon.heard().partition(b"\r\n\r\n")
+        first, *lines = head.split(b"\r\n")
+        self.assertEqual(first, b"POST /x?y=%20; HTTP/1.1")
+        self.assertIn(b"Host: 127.0.0.1:8081", lines)
+        self.assertIn(b"X-A: 1", lines)
+        self.assertEqual(body, b"body")
+        self.assertNoResult(asked)
+        self.daemon.say(OK[:-2])
+        exchange = self.successResultOf(asked)
+        self.assertEqual(exchange.response.code, 200)
+        self.assertIs(exchange.connection, self.daemon.connections[0][0])
+
+    def test_connections_are_kept(self) -> None:
+        """
+        One that is idle is used again, for 3 s; one that is in use is not.
+        """
+        for _ in range(2):
+            asked = self.status()
+            if not self.daemon.connections:
+                self.daemon.accept()
+            self.daemon.say(OK)
+            self.assertEqual(self.successResultOf(asked), 200)
+        self.assertEqual(len(self.daemon.reactor.tcpClients), 1)
+        self.ask()
+        self.ask()
+        self.assertEqual(len(self.daemon.reactor.tcpClients), 2)
+
+    def test_idle_ones_are_closed(self) -> None:
+        """
+        Before the engine does, or when asked to.
+        """
+        for close in (
+            lambda: self.daemon.reactor.advance(3.1),
+            self.client.drop_idle,
+            self.client.close,
+        ):
+            asked = self.status()
+            self.daemon.accept()
+            self.daemon.say(OK)
+            self.successResultOf(asked)
+            [*_, (_connection, wire)] = self.daemon.connections
+            self.assertFalse(wire.disconnecting)
+            close()
+            self.assertTrue(wire.disconnecting)
+
+    def test_status(self) -> None:
+        """
+        Whatever it is; a redirect is not followed.
+        """
+        for line in (b"503 Loading", b"302 Found\r\nLocation: http://127.0.0.1:1/"):
+            asked = self.status()
+            self.daemon.accept()
+            self.daemon.say(b"HTTP/1.1 " + line + b"\r\nConnection: close\r\n\r\n")
+            self.assertNoResult(asked)
+            self.daemon.close()
+            self.assertEqual(self.successResultOf(asked), int(line[:3]))
+
+    def test_a_plain_question(self) -> None:
+        """
+        The poll asks for nothing compressed, and says nothing that it was told before.
+        """
+        for _ in range(2):
+            asked = self.status()
+            if not self.daemon.connections:
+                self.daemon.accept()
+            self.daemon.say(OK[:-2] + b"Set-Cookie: a=b; Path=/\r\n\r\n")
+            self.successResultOf(asked)
+        question = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1:8081\r\n\r\n"
+        self.assertEqual(self.daemon.heard(), question * 2)
+
+    def test_a_body_without_end(self) -> None:
+        """
+        Who gives up waiting for its end reads no more of it.
+        """
+        asked = self.status()
+        self.daemon.accept()
+        self.daemon.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
+        self.assertNoResult(asked)
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        self.assertTrue(self.daemon.connections[0][1].disconnected)
+        self.daemon.close()
+
+    def test_a_long_body(self) -> None:
+        """
+        The status is known, and the rest of the body not worth its reading.
+        """
+        asked = self.status()
+        self.daemon.accept()
+        self.daemon.say(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(65536))
+        self.assertNoResult(asked)
+        for _ in range(2):
+            self.daemon.say(b"x")
+        self.assertEqual(self.successResultOf(asked), 200)
+        self.assertTrue(self.daemon.connections[0][1].disconnected)
+        self.daemon.close()
+
+    def test_no_connection(self) -> None:
+        """
+        Connecting has its time.
+        """
+        self.ask()
+        [(host, port, _factory, timeout, _bind)] = self.daemon.reactor.tcpClients
+        self.assertEqual((host, port, timeout), ("127.0.0.1", 8081, 10.0))
+
+    def test_lost(self) -> None:
+        """
+        A connection that ends before the answer has begun.
+        """
+        asked = self.ask()
+        self.daemon.accept()
+        self.daemon.close()
+        self.failureResultOf(asked, ResponseNeverReceived)
+        status = self.status()
+        self.daemon.accept()
+        self.daemon.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
+        self.daemon.close()
+        self.failureResultOf(status, ResponseFailed)
+
+    def test_a_head_in_pieces(self) -> None:
+        """
+        Nothing is read before all of it is here; interim answers are no answers.
+        """
+        status = self.status()
+        self.daemon.accept()
+        for byte in b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 x\r\nA: b\r\n\r\n" + OK:
+            self.assertNoResult(status)
+            self.daemon.say(bytes([byte]))
+        self.assertEqual(self.successResultOf(status), 200)
+
+    def test_heads_together(self) -> None:
+        """
+        The same in one piece.
+        """
+        status = self.status()
+        self.daemon.accept()
+        self.daemon.say(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)
+        self.assertEqual(self.successResultOf(status), 200)
+
+    def test_heads_without_end(self) -> None:
+        """
+        Sixteen interim answers may come before each answer, and no more.
+        """
+        interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+        status = self.status()
+        self.daemon.accept()
+        for _ in range(2):
+            self.daemon.say(interim * 8)
+            self.daemon.say(interim * 8 + OK)
+            self.assertEqual(self.successResultOf(status), 200)
+            status = self.status()
+        for _ in range(16):
+            self.daemon.say(interim)
+        self.assertFalse(self.daemon.connections[0][1].disconnected)
+        self.daemon.say(interim)
+        self.assertTrue(self.daemon.connections[0][1].disconnected)
+        self.daemon.close()
+        self.failureResultOf(status, BadUpstreamResponse)
+
+    def test_little_is_read_at_a_time(self) -> None:
+        """
+        Each byte may be a line or a chunk, and others want their turn.
+        """
+        wire: Any = StringTransport()
+        UpstreamConnection().makeConnection(wire)
+        self.assertEqual(wire.bufferSize, 16 * 1024)
+
+    def test_nonsense(self) -> None:
+        """
+        It is aborted, and the failure says why, for a poll as well.
+        """
+        ways: tuple[Callable[[], Deferred[Any]], ...] = (self.ask, self.status)
+        for way in ways:
+            asked = way()
+            self.daemon.accept()
+            self.daemon.say(b"nonsense")
+            self.assertTrue(self.daemon.connections[-1][1].disconnected)
+            self.daemon.close()
+            self.failureResultOf(asked, BadUpstreamResponse)
+
+    def test_a_kept_connection_is_no_answer(self) -> None:
+        """
+        Where it was closed meanwhile, the poll goes out on a new one, and once only.
+        """
+        status = self.status()
+        self.daemon.accept()
+        self.daemon.say(OK)
+        self.successResultOf(status)
+        status = self.status()
+        self.daemon.close()
+        self.assertEqual(len(self.daemon.reactor.tcpClients), 2)
+        self.daemon.accept()
+        self.daemon.close()
+        self.failureResultOf(status, ResponseNeverReceived)
+        self.assertEqual(len(self.daemon.reactor.tcpClients), 2)
+
+    def test_not_kept(self) -> None:
+        """
+        An answer that says that its connection ends with it, in whatever way.
+        """
+        for head in (
+            b"HTTP/1.0 200 OK\r\n",
+            b"HTTP/1.1 200 OK\r\nConnection: Close\r\n",
+            b"HTTP/1.1 200 OK\r\nConnection: x, close\r\n",
+        ):
+            self.daemon = Daemon()
+            self.client = UpstreamClient(LOOPBACK, self.daemon.reactor)
+            status = self.status()
+            self.daemon.accept()
+            self.daemon.say(head + b"Content-Length: 0\r\n\r\n")
+            self.assertEqual(self.successResultOf(status), 200)
+            self.ask()
+            self.assertEqual(len(self.daemon.reactor.tcpClients), 2, head)
+
+    def test_a_kept_connection_that_was_closed(self) -> None:
+        """
+        It was no try: the request goes out once more, whole, on a new connection.
+        """
+        status = self.status()
+        self.daemon.accept()
+        self.daemon.say(OK)
+        self.successResultOf(status)
+        asked = self.ask()
+        self.daemon.close()
+        self.assertNoResult(asked)
+        self.daemon.accept()
+        self.assertTrue(self.daemon.heard().endswith(b"\r\n\r\nbody"))
+        self.daemon.say(OK)
+        self.assertEqual(self.successResultOf(asked).response.code, 200)
+
+    def test_a_kept_connection_that_had_begun_to_answer(self) -> None:
+        """
+        Nothing is asked again of which a byte was answered, nor on a second new one.
+        """
+        status = self.status()
+        self.daemon.accept()
+        self.daemon.say(OK)
+        self.successResultOf(status)
+        asked = self.ask()
+        self.daemon.say(b"H")
+        self.daemon.close()
+        self.failureResultOf(asked, ResponseNeverReceived, ResponseFailed)
+        self.assertEqual(len(self.daemon.reactor.tcpClients), 1)
+
+    def test_given_up(self) -> None:
+        """
+        Who gives up waiting closes the connection, so that the engine stops.
+        """
+        asked = self.ask()
+        self.daemon.accept()
+        asked.cancel()
+        self.assertTrue(self.daemon.connections[0][1].disconnected)
+        self.daemon.close()
+        self.failureResultOf(asked)
+
+    def test_given_up_while_the_body_is_written(self) -> None:
+        """
+        It is a cancelling like any other. What breaks the writing is not.
+        """
+
+        class Untaken(BodyProducer):
+            def resumeProducing(self) -> None:
+                """
+                The daemon reads nothing.
+                """
+
+        asked = self.ask(body=Untaken([b"body"]))
+        self.daemon.accept()
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        self.assertTrue(self.daemon.connections[0][1].disconnected)
+        self.daemon.close()
+        body = BodyProducer([b"one", b"two"])
+        asked = self.ask(body=body)
+        body.length += 1
+        self.daemon.accept()
+        self.failureResultOf(asked, RequestGenerationFailed)
+
+    def test_abort(self) -> None:
+        """
+        At once, and as often as one likes.
+        """
+        connection = UpstreamConnection()
+        connection.abort_now()
+        wire: Any = StringTransport()
+        connection.makeConnection(wire)
+        connection.abort_now()
+        self.assertTrue(wire.disconnected)
