@@ -11,6 +11,7 @@ from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
+    serverFromString,
     wrapClientTLS,
 )
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -19,6 +20,11 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
+from swapgate.config.ini import ConfigError
+from swapgate.config.loader import (
+    DEFAULT_LISTEN,
+    Config,
+)
 from swapgate.config.values import Upstream
 
 # Of what a client has not taken yet, so much is in the system's hands.
@@ -110,3 +116,21 @@ def endpoint_of(
         creator = policy.creatorForNetloc(upstream.host.encode("ascii"), upstream.port)
         endpoint = wrapClientTLS(creator, endpoint)
     return endpoint
+
+
+def check_endpoints(config: Config, reactor: Any) -> None:
+    """
+    Let Twisted read the endpoint strings: a mistake in one is a line like any other.
+    """
+    for endpoint in config.listen:
+        try:
+            serverFromString(reactor, endpoint)
+        # Each kind of endpoint stumbles in its own way: over a number, a file, a name.
+        except Exception as error:
+            raise ConfigError(
+                f"{endpoint!r} is no endpoint ({error}); "
+                f"write one like {DEFAULT_LISTEN}",
+                path=config.path,
+                section="swapgate",
+                option="listen",
+            ) from None

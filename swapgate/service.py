@@ -1,5 +1,5 @@
 """
-Service: the composition root. Builds the gateway, starts, reloads (SIGHUP) and stops it.
+Service: the composition root. Builds the gateway, starts, reloads and stops it.
 """
 
 import os
@@ -16,11 +16,12 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.application.strports import service as listen_on
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import FileLogObserver, ILogObserver, Logger
 from twisted.python.components import Componentized
+
+# Where twistd logs to, it alone decides.
 from twisted.scripts._twistd_unix import UnixAppLogger
 
 from swapgate.api.resource import Gateway
@@ -32,16 +33,13 @@ from swapgate.config.daemon_kinds import (
     RemoteSpec,
     SystemdSpec,
 )
+from swapgate.config.file import load_config
 from swapgate.config.ini import ConfigError
 from swapgate.config.limits import Limits
 from swapgate.config.loader import (
-    DEFAULT_LISTEN,
     Config,
-    candidates,
-    read_config,
 )
 from swapgate.config.model import ModelSpec
-from swapgate.config.secrets import read_keys
 from swapgate.daemons import Daemon
 from swapgate.daemons.child import Child
 from swapgate.daemons.command import command
@@ -52,74 +50,14 @@ from swapgate.descriptors import needed, within
 from swapgate.fleet.history import LoadTimes
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.logs import EventLog
+from swapgate.net import check_endpoints
 from swapgate.server.site import GatewaySite
-from swapgate.startup import cannot_listen, missing_engine, welcome
-from swapgate.state_folder import FolderTaken, StateFolder
+from swapgate.startup import cannot_listen, missing_engine, one_gateway, welcome
+from swapgate.state_folder import StateFolder
 from swapgate.upstream.client import UpstreamClient
 
 # So many connections may wait to be accepted, as far as the system allows.
 _BACKLOG = 1024
-
-
-@contextmanager
-def _one_gateway() -> Iterator[None]:
-    """
-    End with one line where another gateway has the state folder.
-    """
-    try:
-        yield
-    except FolderTaken as taken:
-        raise SystemExit(
-            f"swapgate runs already: {taken}; use that one, stop it, or give this one "
-            "another state_dir and another listen"
-        ) from None
-
-
-def _read(given: str | None) -> Config:
-    tried = [given] if given else candidates(os.environ, sys.platform)
-    for name in tried:
-        path = Path(name).expanduser().absolute()
-        try:
-            text = path.read_text("utf-8")
-        except FileNotFoundError:
-            continue
-        except UnicodeDecodeError:
-            raise ConfigError("is not UTF-8; save it as that", path=str(path)) from None
-        except OSError as error:
-            problem = f"cannot be read ({error.strerror}); name a file that can"
-            raise ConfigError(problem, path=str(path)) from None
-        config = read_config(
-            text,
-            path=str(path),
-            environ=os.environ,
-            python=sys.executable,
-            platform=sys.platform,
-        )
-        return read_keys(config)
-    where = ", ".join(map(str, tried))
-    raise SystemExit(
-        f"no configuration file at {where}; write one, or name it with --config"
-    )
-
-
-def _check_endpoints(config: Config) -> None:
-    """
-    Let Twisted read the endpoint strings: a mistake in one is a line like any other.
-    """
-    from twisted.internet import reactor
-
-    for endpoint in config.listen:
-        try:
-            serverFromString(reactor, endpoint)
-        # Each kind of endpoint stumbles in its own way: over a number, a file, a name.
-        except Exception as error:
-            raise ConfigError(
-                f"{endpoint!r} is no endpoint ({error}); "
-                f"write one like {DEFAULT_LISTEN}",
-                path=config.path,
-                section="swapgate",
-                option="listen",
-            ) from None
 
 
 def _check_open_ones(config: Config, in_use: Sequence[str]) -> None:
@@ -244,7 +182,7 @@ class Swapgate(MultiService):
 
     def _open(self) -> None:
         try:
-            with _one_gateway():
+            with one_gateway():
                 self._state.take()
         except OSError as error:
             raise SystemExit(f"the state folder cannot be used: {error}") from None
@@ -284,8 +222,8 @@ class Swapgate(MultiService):
         """
         old = self._config
         try:
-            new = _read(old.path)
-            _check_endpoints(new)
+            new = load_config(old.path)
+            check_endpoints(new, self._reactor)
             _check_open_ones(new, self._listen)
         except (ConfigError, SystemExit) as error:
             self._log.error("the configuration stays as it was: {error}", error=error)

@@ -5,18 +5,25 @@ What is said must be true of every kind of endpoint: of several, of a UNIX socke
 port 0, of one that is open to other machines.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
 
-from swapgate.config.daemon_kinds import ChildSpec, RemoteSpec
-from swapgate.config.loader import Config
+from swapgate.config.daemon_kinds import (
+    ChildSpec,
+    RemoteSpec,
+)
+from swapgate.config.loader import (
+    Config,
+)
 from swapgate.config.model import ONE_AT_A_TIME
 from swapgate.config.values import gigabytes
 from swapgate.daemons import processes
+from swapgate.state_folder import FolderTaken
 
 # More would not be read.
 _MOST_NAMES = 12
@@ -143,3 +150,17 @@ def cannot_listen(error: CannotListenError | OSError) -> str:
     if number == EADDRNOTAVAIL:
         return f"{where}: this machine has no such address; change listen"
     return f"{where}: {reason}; change listen"
+
+
+@contextmanager
+def one_gateway() -> Iterator[None]:
+    """
+    End with one line where another gateway has the state folder.
+    """
+    try:
+        yield
+    except FolderTaken as taken:
+        raise SystemExit(
+            f"swapgate runs already: {taken}; use that one, stop it, or give this one "
+            "another state_dir and another listen"
+        ) from None

@@ -1,5 +1,5 @@
 """
-How is it all wired? What `twistd swapgate` runs; the only import of the reactor.
+`twistd swapgate`: its command line, and the only import of the reactor.
 """
 
 import sys
@@ -9,17 +9,13 @@ from typing import Any
 from twisted.application.service import IService
 from twisted.python import usage
 
+from swapgate.config.file import load_config
 from swapgate.config.ini import ConfigError
-
-# Where twistd logs to, it alone decides.
 from swapgate.config.loader import LOG_FORMATS
 from swapgate.descriptors import grant
-from swapgate.service import (
-    Swapgate,
-    _check_endpoints,
-    _one_gateway,
-    _read,
-)
+from swapgate.net import check_endpoints
+from swapgate.service import Swapgate
+from swapgate.startup import one_gateway
 from swapgate.state_folder import StateFolder
 
 
@@ -37,11 +33,13 @@ class Options(usage.Options):
     optFlags = [["check", None, "Only check the configuration, then exit."]]
 
     def postOptions(self) -> None:
+        from twisted.internet import reactor
+
         if self["logformat"] not in (None, *LOG_FORMATS):
             raise usage.UsageError(f"--logformat is {' or '.join(LOG_FORMATS)}")
         try:
-            self.parsed = _read(self["config"])
-            _check_endpoints(self.parsed)
+            self.parsed = load_config(self["config"])
+            check_endpoints(self.parsed, reactor)
         except ConfigError as error:
             # A UsageError would print the whole usage around that one line.
             raise SystemExit(str(error)) from None
@@ -50,7 +48,7 @@ class Options(usage.Options):
             print(f"{self.parsed.path}: good, {count} model{'' if count == 1 else 's'}")
             raise SystemExit(0)
         # Before twistd finds the other's pid file, and advises another for this one.
-        with _one_gateway():
+        with one_gateway():
             StateFolder(self.parsed.state_dir, None).look()
 
 

@@ -16,26 +16,28 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # Covered wholly, branches too, each by its own tests alone.
 PURE = (
-    "access",
-    "body",
-    "config",
+    "api/openai",
+    "api/routes",
+    "api/sse",
+    "config/access",
+    "config/api_paths",
+    "config/daemon_kinds",
+    "config/expand",
+    "config/ini",
+    "config/limits",
+    "config/loader",
+    "config/model",
+    "config/values",
     "engine/options",
-    "grammar",
-    "guard",
-    "heads",
-    "ini",
-    "limits",
-    "loads",
-    "models",
-    "phases",
-    "plan",
-    "routes",
-    "routing",
-    "services",
-    "sse",
-    "swaps",
-    "values",
-    "words",
+    "errors",
+    "fleet/history",
+    "fleet/lifecycle",
+    "fleet/planner",
+    "server/auth",
+    "server/json_body",
+    "server/json_grammar",
+    "server/target",
+    "upstream/response_head",
 )
 # Those that need the engine and the model of the extra `demo`.
 ENGINE = (
@@ -53,11 +55,11 @@ NOT_MEASURED = (
     "tests/engine_rig.py",
     "tests/fake_*.py",
     "tests/gate.py",
-    "tests/test_browser.py",
-    "tests/test_engine.py",
-    "tests/test_engine_haswell.py",
-    "tests/test_engine_process.py",
-    "tests/test_engine_streams.py",
+    "tests/end_to_end/test_browser.py",
+    "tests/engine/test_older_cpu.py",
+    "tests/engine/test_process.py",
+    "tests/engine/test_real.py",
+    "tests/engine/test_streams.py",
 )
 
 
@@ -117,8 +119,14 @@ def report(floor: str, *options: str) -> None:
 def tests_of(pattern: str) -> list[str]:
     """
     The test modules of what is called so.
+
+    :param pattern: of a module below `swapgate`, such as `config/ini`.
     """
-    return sorted(f"tests.{path.stem}" for path in ROOT.glob(f"tests/test_{pattern}"))
+    folder, _, name = pattern.rpartition("/")
+    found = (ROOT / "tests" / folder).glob(f"test_{name}.py")
+    return sorted(
+        ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in found
+    )
 
 
 def main() -> None:
@@ -131,13 +139,13 @@ def main() -> None:
     args = parser.parse_args()
     if args.what == "pure":
         for name in PURE:
-            # A long one has a second room, as in test_config_mistakes.
-            own = name.replace("/", "_")
-            trial(*tests_of(f"{own}.py"), *tests_of(f"{own}_*.py"), told=False)
+            # A long one has a second room, as in test_loader_mistakes.
+            trial(*tests_of(name), *tests_of(f"{name}_*"), told=False)
             report("100", f"--include=swapgate/{name}.py")
     elif args.what == "tests":
         elsewhere = (*ENGINE, *OLDER_CPU, *BROWSER)
-        trial(*(name for name in tests_of("*.py") if name not in elsewhere))
+        everything = [*tests_of("*"), *tests_of("*/*")]
+        trial(*(name for name in everything if name not in elsewhere))
         report(args.coverage, f"--omit={','.join(NOT_MEASURED)}")
     elif args.what == "browser":
         if chromium() is not None:

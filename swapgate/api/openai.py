@@ -1,6 +1,5 @@
 """
-What does this request want? Its path, its headers and its body's wish in; an `ModelRequest`
-or a `APIError` out.
+OpenAI's API: the fields of a body -> a `ModelRequest`, or the `APIError` it deserves.
 """
 
 import json

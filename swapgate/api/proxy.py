@@ -78,7 +78,7 @@ class ProxyRequest:
     """
 
     _request: GatewayRequest
-    _asked_model: ModelRequest
+    _asked: ModelRequest
     _target: Target
     _scheduler: Scheduler
     _clock: IReactorTime
@@ -89,7 +89,7 @@ class ProxyRequest:
         Hold, ask and pass on; once more if the daemon turns out to be dead.
         """
         request, log_entry = self._request, self._request.log_entry
-        log_entry.model = self._asked_model.model
+        log_entry.model = self._asked.model
         why = ""
         for _ in range(2):
             lease = await self._lease()
@@ -118,7 +118,7 @@ class ProxyRequest:
         raise APIError(
             status=502,
             code=_FAILED,
-            message=f"the daemon of {self._asked_model.model} failed twice without an answer"
+            message=f"the daemon of {self._asked.model} failed twice without an answer"
             f"{why}",
         )
 
@@ -126,11 +126,11 @@ class ProxyRequest:
         """
         Wait for the model; whoever wants a stream is told of the wait in it.
         """
-        request, name = self._request, self._asked_model.model
-        entry = QueuedRequest(client=_who(request), streams=self._asked_model.stream)
+        request, name = self._request, self._asked.model
+        entry = QueuedRequest(client=_who(request), streams=self._asked.stream)
         waiting = self._scheduler.lease(name, entry)
         notifier = None
-        if self._asked_model.stream and not waiting.called:
+        if self._asked.stream and not waiting.called:
             spec = self._scheduler.states[name].spec
             notifier = WaitNotifier(
                 request,
@@ -146,7 +146,7 @@ class ProxyRequest:
             if notifier is not None:
                 notifier.stop()
             log_entry = request.log_entry
-            log_entry.waited(entry)
+            log_entry.waited(queue_s=entry.queue_s, load_s=entry.load_s)
             request.setHeader(b"X-Swapgate-Load-Ms", b"%d" % (log_entry.load_s * 1e3))
             request.setHeader(b"X-Swapgate-Queue-Ms", b"%d" % (log_entry.queue_s * 1e3))
 
@@ -154,7 +154,7 @@ class ProxyRequest:
         """
         Ask once, and pass the answer on.
         """
-        exchange = await self._asked(lease)
+        exchange = await self._exchange(lease)
         if isinstance(exchange, str):
             self._log.info(
                 "{model}: no answer ({why})", model=lease.spec.name, why=exchange
@@ -173,7 +173,7 @@ class ProxyRequest:
         exchange.response.deliverBody(relay)
         return await relay.done
 
-    async def _asked(self, lease: Lease) -> Exchange | str:
+    async def _exchange(self, lease: Lease) -> Exchange | str:
         """
         The head of the daemon's answer, or why there is none.
         """

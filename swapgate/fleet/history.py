@@ -1,5 +1,5 @@
 """
-How long does a load take here? As long as the last ones did.
+History: how long loads take here, and what was swapped lately.
 """
 
 from collections import deque
@@ -12,7 +12,8 @@ from attrs import define, field
 
 from swapgate.fleet.lifecycle import Phase
 
-_REMEMBERED = 5
+# So many are remembered.
+_LOADS, _SWAPS = 5, 50
 # From here on minutes will do.
 _LONG_S = 120.0
 
@@ -43,14 +44,14 @@ class LoadTimes:
         for model, times in kept.items():
             if isinstance(times, list):
                 good = [t for t in times if isinstance(t, int | float) and 0 <= t < inf]
-                self._times[model] = good[-_REMEMBERED:]
+                self._times[model] = good[-_LOADS:]
 
     def note(self, model: str, seconds: float) -> None:
         """
         One more load went well, and took so long.
         """
         times = [*self._times.get(model, ()), round(seconds, 3)]
-        self._times[model] = times[-_REMEMBERED:]
+        self._times[model] = times[-_LOADS:]
         self._keep(self._times)
 
     def estimate(self, model: str) -> float | None:
@@ -98,9 +99,6 @@ def _time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < _LONG_S else f"{seconds // 60:.0f} min"
 
 
-_REMEMBERED = 50
-
-
 @define
 class Swap:
     """
@@ -124,7 +122,7 @@ class Swaps:
     The last ones, the latest last.
     """
 
-    _all: deque[Swap] = field(factory=lambda: deque(maxlen=_REMEMBERED), init=False)
+    _all: deque[Swap] = field(factory=lambda: deque(maxlen=_SWAPS), init=False)
     _under_way: dict[str, Swap] = field(factory=dict, init=False)
 
     def note(

@@ -600,7 +600,7 @@ class Scheduler:
         """
         if self._upkeep.running:
             self._upkeep.stop()
-        self._shutdown = Shutdown(self)
+        self._shutdown = Shutdown(self, self.config.shutdown_timeout_s, self.clock)
         self._set_alarm()
         return self._shutdown.begin()
 

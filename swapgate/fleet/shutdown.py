@@ -1,11 +1,12 @@
 """
-How does the fleet end? Answers first, then our children, all within a bound.
+Shutdown: how the fleet ends. Answers first, then our children, all within a bound.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -13,13 +14,21 @@ from swapgate.fleet.lease import STOPPING, ShuttingDown
 from swapgate.fleet.lifecycle import Event, Phase
 from swapgate.fleet.model_state import ModelState
 
-if TYPE_CHECKING:
-    from swapgate.fleet.scheduler import Scheduler
-
 # Of shutdown_timeout, what may be spent on letting answers end.
 _DRAIN_SHARE = 2 / 3
 # And how long before its end what still runs is killed, as a share and at most.
 _KILL_SHARE, _KILL_BEFORE_END_S = 1 / 6, 1.0
+
+
+class Fleet(Protocol):
+    """
+    What is to be shut down: every model, and the inbox for their events.
+    """
+
+    @property
+    def states(self) -> Mapping[str, ModelState]: ...
+
+    def tell(self, name: str, event: Event, reason: str = "") -> None: ...
 
 
 class Shutdown:
@@ -29,33 +38,30 @@ class Shutdown:
 
     _log = Logger()
 
-    def __init__(self, scheduler: "Scheduler") -> None:
-        self._scheduler = scheduler
+    def __init__(self, fleet: Fleet, timeout_s: float, clock: IReactorTime) -> None:
+        self._fleet, self._timeout_s, self._clock = fleet, timeout_s, clock
         self._over: Deferred[None] = Deferred()
-        self._end_s = scheduler.clock.seconds() + scheduler.config.shutdown_timeout_s
+        self._end_s = clock.seconds() + timeout_s
         self._calls: list[IDelayedCall] = []
 
     def begin(self) -> Deferred[None]:
         """
         Refuse whoever waits, and wait for the rest.
         """
-        end_s = self._scheduler.config.shutdown_timeout_s
-        later = self._scheduler.clock.callLater
+        end_s, later = self._timeout_s, self._clock.callLater
         self._calls = [
             later(end_s * _DRAIN_SHARE, self._halt_all),
             later(end_s - min(end_s * _KILL_SHARE, _KILL_BEFORE_END_S), self._kill_all),
             later(end_s, self._stop_waiting),
         ]
-        for state in self._scheduler.states.values():
+        for state in self._fleet.states.values():
             state.line.refuse(ShuttingDown)
             for lease in state.leases:
                 # Whoever stops us may end our children at the same moment.
                 lease.ended = STOPPING
         for state in self._children():
             if state.life.phase in {Phase.STARTING, Phase.READY}:
-                self._scheduler.tell(
-                    state.spec.name, Event.EVICTED, "the gateway stops"
-                )
+                self._fleet.tell(state.spec.name, Event.EVICTED, "the gateway stops")
         stopped = self._over.addBoth(lambda _: self._cancel())
         stopped.addCallback(lambda _: self._let_go())
         self.check()
@@ -70,16 +76,15 @@ class Shutdown:
         """
         Leave the daemons that stay to themselves, all at once, in the time left.
         """
-        clock = self._scheduler.clock
-        left_s = max(self._end_s - clock.seconds(), 0.0)
+        left_s = max(self._end_s - self._clock.seconds(), 0.0)
         outlives_gateway = [
-            p for p in self._scheduler.states.values() if p.daemon.outlives_gateway
+            p for p in self._fleet.states.values() if p.daemon.outlives_gateway
         ]
         for state in outlives_gateway:
             state.bury()
         gone = [
             maybeDeferred(state.daemon.detach)
-            .addTimeout(left_s, clock)
+            .addTimeout(left_s, self._clock)
             .addErrback(self._note, state)
             for state in outlives_gateway
         ]
@@ -98,7 +103,7 @@ class Shutdown:
         """
         return [
             state
-            for state in self._scheduler.states.values()
+            for state in self._fleet.states.values()
             if state.life.phase.resident and not state.daemon.outlives_gateway
         ]
 
@@ -106,12 +111,12 @@ class Shutdown:
         """
         Cut the answers that have not ended, of whatever daemon; ours end after them.
         """
-        for state in self._scheduler.states.values():
+        for state in self._fleet.states.values():
             for lease in list(state.leases):
                 lease.end(STOPPING)
         for state in self._children():
             if state.life.phase is Phase.DRAINING:
-                self._scheduler.tell(state.spec.name, Event.IDLE)
+                self._fleet.tell(state.spec.name, Event.IDLE)
 
     def _kill_all(self) -> None:
         for state in self._children():
@@ -127,5 +132,5 @@ class Shutdown:
         """
         if self._over.called or self._children():
             return
-        if not any(state.leases for state in self._scheduler.states.values()):
+        if not any(state.leases for state in self._fleet.states.values()):
             self._over.callback(None)

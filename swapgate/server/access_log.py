@@ -1,12 +1,10 @@
 """
-What does the log say of one request? Never a query, a header or a word of a body.
+Access log: what is said of one request. Never a query, a header or a word of a body.
 """
 
 from typing import Any
 
 from attrs import define
-
-from swapgate.fleet.lease import QueuedRequest
 
 _SHOWN = 300
 
@@ -28,12 +26,12 @@ class AccessLogEntry:
     leased_s: float | None = None
     error: str | None = None
 
-    def waited(self, entry: QueuedRequest) -> None:
+    def waited(self, *, queue_s: float, load_s: float) -> None:
         """
-        A wait is over, which the fleet has kept the time of.
+        A wait is over: for a load, and for all else.
         """
-        self.queue_s += entry.queue_s
-        self.load_s += entry.load_s
+        self.queue_s += queue_s
+        self.load_s += load_s
 
     def facts(self, now_s: float) -> dict[str, Any]:
         """

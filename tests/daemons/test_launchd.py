@@ -44,11 +44,13 @@ class ReadingTests(SynchronousTestCase):
             "\tstate = not running\n\tlast exit code = (never exited)\n": Observation(
                 State.IDLE
             ),
-            "\tstate = spawn scheduled\n\tlast exit code = 78: EX_CONFIG\n": Observation(
-                State.UP, None, True, "last exit code = 78: EX_CONFIG"
+            "\tstate = spawn scheduled\n\tlast exit code = 78: EX_CONFIG\n": (
+                Observation(State.UP, None, True, "last exit code = 78: EX_CONFIG")
             ),
-            "\tstate = not running\n\tlast terminating signal = Killed: 9\n": Observation(
-                State.IDLE, None, True, "last terminating signal = Killed: 9"
+            "\tstate = not running\n\tlast terminating signal = Killed: 9\n": (
+                Observation(
+                    State.IDLE, None, True, "last terminating signal = Killed: 9"
+                )
             ),
             "\tstate = running\n\tpid = 914\n\tlast exit code = 1\n": Observation(
                 State.UP, 914

@@ -4,17 +4,7 @@ What is said of a request.
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.fleet.lease import QueuedRequest
 from swapgate.server.access_log import AccessLogEntry, shown
-
-
-def entry(queue_s: float, load_s: float) -> QueuedRequest:
-    """
-    One whose wait is over.
-    """
-    result = QueuedRequest()
-    result.queue_s, result.load_s = queue_s, load_s
-    return result
 
 
 class ShownTests(SynchronousTestCase):
@@ -42,8 +32,8 @@ class AccountTests(SynchronousTestCase):
         Where the first daemon was dead, both waits count.
         """
         log_entry = AccessLogEntry(model="a", key="mine", error="upstream_failed")
-        log_entry.waited(entry(1.0, 10.0))
-        log_entry.waited(entry(2.0004, 10.0))
+        log_entry.waited(queue_s=1.0, load_s=10.0)
+        log_entry.waited(queue_s=2.0004, load_s=10.0)
         log_entry.leased_s = 32.0
         self.assertEqual(
             log_entry.facts(40.0),
@@ -62,7 +52,7 @@ class AccountTests(SynchronousTestCase):
         Who had no daemon had no answer that could have lasted.
         """
         log_entry = AccessLogEntry(model="a", error="client_gone")
-        log_entry.waited(entry(1.0, 2.0))
+        log_entry.waited(queue_s=1.0, load_s=2.0)
         self.assertEqual(
             log_entry.facts(40.0),
             {"model": "a", "queue_s": 1.0, "load_s": 2.0, "error": "client_gone"},

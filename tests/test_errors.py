@@ -1,0 +1,46 @@
+"""
+Errors in the shape of OpenAI's API.
+"""
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from swapgate.errors import APIError, error_body
+
+
+class RefusalTests(SynchronousTestCase):
+    """
+    How a refusal is said.
+    """
+
+    def test_shape(self) -> None:
+        """
+        The body is OpenAI's error object, in ASCII.
+        """
+        refusal = APIError(status=404, code="c", message="\u65e5\n", param="model")
+        body = error_body(refusal)
+        self.assertTrue(body.isascii())
+        self.assertEqual(
+            json.loads(body),
+            {
+                "error": {
+                    "message": "\u65e5\n",
+                    "type": "invalid_request_error",
+                    "param": "model",
+                    "code": "c",
+                }
+            },
+        )
+        self.assertEqual(str(refusal), refusal.message)
+
+    def test_ours(self) -> None:
+        """
+        From 500 on it is the server's fault; nothing more is said unless it is given.
+        """
+        refusal = APIError(status=503, code="full", message="m", retry_after_s=2)
+        self.assertEqual(refusal.type, "server_error")
+        self.assertEqual((refusal.param, refusal.should_retry), (None, None))
+        self.assertEqual(refusal.retry_after_s, 2)
+        final = APIError(status=409, code="c", message="m", should_retry=False)
+        self.assertIs(final.should_retry, False)
