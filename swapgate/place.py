@@ -26,6 +26,31 @@ _CRASHES, _CRASHED_EARLY_S = 3, 60.0
 
 
 @define(eq=False)
+class Look:
+    """
+    One that is under way: is the daemon up without our doing?
+
+    :param asks: its manager is asked, not only its port.
+    """
+
+    since_s: float
+    asks: bool
+    _waiting: list[Deferred[None]] = field(factory=list)
+
+    def over(self) -> Deferred[None]:
+        """
+        Fires at its end, whatever it has shown.
+        """
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
+    def end(self) -> None:
+        for waiting in self._waiting:
+            waiting.callback(None)
+
+
+@define(eq=False)
 class Place:
     """
     One model: its daemon, who waits for it, who uses it, how its loads went.
@@ -42,8 +67,7 @@ class Place:
     poll: HealthPoll | None = None
     timer: IDelayedCall | None = None
     doubtful: bool = False
-    # Being looked at: is it up without our doing?
-    looked_at: bool = False
+    look: Look | None = None
     # No longer in the configuration, or not as it was; what comes in its place.
     retired: bool = False
     successor: "Place | None" = None
@@ -91,7 +115,7 @@ class Place:
             len(self.leases),
             doubtful=(
                 self.doubtful
-                or self.looked_at
+                or self.look is not None
                 or claimed
                 or (self._is_up and not self.daemon.serving)
             ),
@@ -236,7 +260,6 @@ class Place:
             self.daemon.lasting
             and self.spec.memory_bytes > 0
             and not self.life.phase.resident
-            and not self.looked_at
         )
 
     def began_to_serve(self, now_s: float) -> None:

@@ -92,6 +92,21 @@ class DeathTests(FleetCase):
         self.farm.come_up("a")
         self.successResultOf(waiting)
 
+    def test_an_examination_that_breaks(self) -> None:
+        """
+        A bug in it ends this life; whoever waits is served by the next one.
+        """
+        lease = self.serve("a")
+        self.farm.daemons["a"].cannot_tell = KeyError("a")
+        lease.release(doubt=True)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        waiting = self.ask("a")
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.daemons["a"].cannot_tell = None
+        self.farm.daemons["a"].end()
+        self.farm.come_up("a")
+        self.successResultOf(waiting)
+
 
 class CheckTests(FleetCase):
     """
@@ -131,6 +146,17 @@ class CheckTests(FleetCase):
         self.farm.daemons["a"].end()
         self.farm.come_up("b")
         self.successResultOf(waiting)
+
+    def test_a_check_that_hangs(self) -> None:
+        """
+        It keeps nobody from the model that is up, however long its request waits.
+        """
+        self.serve("a").release()
+        self.farm.daemons["b"].looking = Deferred()
+        waiting = self.ask("b")
+        self.farm.pass_time(20)
+        self.successResultOf(self.ask("a")).release()
+        self.assertNoResult(waiting)
 
     def test_given_up_while_it_is_checked(self) -> None:
         """
@@ -197,6 +223,39 @@ class CheckTests(FleetCase):
         self.farm.pass_time(0.2)
         self.farm.come_up("a")
         self.successResultOf(waiting)
+
+    def test_a_look_that_is_under_way(self) -> None:
+        """
+        What another check looks for at this moment is waited for too.
+        """
+        self.use(model("a", 5), model("b", 5), model("c", 10))
+        adopting: Deferred[bool] = Deferred()
+        c = self.farm.daemons["c"]
+        c.lasting = c.up_already = c.silent = True
+        c.adopting = adopting
+        self.ask("a").addErrback(lambda failure: failure.trap(FleetStopping))
+        self.ask("b").addErrback(lambda failure: failure.trap(FleetStopping))
+        self.assertEqual((self.told("a"), self.told("b")), ([], []))
+        adopting.callback(True)
+        self.assertEqual((self.told("a"), self.told("b")), ([], []))
+        self.assertEqual(c.told, ["halt"])
+
+    def test_only_its_port_was_asked(self) -> None:
+        """
+        A look at ports alone is followed by one that asks its manager.
+        """
+        self.use(model("a"), model("c"))
+        self.fleet.start(nothing_to_clear())
+        self.addCleanup(self.fleet.stop)
+        answers: Deferred[bool] = Deferred()
+        c = self.farm.daemons["c"]
+        c.lasting, c.answering = True, answers
+        self.farm.pass_time(1.5)
+        c.up_already = c.silent = True
+        self.ask("a").addErrback(lambda failure: failure.trap(FleetStopping))
+        self.assertEqual(self.told("a"), [])
+        answers.callback(False)
+        self.assertEqual((self.told("a"), c.told), ([], ["halt"]))
 
     def test_a_bug_while_looking(self) -> None:
         """

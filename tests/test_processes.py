@@ -3,6 +3,7 @@ Processes: real ones, zombies too, and who listens on a port.
 """
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -59,6 +60,20 @@ class OneProcessTests(SynchronousTestCase):
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
             self.assertFalse(processes.group_lives(child.pid))
         self.assertFalse(processes.group_lives(child.pid))
+
+    def test_too_few_descriptors(self) -> None:
+        """
+        What the system cannot tell of is taken for alive.
+        """
+        with subprocess.Popen(["sleep", "60"], start_new_session=True) as child:
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+            try:
+                lives = processes.group_lives(child.pid)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            self.assertTrue(lives)
+            child.kill()
 
 
 class PortTests(SynchronousTestCase):

@@ -144,7 +144,11 @@ def group_lives(group: int) -> bool:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
         return False
-    return any(find(pid) for pid in psutil.pids() if _group(pid) == group)
+    try:
+        return any(find(pid) for pid in psutil.pids() if _group(pid) == group)
+    except OSError:
+        # The system cannot tell, for want of descriptors say: its memory counts.
+        return True
 
 
 def _group(pid: int) -> int | None:
