@@ -134,6 +134,28 @@ class PortTests(SynchronousTestCase):
             expected = f"another process listens on port {port}" if shown else None
             self.assertEqual(processes.port_conflict(pid, port), expected)
 
+    def test_what_else_the_system_shows(self) -> None:
+        """
+        Of sockets that do not concern the port there may be tens of thousands, and the
+        streams wait meanwhile: they are not looked at one by one.
+        """
+        pid, port = self.listener(sys.executable, "-c", _LISTEN)
+
+        def calls() -> int:
+            seen: list[str] = []
+            sys.setprofile(lambda _frame, event, _arg: seen.append(event))
+            try:
+                self.assertIsNone(processes.port_conflict(pid, port))
+            finally:
+                sys.setprofile(None)
+            return len(seen)
+
+        alone = calls()
+        for _ in range(200):
+            other = socket.create_server(("127.0.0.1", 0))
+            self.addCleanup(other.close)
+        self.assertLess(calls() - alone, 200)
+
     def test_gone(self) -> None:
         """
         A process that has ended listens on nothing.
