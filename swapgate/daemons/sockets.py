@@ -2,9 +2,9 @@
 Listening TCP sockets that a loopback connection reaches: which processes have them.
 """
 
-import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_pton
 
 import psutil
@@ -13,7 +13,8 @@ LINUX = sys.platform.startswith("linux")
 _REACHED_BY_LOOPBACK = frozenset(
     {"0.0.0.0", "127.0.0.1", "::", "::1", "::ffff:127.0.0.1"}  # noqa: S104
 )
-_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+_PROC = Path("/proc")
+_TABLES = (_PROC / "net" / "tcp", _PROC / "net" / "tcp6")
 _LISTEN = "0A"
 
 
@@ -66,7 +67,7 @@ def _listening(port: int) -> set[str]:
     shown, found = f":{port:04X} ", set()
     for table in _TABLES:
         # Without IPv6 there is one table.
-        with suppress(FileNotFoundError), open(table, encoding="ascii") as lines:
+        with suppress(FileNotFoundError), table.open(encoding="ascii") as lines:
             for line in lines:
                 if shown in line:
                     _, local, _, state, *rest = line.split()
@@ -81,12 +82,12 @@ def _sockets_of(pid: int) -> set[str]:
     """
     The inodes of all sockets of a process.
     """
-    folder, found = f"/proc/{pid}/fd", set()
+    found = set()
     try:
-        for descriptor in os.listdir(folder):
+        for descriptor in (_PROC / str(pid) / "fd").iterdir():
             # It may be closed by now.
             with suppress(FileNotFoundError):
-                target = os.readlink(f"{folder}/{descriptor}")
+                target = str(descriptor.readlink())
                 if target.startswith("socket:["):
                     found.add(target[len("socket:[") : -1])
     except (FileNotFoundError, ProcessLookupError):
