@@ -261,7 +261,7 @@ async def within(seconds: float, done: Deferred[None], clock: IReactorTime) -> N
     """
     Wait for `done`, though not longer; what is not done by then goes on.
     """
-    waiting: Deferred[None] = Deferred()
+    waiting: Deferred[None] = Deferred(lambda _: late.cancel())
     late = clock.callLater(seconds, waiting.callback, None)
 
     def tell(_: object) -> None:

@@ -158,6 +158,43 @@ class CheckTests(FleetCase):
         self.successResultOf(self.ask("a")).release()
         self.assertNoResult(waiting)
 
+    def test_a_check_that_hangs_keeps_no_room(self) -> None:
+        """
+        After a second another model may have it; the order of the line is kept else.
+        """
+        self.use(model("a"), model("b"), model("c"), fair_wait_s=15.0)
+        self.serve("a").release()
+        looking: Deferred[str | None] = Deferred()
+        self.farm.daemons["b"].looking = looking
+        first, other = self.ask("b"), self.ask("c")
+        self.farm.pass_time(0.9)
+        self.assertEqual(self.told("a"), ["launch"])
+        self.farm.pass_time(0.2)
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.daemons["a"].end()
+        self.farm.come_up("c")
+        self.successResultOf(other).release()
+        # Its turn comes when the check is over.
+        looking.callback(None)
+        self.assertEqual(self.told("c"), ["launch", "halt"])
+        self.farm.daemons["c"].end()
+        self.farm.come_up("b")
+        self.successResultOf(first)
+
+    def test_the_gateway_ends_while_it_is_checked(self) -> None:
+        """
+        No tool is left behind, and nothing is told of it.
+        """
+        killed: list[str] = []
+        self.farm.daemons["b"].looking = Deferred(lambda _: killed.append("obstacle"))
+        c = self.farm.daemons["c"]
+        c.lasting, c.adopting = True, Deferred(lambda _: killed.append("adopt"))
+        waiting = self.ask("b")
+        self.successResultOf(self.fleet.stop())
+        self.failureResultOf(waiting, FleetStopping)
+        self.assertEqual(killed, ["adopt"])
+        self.assertEqual(self.farm.clock.getDelayedCalls(), [])
+
     def test_given_up_while_it_is_checked(self) -> None:
         """
         Nothing comes of a check when its request has gone.
