@@ -64,13 +64,12 @@ class Ending:
         """
         try:
             self.observation = await self._control.look()
-            self.looked_at_s = self._reactor.seconds()
         except ToolFailed as error:
             self.observation = None
             if str(error) != self.words:
                 self.words = str(error)
                 self._log.warn("{model}: {error}", model=self._spec.name, error=error)
-        observation = self.observation
+        observation, self.looked_at_s = self.observation, self._reactor.seconds()
         if (
             observation is not None
             and observation.state is State.ABSENT

@@ -6,12 +6,19 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, fail, gatherResults, succeed
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    fail,
+    gatherResults,
+    succeed,
+)
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from swapgate.config.loader import Config
 from swapgate.config.model import ModelSpec
@@ -46,6 +53,7 @@ from swapgate.fleet.shutdown import Shutdown
 from swapgate.fleet.supervisor import Supervisor, Transitions, within
 from swapgate.upstream.client import UpstreamClient
 
+_T = TypeVar("_T")
 # How often we look after what happens unasked: idle models, daemons that others start.
 _UPKEEP_S = 1.0
 # An alarm is no busy loop, however the clock's fractions fall.
@@ -90,6 +98,7 @@ class Scheduler:
         self._carrying = self._busy = False
         # Nothing is planned before what is up already is known.
         self._looking = False
+        self._looks: set[Deferred[Any]] = set()
         self._upkeep = LoopingCall(self._look_after)
         self._upkeep.clock = clock
         self._shutdown: Shutdown | None = None
@@ -133,11 +142,27 @@ class Scheduler:
         )
 
     def _find(self, state: ModelState, *, ask: bool) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._supervisor.find(state, ask=ask)).addErrback(
-            lambda failure: self._log.failure(
+        found = self._look(self._supervisor.find(state, ask=ask))
+        return found.addErrback(self._note_bug, state)
+
+    def _note_bug(self, failure: Failure, state: ModelState) -> None:
+        if not failure.check(CancelledError):
+            self._log.failure(
                 "{model}: a bug in swapgate", failure, model=state.spec.name
             )
-        )
+
+    def _look(self, looking: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
+        """
+        Tools may hang in it: it ends when the fleet does.
+        """
+        look = Deferred.fromCoroutine(looking)
+        self._looks.add(look)
+
+        def note_end(result: _T | Failure) -> _T | Failure:
+            self._looks.discard(look)
+            return result
+
+        return look.addBoth(note_end)
 
     def _claims(self) -> Callable[[ModelState], bool]:
         """
@@ -156,8 +181,8 @@ class Scheduler:
         )
 
     def _begin_check(self, state: ModelState) -> None:
-        state.checking = True
-        checked = Deferred.fromCoroutine(self._check(state))
+        state.checking_since_s = self.clock.seconds()
+        checked = self._look(self._check(state))
         checked.addErrback(lambda failure: f"cannot be run: {failure.value}")
         checked.addCallback(partial(self._end_check, state))
 
@@ -173,7 +198,9 @@ class Scheduler:
 
     def _end_check(self, state: ModelState, preflight: str | None) -> None:
         now_s = self.clock.seconds()
-        state.checking = False
+        state.checking_since_s = None
+        if self._shutdown is not None:
+            return
         if state is self.states.get(state.spec.name) and not state.life.phase.resident:
             if preflight is None:
                 state.checked_at_s = now_s
@@ -465,10 +492,12 @@ class Scheduler:
     def _plan(self) -> list[Move]:
         if self._shutdown is not None or self._looking:
             return []
+        now_s = self.clock.seconds()
         waiting = sorted(
             (number, state.spec.name)
             for state in self.states.values()
             if (number := state.queue_number) is not None
+            and not state.check_hangs(now_s)
         )
         return plan(
             self._views(),
@@ -486,7 +515,8 @@ class Scheduler:
             move, state = planned, self.states[planned.name]
             if isinstance(move, Start) and not state.life.phase.resident:
                 move = Check(move.name) if state.check_is_stale(now_s) else move
-            if not (isinstance(move, Check) and (state.checking or claimed(state))):
+            checking = state.checking_since_s is not None
+            if not (isinstance(move, Check) and (checking or claimed(state))):
                 yield move
 
     def _views(self) -> list[ModelView]:
@@ -602,6 +632,8 @@ class Scheduler:
             self._upkeep.stop()
         self._shutdown = Shutdown(self, self.config.shutdown_timeout_s, self.clock)
         self._set_alarm()
+        for look in list(self._looks):
+            look.cancel()
         return self._shutdown.begin()
 
     def _check_stopped(self) -> None:

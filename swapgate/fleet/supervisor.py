@@ -17,11 +17,13 @@ from swapgate.fleet.health import HealthPoll, probe
 from swapgate.fleet.history import LoadTimes, Swaps
 from swapgate.fleet.lease import NotStopped
 from swapgate.fleet.lifecycle import Action, Event, Phase
-from swapgate.fleet.model_state import ModelState
+from swapgate.fleet.model_state import Look, ModelState
 from swapgate.upstream.client import UpstreamClient
 
 # A daemon that failed a request is asked so often, so long apart, whether it is well.
 _PROBES, _PROBE_AGAIN_S = 3, 1.0
+# A look that takes longer hangs: no other check waits for it.
+_LOOK_HANGS_S = 1.0
 # What was killed at stop_timeout should be gone so soon after it, and proven to be.
 _KILLED_S = 8.0
 
@@ -156,7 +158,17 @@ class Supervisor:
         state.suspect = True
         state.client.drop_idle()
         state.examination = Deferred.fromCoroutine(self._examine(state))
-        state.examination.addErrback(_trap_cancelling)
+        state.examination.addErrback(self._end_broken, state)
+
+    def _end_broken(self, failure: Failure, state: ModelState) -> None:
+        """
+        An examination without a result would keep whoever waits for ever.
+        """
+        if not failure.check(CancelledError):
+            self._log.failure(
+                "{model}: a bug in swapgate", failure, model=state.spec.name
+            )
+            self._distrust(state, f"cannot be looked at: {failure.value}")
 
     async def _examine(self, state: ModelState) -> None:
         why = ""
@@ -185,17 +197,36 @@ class Supervisor:
 
         :param ask: ask its manager; else only where its port answers.
         """
-        if not state.may_be_found:
+        if not await self._may_look(state, ask):
             return
-        state.looked_at = True
-        client = None
+        look = state.look = Look(self.clock.seconds(), ask)
+        try:
+            await self._look(state, ask)
+        finally:
+            look.end()
+
+    async def _may_look(self, state: ModelState, ask: bool) -> bool:
+        """
+        Whether to look now: a look that is under way is waited for instead, and made
+        again where it has asked less.
+        """
+        while state.may_be_found and (look := state.look) is not None:
+            hangs = self.clock.seconds() - look.since_s >= _LOOK_HANGS_S
+            if not ask or hangs:
+                return False
+            await look.over()
+            if look.asks:
+                return False
+        return state.may_be_found
+
+    async def _look(self, state: ModelState, ask: bool) -> None:
         try:
             client = self.make_client(state.daemon)
             found = (ask or await state.daemon.answers()) and await state.daemon.adopt(
                 self._owner(state)
             )
         finally:
-            state.looked_at = False
+            state.look = None
         if found and state.retired:
             # A reload came in between; its successor, if any, finds it anew.
             await state.daemon.detach()
@@ -229,15 +260,11 @@ def _unhealthy(state: ModelState) -> str:
     return f"it was not healthy within {timeout_s:g} s ({seen})"
 
 
-def _trap_cancelling(failure: Failure) -> None:
-    failure.trap(CancelledError)
-
-
 async def within(seconds: float, done: Deferred[None], clock: IReactorTime) -> None:
     """
     Wait for `done`, though not longer; what is not done by then goes on.
     """
-    waiting: Deferred[None] = Deferred()
+    waiting: Deferred[None] = Deferred(lambda _: late.cancel())
     late = clock.callLater(seconds, waiting.callback, None)
 
     def tell(_: object) -> None:

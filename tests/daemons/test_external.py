@@ -2,6 +2,7 @@
 A daemon that somebody else runs, with a control that does what the test says.
 """
 
+import resource
 import signal
 import socket
 import subprocess
@@ -171,6 +172,21 @@ class ManagedTests(TestCase):
         self.assertFalse(managed.running)
         self.assertEqual(managed.port_conflict(), "it has ended")
         self.assertEqual(self.control.count("stop"), 1)
+
+    async def test_too_few_descriptors(self) -> None:
+        """
+        A daemon that cannot be looked into for want of them is not distrusted.
+        """
+        managed, gone = await self.up()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            self.assertIsNone(managed.port_conflict())
+            self.assertTrue(managed.serving)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        managed.halt()
+        await gone
 
     async def test_up_already(self) -> None:
         """
@@ -541,7 +557,11 @@ class ManagedTests(TestCase):
             self.control.observation = Observation(State.UP)
             self.assertIsNone(await self.managed().preflight())
         self.control.observation = None
-        self.assertEqual(await self.managed().preflight(), "the tool is ill")
+        managed, looks = self.managed(), self.control.count("look")
+        self.assertFalse(await managed.adopt(Owner(self.fail)))
+        self.assertEqual(await managed.preflight(), "the tool is ill")
+        # One that hangs is not waited for twice.
+        self.assertEqual(self.control.count("look") - looks, 1)
 
     async def test_adopted(self) -> None:
         """

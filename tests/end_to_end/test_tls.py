@@ -89,6 +89,20 @@ class SSLTests(TLSCase):
         # Linux counts its own part, too.
         self.assertIn(buffered, (128 * 1024, 256 * 1024))
 
+    async def test_a_held_stream_that_fails(self) -> None:
+        """
+        Ends after its error, and its body takes no memory any more.
+        """
+        self.general = "keepalive = 50 ms\nload_timeout = 500 ms"
+        await self.start(a="--never-healthy")
+        client = await self.begin_stream("a")
+        assert self.service is not None
+        [told] = events_of((await client.closed()).replace(b"\r\n", b"\n"))
+        self.assertEqual(told["error"]["code"], "model_load_failed")
+        # As soon as the gateway knows that the client has closed as well.
+        while self.service._site.memory.taken:
+            await deferLater(reactor, 0.01)
+
     async def test_a_large_body(self) -> None:
         """
         Nothing of it is lost.
