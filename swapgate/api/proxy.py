@@ -136,7 +136,7 @@ class ProxyRequest:
                 request,
                 spec,
                 self._target.path,
-                lambda: self._scheduler.outlook(entry),
+                lambda: self._scheduler.outlook.of(entry),
                 self._clock,
             )
             notifier.start()

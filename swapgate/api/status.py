@@ -68,8 +68,8 @@ def _model(
         "preload": spec.preload,
         "in_flight": len(state.leases),
         "answering_s": _since(state.answering_since_s, scheduler),
-        "waiting": len(state.line),
-        "load": _load(state.line.loading_s, scheduler.load_times.estimate(spec.name)),
+        "waiting": len(state.queue),
+        "load": _load(state.queue.loading_s, scheduler.load_times.estimate(spec.name)),
         "stuck": state.daemon.remains() if state.stuck else None,
         "last_error": error and {"message": error[0], "at": _date(error[1] + offset_s)},
     }
@@ -99,7 +99,7 @@ def _queue(scheduler: Scheduler) -> list[Mapping[str, Any]]:
     """
     now_s = scheduler.clock.seconds()
     entries = sorted(
-        (t for state in scheduler.states.values() for t in state.line.entries),
+        (t for state in scheduler.states.values() for t in state.queue.entries),
         key=lambda entry: entry.number,
     )
     first = list(islice(entries, _MOST_IN_QUEUE))
@@ -107,7 +107,7 @@ def _queue(scheduler: Scheduler) -> list[Mapping[str, Any]]:
     behind = {
         name: found and found[0]
         for name in models
-        for found in [scheduler.behind(name)]
+        for found in [scheduler.outlook.behind(name)]
     }
     return [
         {

@@ -1,5 +1,5 @@
 """
-Who has just hung up on a load, and shall not start it again by a second request?
+Abandoned loads: one that a client has just given up is not begun again for it.
 
 A chat client whose user presses Stop asks at once for a title of the chat.
 """
@@ -31,7 +31,7 @@ class AbandonedLoads:
 
     def note(self, entry: QueuedRequest, state: ModelState) -> None:
         """
-        This one has hung up.
+        The client of this request has hung up.
         """
         if not entry.streams or entry.client is None or state.life.phase is Phase.READY:
             return
@@ -43,7 +43,7 @@ class AbandonedLoads:
 
     def look_at(self, entry: QueuedRequest, state: ModelState) -> None:
         """
-        This one comes: shall its model be loaded for it?
+        Decide whether this new request has its model loaded.
         """
         at_s = self._given_up.get((entry.model, entry.client))
         if entry.streams or at_s is None or state.life.phase is Phase.READY:
@@ -55,6 +55,6 @@ class AbandonedLoads:
             )
 
     def _turn_away(self, entry: QueuedRequest, state: ModelState) -> None:
-        state.line.take_out(entry)
+        state.queue.take_out(entry)
         entry.lease.errback(NotLoaded(entry.model))
         self._turned_away()

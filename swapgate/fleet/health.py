@@ -1,5 +1,5 @@
 """
-Is it up yet? The LoopingCall that asks a loading daemon's /health.
+Health poll: the LoopingCall that asks a loading daemon's /health.
 """
 
 from collections.abc import Callable, Coroutine

@@ -73,7 +73,7 @@ def say_wait(
     behind: tuple[str, float] | None = None,
 ) -> str:
     """
-    What somebody who waits for `model` may be told.
+    What a request that waits for `model` is told.
 
     :param loading_s: for how long it has been loading; None: it is not yet.
     :param ahead: how many are served before.

@@ -1,5 +1,5 @@
 """
-What does somebody have who waits, or is served, or is told why not?
+Lease: the right to use a daemon, the request that waits for it, why there is none.
 """
 
 from collections.abc import Callable, Hashable
@@ -20,25 +20,25 @@ class TooLarge(Exception):
 
 class UnknownModel(Exception):
     """
-    A model went from the configuration while somebody waited for it.
+    A model went from the configuration while a request waited for it.
     """
 
 
 class QueueFull(Exception):
     """
-    As many wait already as may.
+    As many requests wait already as `max_held` allows.
     """
 
 
 class NotLoaded(Exception):
     """
-    A model is not up, and is not loaded for one who has just given up its load.
+    A model is not up, and is not loaded for a client that has just given up its load.
     """
 
 
 class Unloaded(Exception):
     """
-    A model was unloaded by somebody's wish before it had begun to answer.
+    A model was unloaded on request before it had begun to answer.
     """
 
 
@@ -84,7 +84,7 @@ STOPPING = Cut("the gateway is stopping", "stopping", ShuttingDown)
 @define(eq=False)
 class Lease:
     """
-    The right to ask one life of a daemon; whoever holds it keeps it from being stopped.
+    The right to ask one life of a daemon; while it is held the daemon is not stopped.
     """
 
     spec: ModelSpec
@@ -119,9 +119,9 @@ class Lease:
 @define(eq=False)
 class QueuedRequest:
     """
-    Somebody's place in the queue; the fleet fills it in, its owner may read it.
+    A request in the queue; the scheduler fills it in, its owner may read it.
 
-    :param client: who it is, as far as that can be told; None is nobody in particular.
+    :param client: its client, as far as that can be told; None is unknown.
     :param streams: whether a stream was asked for.
     """
 

@@ -1,5 +1,5 @@
 """
-What happens next in one daemon's life? One table: (phase, event) -> phase, actions.
+Lifecycle: the state machine of one daemon, a table (phase, event) -> phase, actions.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class Event(Enum):
 
 class Action(Enum):
     """
-    What the fleet must do on entering a phase.
+    What the supervisor must do on entering a phase.
     """
 
     LAUNCH = "launch"

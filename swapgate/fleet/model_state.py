@@ -1,8 +1,12 @@
 """
-What does the fleet know of one model? Who waits, who uses it, how its loads went.
+Model state: all that is known of one model while the gateway runs.
+
+1. Only its own methods change it; the scheduler and the supervisor call them.
+2. What belongs to one life of the daemon (leases, client, poll, timer) ends with it.
+3. The planner never sees it, but a `ModelView`: a value made of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 
 from attrs import define, field
@@ -11,120 +15,91 @@ from twisted.internet.interfaces import IDelayedCall
 
 from swapgate.config.model import ModelSpec
 from swapgate.daemons import Daemon
+from swapgate.fleet.back_off import BackOff
 from swapgate.fleet.health import HealthPoll
 from swapgate.fleet.lease import Lease, LoadFailed
-from swapgate.fleet.lifecycle import Life, Phase
+from swapgate.fleet.lifecycle import Action, Event, Life, Phase, step
+from swapgate.fleet.look import Look
 from swapgate.fleet.planner import ModelView
 from swapgate.fleet.queue import WaitQueue
+from swapgate.fleet.unloads import Unloads
 from swapgate.upstream.client import UpstreamClient
 
-_BACK_OFF_S, _BACK_OFF_AT_MOST_S = 1.0, 60.0
 # For so long what was seen before a load is believed.
 _BELIEVED_S = 5.0
 # A check that takes longer keeps no room for its model until it is over.
 _CHECK_HANGS_S = 1.0
-# So many crashes in a row, each so soon after becoming ready, count as a failed load.
-_CRASHES, _CRASHED_EARLY_S = 3, 60.0
-
-
-@define(eq=False)
-class Look:
-    """
-    One that is under way: is the daemon up without our doing?
-
-    :param asks: its manager is asked, not only its port.
-    """
-
-    since_s: float
-    asks: bool
-    _waiting: list[Deferred[None]] = field(factory=list)
-
-    def over(self) -> Deferred[None]:
-        """
-        Fires at its end, whatever it has shown.
-        """
-        waiting: Deferred[None] = Deferred()
-        self._waiting.append(waiting)
-        return waiting
-
-    def end(self) -> None:
-        for waiting in self._waiting:
-            waiting.callback(None)
 
 
 @define(eq=False)
 class ModelState:
     """
-    One model: its daemon, who waits for it, who uses it, how its loads went.
+    One model: its daemon, the requests that wait for it and use it, how loads went.
     """
 
     spec: ModelSpec
     daemon: Daemon
-    line: WaitQueue
+    queue: WaitQueue
     life: Life = Life()
     # When it came to its present phase.
     since_s: float = 0.0
     leases: set[Lease] = field(factory=set)
     client: UpstreamClient | None = None
-    poll: HealthPoll | None = None
-    timer: IDelayedCall | None = None
+    # It failed a request, or was found: asked nothing until it shows its health.
     suspect: bool = False
+    # It is being looked at: is it up without our doing?
     look: Look | None = None
     # No longer in the configuration, or not as it was; what comes in its place.
     retired: bool = False
     successor: "ModelState | None" = None
     # Its stop does not end, though it was killed.
     stuck: bool = False
-    # To be unloaded, whoever waits; those who asked for it are told when it is gone.
+    # To be unloaded on request, whatever waits for it.
     leaving: bool = False
-    gone: list[Deferred[None]] = field(factory=list)
-    # It was unloaded by wish, and has served nobody since.
-    unloaded: bool = False
-    # Unloads that count when those who waited through the last one have been served,
-    # and whether they cut answers.
-    later: list[tuple[Deferred[None], bool]] = field(factory=list)
-    # Unloaded by somebody's wish: not to be preloaded until it is asked for.
-    put_away: bool = False
-    examination: Deferred[None] | None = None
-    last_used_s: float = 0.0
-    answered_s: float = -inf
-    ready_since_s: float = 0.0
-    failures: int = 0
-    early_crashes: int = 0
-    reason: str = ""
-    retry_at_s: float = 0.0
-    # When it was last looked whether it can be started; since when it is looked at now.
-    checked_at_s: float = -inf
-    checking_since_s: float | None = None
+    unloads: Unloads = field(factory=Unloads)
+    # Since when it is looked at whether it can be started, and when it was last.
+    _checking_since_s: float | None = None
+    _checked_at_s: float = -inf
+    back_off: BackOff = field(factory=BackOff)
     # What went wrong last, and when.
     last_error: tuple[str, float] | None = None
+    _poll: HealthPoll | None = None
+    _timer: IDelayedCall | None = None
+    _examination: Deferred[None] | None = None
+    _last_used_s: float = 0.0
+    _answered_s: float = -inf
+
+    # What the planner sees.
 
     def view(
         self, now_s: float, fair_wait_s: float, *, claimed: bool = False
     ) -> ModelView:
         """
-        What the planner is to know.
+        This model as the planner sees it.
 
         :param claimed: another model's daemon still has its address or its service.
         """
         overdue_at_s = self._overdue_at_s(fair_wait_s)
         drains = self.life.phase is Phase.DRAINING
+        is_up = drains or self.life.phase is Phase.READY
         return ModelView(
             self.spec.name,
             self.life.phase,
             self.spec.memory_bytes,
-            self.since_s if drains else self.last_used_s,
+            self.since_s if drains else self._last_used_s,
             len(self.leases),
             suspect=(
                 self.suspect
                 or self.look is not None
                 or claimed
-                or (self._is_up and not self.daemon.serving)
+                or (is_up and not self.daemon.serving)
             ),
             unchecked=self._unchecked(now_s),
             pinned=self.spec.pin and not self.retired,
             preload=(
-                self.spec.preload and not self.put_away and now_s >= self.retry_at_s
+                self.spec.preload
+                and not self.unloads.put_away
+                and now_s >= self.back_off.retry_at_s
             ),
             lingers=now_s < self._lingers_until_s,
             full=self.room == 0,
@@ -133,43 +108,9 @@ class ModelState:
             stuck=self.stuck,
         )
 
-    def check_is_stale(self, now_s: float) -> bool:
-        """
-        Whether it must be looked at (again) before it is started.
-        """
-        return self.spec.memory_bytes > 0 and now_s - self.checked_at_s >= _BELIEVED_S
-
-    def _unchecked(self, now_s: float) -> bool:
-        """
-        The same before something is evicted for it: one look is enough for one wait.
-        """
-        first = self.line.first
-        seen = first is not None and self.checked_at_s >= first.asked_s
-        return not seen and self.check_is_stale(now_s)
-
-    def check_hangs(self, now_s: float) -> bool:
-        """
-        Whether its first check in this wait takes so long that a tool may hang.
-        """
-        hangs_at_s = self._check_hangs_at_s
-        return hangs_at_s is not None and now_s >= hangs_at_s and self._unchecked(now_s)
-
-    @property
-    def _check_hangs_at_s(self) -> float | None:
-        since_s = self.checking_since_s
-        return None if since_s is None else since_s + _CHECK_HANGS_S
-
-    def _overdue_at_s(self, fair_wait_s: float) -> float | None:
-        first = self.line.first
-        return None if first is None else first.turn_s + fair_wait_s
-
-    @property
-    def _lingers_until_s(self) -> float:
-        return self.answered_s + self.spec.linger_s
-
     def turning_points(self, fair_wait_s: float) -> Iterator[float]:
         """
-        When time alone changes how it stands.
+        The times at which its view changes though nothing happens.
         """
         if (overdue_at_s := self._overdue_at_s(fair_wait_s)) is not None:
             yield overdue_at_s
@@ -177,6 +118,131 @@ class ModelState:
             yield hangs_at_s
         if self.life.phase is Phase.READY and not self.leases:
             yield self._lingers_until_s
+
+    def _overdue_at_s(self, fair_wait_s: float) -> float | None:
+        first = self.queue.first
+        return None if first is None else first.turn_s + fair_wait_s
+
+    @property
+    def _lingers_until_s(self) -> float:
+        return self._answered_s + self.spec.linger_s
+
+    @property
+    def admits(self) -> bool:
+        """
+        Whether a request that comes now need not wait, as far as this model goes.
+        """
+        up = self.life.phase is Phase.READY and not (self.suspect or self.leaving)
+        return up and self.room != 0 and self.daemon.serving
+
+    @property
+    def room(self) -> int | None:
+        """
+        How many more requests it may answer at a time; None is any number.
+        """
+        if self.spec.max_active is None:
+            return None
+        return max(0, self.spec.max_active - len(self.leases))
+
+    @property
+    def queue_number(self) -> int | None:
+        """
+        The number of the first request that waits for it; None: none does.
+        """
+        # A request that has nothing loaded still takes what is up.
+        if self.life.phase is Phase.READY and self.queue.entries:
+            return next(iter(self.queue.entries)).number
+        first = self.queue.first
+        return None if first is None else first.number
+
+    @property
+    def answering_since_s(self) -> float | None:
+        """
+        Since when the oldest of its answers is under way; None: there is none.
+        """
+        return min((lease.since_s for lease in self.leases), default=None)
+
+    def is_idle(self, now_s: float) -> bool:
+        """
+        Whether it has been up unused for `idle_unload`.
+        """
+        allowed_s = self.spec.idle_unload_s
+        return (
+            allowed_s is not None
+            and self.life.phase is Phase.READY
+            and not (self.leases or self.queue.entries)
+            and not (self.spec.pin or self.spec.preload)
+            and now_s - self._last_used_s >= allowed_s
+        )
+
+    # One life of its daemon.
+
+    def step(self, event: Event, now_s: float) -> tuple[Action, ...] | None:
+        """
+        Take one step of the lifecycle: the actions due now; None where it stays.
+
+        :raises ImpossibleEvent: for an event that has no place in this phase.
+        """
+        life, actions = step(self.life, event)
+        if life == self.life:
+            return None
+        self.life, self.since_s = life, now_s
+        if life.phase is Phase.STARTING:
+            self.queue.load_begins()
+        return actions
+
+    def ask_by(self, client: UpstreamClient) -> None:
+        """
+        From now on its daemon is asked by this client.
+        """
+        if self.client is not None:
+            self.client.close()
+        self.client = client
+
+    def set_timer(self, timer: IDelayedCall) -> None:
+        """
+        What is to happen to this phase in time; there is one at a time.
+        """
+        self.stop_timer()
+        self._timer = timer
+
+    def stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def start_polling(self, poll: HealthPoll, timer: IDelayedCall) -> None:
+        self.stop_polling()
+        self._poll, self._timer = poll, timer
+        poll.start()
+
+    def stop_polling(self) -> None:
+        self.stop_timer()
+        if self._poll is not None:
+            self._poll.stop()
+
+    def doubt(self) -> None:
+        """
+        Ask nothing of it until it is trusted.
+        """
+        self.suspect = True
+
+    def examine(self, examination: Deferred[None]) -> None:
+        """
+        It is examined, at the longest until this life ends.
+        """
+        self._examination = examination
+
+    def trust(self) -> None:
+        self.stop_polling()
+        self.suspect = False
+
+    def is_stuck(self, why: Callable[[], Exception]) -> None:
+        """
+        Its stop does not end: its memory is counted on no longer, and unloads fail.
+        """
+        self.stuck = True
+        for told in self.unloads.take():
+            told.errback(why())
 
     def still_there(self, now_s: float) -> str:
         """
@@ -187,90 +253,61 @@ class ModelState:
             f"{self.daemon.remains()}"
         )
 
-    @property
-    def admits(self) -> bool:
+    def end_life(self) -> None:
         """
-        Whether who asks now need not wait, as far as this model goes.
+        Forget what belonged to the life that has ended.
         """
-        up = self.life.phase is Phase.READY and not (self.suspect or self.leaving)
-        return up and self.room != 0 and self.daemon.serving
+        self.stop_polling()
+        self.leases.clear()
+        self.suspect = self.leaving = self.stuck = False
+        for told in self.unloads.take():
+            told.callback(None)
+        if self._examination is not None:
+            self._examination.cancel()
+        if self.client is not None:
+            self.client.close()
+            self.client = None
 
-    @property
-    def _is_up(self) -> bool:
-        return self.life.phase in {Phase.READY, Phase.DRAINING}
+    # How its loads went.
 
-    @property
-    def room(self) -> int | None:
-        """
-        How many more it may answer at a time; None is any number.
-        """
-        if self.spec.max_active is None:
-            return None
-        return max(0, self.spec.max_active - len(self.leases))
+    def became_ready(self, now_s: float) -> None:
+        self._last_used_s = now_s
+        self.back_off.became_ready(now_s)
 
-    @property
-    def answering_since_s(self) -> float | None:
+    def crashed(self, now_s: float, reason: str) -> None:
         """
-        Since when the oldest of its answers is under way; None: there is none.
+        It ended while it served: no failed load, unless it happens at every load.
         """
-        return min((lease.since_s for lease in self.leases), default=None)
+        self.last_error = (reason, now_s)
+        if self.back_off.crashed(now_s):
+            self.load_failed(
+                now_s, f"it crashed soon after each load, the last time it {reason}"
+            )
 
-    @property
-    def queue_number(self) -> int | None:
+    def load_failed(self, now_s: float, reason: str) -> None:
         """
-        Since when it is waited for, as the first ticket's number; None: it is not.
+        Fail all requests that wait, and those that come before the back-off is over.
         """
-        # Who wants nothing loaded still takes what is up.
-        if self.life.phase is Phase.READY and self.line.entries:
-            return next(iter(self.line.entries)).number
-        first = self.line.first
-        return None if first is None else first.number
+        words = self.daemon.last_words()
+        why = f"{reason}; its last words: {words}" if words else reason
+        self.back_off.failed(now_s, why)
+        self.last_error = (why, now_s)
+        self.queue.refuse(lambda: self.failure(now_s))
 
-    def forget(self, told: Deferred[None]) -> None:
+    def failure(self, now_s: float) -> LoadFailed:
         """
-        Who waited for its unloading does so no more.
+        Why the last load failed, for a request of this moment.
         """
-        self.gone = [each for each in self.gone if each is not told]
-        self.later = [each for each in self.later if each[0] is not told]
+        retry_in_s = self.back_off.retry_at_s - now_s
+        return LoadFailed(self.spec.name, self.back_off.reason, retry_in_s)
 
-    @property
-    def owes(self) -> bool:
-        """
-        Whether requests that an unload has made wait are still to be served.
-        """
-        if any(lease.owed for lease in self.leases):
-            return True
-        # Of one that leaves, the next load serves them.
-        stays = self.life.phase in {Phase.STARTING, Phase.READY} and not self.leaving
-        return stays and any(entry.owed for entry in self.line.entries)
-
-    def is_idle(self, now_s: float) -> bool:
-        """
-        Whether it has been up unused for as long as the user allows.
-        """
-        allowed_s = self.spec.idle_unload_s
-        return (
-            allowed_s is not None
-            and self.life.phase is Phase.READY
-            and not (self.leases or self.line.entries)
-            and not (self.spec.pin or self.spec.preload)
-            and now_s - self.last_used_s >= allowed_s
-        )
-
-    def stop_timer(self) -> None:
-        if self.timer is not None and self.timer.active():
-            self.timer.cancel()
-
-    def stop_polling(self) -> None:
-        self.stop_timer()
-        if self.poll is not None:
-            self.poll.stop()
+    # Whether it is up unasked, and can be started.
 
     @property
     def may_be_found(self) -> bool:
         """
-        Whether somebody else may have started it: what takes none of our memory need
-        not be found, and what is ours alone cannot.
+        Whether it may have been started from elsewhere: what takes none of our memory
+        need not be found, and what is ours alone cannot.
         """
         return (
             self.daemon.outlives_gateway
@@ -278,63 +315,94 @@ class ModelState:
             and not self.life.phase.resident
         )
 
-    def began_to_serve(self, now_s: float) -> None:
-        """
-        It came up: what went wrong before is forgotten, unless it keeps crashing.
-        """
-        self.ready_since_s = self.last_used_s = now_s
-        if self.early_crashes < _CRASHES:
-            self.failures = 0
+    def look_begins(self, look: Look) -> None:
+        self.look = look
 
-    def crashed(self, now_s: float, reason: str) -> None:
-        """
-        It ended while it served: no failed load, unless it happens at every load.
-        """
-        self.last_error = (reason, now_s)
-        early = now_s - self.ready_since_s < _CRASHED_EARLY_S
-        self.early_crashes = self.early_crashes + 1 if early else 0
-        if self.early_crashes >= _CRASHES:
-            self.load_failed(
-                now_s, f"it crashed soon after each load, the last time it {reason}"
-            )
+    def look_ends(self) -> None:
+        self.look = None
 
-    def load_failed(self, now_s: float, reason: str) -> None:
-        """
-        Fail all who wait, and whoever asks before the back-off is over.
-        """
-        delay_s = min(_BACK_OFF_S * 2**self.failures, _BACK_OFF_AT_MOST_S)
-        self.failures += 1
-        self.retry_at_s = now_s + delay_s
-        words = self.daemon.last_words()
-        self.reason = f"{reason}; its last words: {words}" if words else reason
-        self.last_error = (self.reason, now_s)
-        self.line.refuse(lambda: self.failure(now_s))
+    @property
+    def checking(self) -> bool:
+        return self._checking_since_s is not None
 
-    def failure(self, now_s: float) -> LoadFailed:
-        """
-        Why the last load failed, for one who asks now.
-        """
-        return LoadFailed(self.spec.name, self.reason, self.retry_at_s - now_s)
+    def check_begins(self, now_s: float) -> None:
+        self._checking_since_s = now_s
 
-    def take_unloads(self) -> list[Deferred[None]]:
-        """
-        The unloads that are waited for, which are told of their end now.
-        """
-        gone = [*self.gone, *(told for told, _ in self.later)]
-        self.gone, self.later = [], []
-        return gone
+    def check_ends(self, now_s: float, *, good: bool) -> None:
+        self._checking_since_s = None
+        if good:
+            self._checked_at_s = now_s
 
-    def bury(self) -> None:
+    def check_hangs(self, now_s: float) -> bool:
         """
-        Forget what belonged to the life that has ended.
+        Whether its first check in this wait takes so long that a tool may hang.
         """
-        self.stop_polling()
-        self.leases.clear()
-        self.suspect = self.leaving = self.stuck = False
-        for told in self.take_unloads():
-            told.callback(None)
-        if self.examination is not None:
-            self.examination.cancel()
-        if self.client is not None:
-            self.client.close()
-            self.client = None
+        hangs_at_s = self._check_hangs_at_s
+        return hangs_at_s is not None and now_s >= hangs_at_s and self._unchecked(now_s)
+
+    @property
+    def _check_hangs_at_s(self) -> float | None:
+        since_s = self._checking_since_s
+        return None if since_s is None else since_s + _CHECK_HANGS_S
+
+    def check_is_stale(self, now_s: float) -> bool:
+        """
+        Whether it must be looked at (again) before it is started.
+        """
+        return self.spec.memory_bytes > 0 and now_s - self._checked_at_s >= _BELIEVED_S
+
+    def _unchecked(self, now_s: float) -> bool:
+        """
+        The same before a model is evicted for it: one look is enough for one wait.
+        """
+        first = self.queue.first
+        seen = first is not None and self._checked_at_s >= first.asked_s
+        return not seen and self.check_is_stale(now_s)
+
+    # Leases.
+
+    def lend(self, lease: Lease, now_s: float) -> None:
+        lease.since_s = now_s
+        self.leases.add(lease)
+
+    def take_back(self, lease: Lease, now_s: float) -> None:
+        self.leases.remove(lease)
+        self._last_used_s = self._answered_s = now_s
+
+    # Unloads on request.
+
+    def begin_unload(self) -> bool | None:
+        """
+        Let the unloads count that were asked for: whether they cut answers.
+
+        None where there are none, or while requests are owed.
+        """
+        if not self.unloads or self._owes:
+            return None
+        for entry in self.queue.entries:
+            entry.owed = True
+        if self.life.phase is not Phase.STOPPING:
+            self.leaving = True
+        return self.unloads.begin()
+
+    @property
+    def _owes(self) -> bool:
+        if any(lease.owed for lease in self.leases):
+            return True
+        # Of one that leaves, the next load serves them.
+        stays = self.life.phase in {Phase.STARTING, Phase.READY} and not self.leaving
+        return stays and any(entry.owed for entry in self.queue.entries)
+
+    # A reload of the configuration.
+
+    def retire(self, successor: "ModelState | None") -> None:
+        """
+        It is not in the configuration any more, or not as it was.
+        """
+        self.retired, self.successor = True, successor
+
+    def inherit(self, retired: "ModelState") -> None:
+        """
+        The requests that waited for the model as it was wait for this.
+        """
+        self.queue.entries = retired.queue.entries

@@ -1,5 +1,15 @@
 """
-What must change so that the waiting are served fairly within the budget?
+Planner: what must change so that requests are served fairly within the budget.
+
+A pure function of a view of each model: it returns moves and does nothing itself.
+
+1. The request that has waited the longest is served first; all that wait for one model
+   share its load.
+2. Evicted is the smallest sufficient set of models: idle before busy, the fewest bytes,
+   the least recently used.
+3. A model in use stays, until a request for another one is overdue.
+4. What counts never passes the budget: a start waits until what was evicted is gone.
+5. Nothing is evicted for a model of which it is not known that it can be started.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,8 +36,8 @@ class ModelView:
     :param last_used: any clock's seconds; of one that drains, when that began.
     :param lingers: it has answered so lately that only the overdue may evict it.
     :param full: it answers as many at a time as it may.
-    :param leaving: it is to be unloaded, whoever waits for it.
-    :param overdue: somebody has waited for it so long that others must make way.
+    :param leaving: it is to be unloaded, whatever waits for it.
+    :param overdue: a request has waited for it so long that others must make way.
     :param unchecked: whether it can be started at all is yet to be looked at; nothing
         is evicted for it before, and it is not started.
     :param stuck: its stop does not end: its memory counts, and nothing waits for it
@@ -53,7 +63,7 @@ class ModelView:
 @frozen
 class Admit:
     """
-    Let whoever waits for this model in, as many as it takes at a time.
+    Admit the requests that wait for this model, as many as it takes at a time.
     """
 
     name: str
@@ -96,13 +106,13 @@ def plan(views: Iterable[ModelView], waiting: Sequence[str], budget: int) -> lis
     """
     The moves to make now, in order.
 
-    :param waiting: the models that somebody waits for, the longest wait first.
+    :param waiting: the models that are waited for, the longest wait first.
     """
     board = _Board({s.name: s for s in views}, frozenset(waiting), budget)
     board.keep_the_budget()
     for name in waiting:
         board.serve(name)
-    board.keep_what_nobody_needs()
+    board.keep_what_is_not_needed()
     if not waiting:
         board.preload()
     return board.moves
@@ -131,12 +141,12 @@ class _Board:
     """
     The snapshot while a plan is made on it.
 
-    Memory is counted thrice: `free` is what nobody holds now, less what those served
+    Memory is counted thrice: `free` is what no model holds now, less what those served
     earlier need of it; `promised` what will be free once all who are to leave are gone,
-    less all that those will take; `sure` the same, but that nobody who has waited too
-    long counts on one who need not leave yet. A load begins only when it fits into what
-    is free and sure: in nobody's way. The memory of a model whose stop does not end is
-    promised to no other, and what cannot be loaded before that is in no other's way.
+    less all that those will take; `sure` the same, but that no overdue model
+    counts on one that need not leave yet. A load begins only when it fits into what
+    is free and sure: in no other's way. The memory of a model whose stop does not end
+    is promised to no other; what cannot be loaded before that is in no other's way.
     """
 
     views: dict[str, ModelView]
@@ -146,7 +156,7 @@ class _Board:
     free: int = field(init=False)
     promised: int = field(init=False)
     sure: int = field(init=False)
-    # Residents whose memory is promised to nobody yet.
+    # Residents whose memory is not promised yet.
     staying: set[str] = field(init=False)
     # Residents that admit, or will once they are up.
     serving: set[str] = field(init=False)
@@ -201,10 +211,10 @@ class _Board:
 
         Those who need not go yet go on serving.
 
-        :return: what those after it may count on, as they would be in nobody's way.
+        :return: what those after it may count on, as they would be in no other's way.
         """
         # Nothing is evicted before it helps: not while a load among them is wanted.
-        now = not any(map(self._loading_for_somebody, victims))
+        now = not any(map(self._load_is_wanted, victims))
         patient = bool(wanted_by) and not self.views[wanted_by].overdue
         checked = not (wanted_by and self.views[wanted_by].unchecked)
         if patient:
@@ -225,14 +235,14 @@ class _Board:
 
     def _is_of_use(self, view: ModelView) -> bool:
         """
-        Whether only somebody who has waited too long may have it evicted.
+        Whether only an overdue model may have it evicted.
         """
         if view.phase is Phase.DRAINING:
             return view.name in self.wanted
         return any(self._harm(view))
 
     def _start_if_it_fits(self, view: ModelView) -> bool:
-        # What takes no memory waits for nobody's, even where too much is promised.
+        # What takes no memory waits for none, even where too much is promised.
         fits = not view.memory or view.memory <= min(self.free, self.sure)
         stopped = view.phase in {Phase.STOPPED, Phase.FAILED}
         if fits and stopped and not (view.suspect or view.leaving):
@@ -248,7 +258,7 @@ class _Board:
         if (move := Check(view.name)) not in self.moves:
             self.moves.append(move)
 
-    def _loading_for_somebody(self, view: ModelView) -> bool:
+    def _load_is_wanted(self, view: ModelView) -> bool:
         return view.phase is Phase.STARTING and view.name in self.wanted
 
     def _victims(self, need: int) -> Sequence[ModelView]:
@@ -275,21 +285,21 @@ class _Board:
         """
         What evicting it would do, the worst first.
 
-        What drains already goes on with that: whoever waits for it would begin anew
+        What drains already goes on with that: its requests would begin anew
         with another model, and never come to its end while there is traffic for both.
         """
         if view.phase is Phase.DRAINING:
             return (False, False, False, True)
         return (
-            self._loading_for_somebody(view),
+            self._load_is_wanted(view),
             view.in_flight > 0,
             view.lingers,
             view.name in self.wanted,
         )
 
-    def keep_what_nobody_needs(self) -> None:
+    def keep_what_is_not_needed(self) -> None:
         """
-        Give a draining model back to service once nobody wants its memory any more.
+        Give a draining model back to service once its memory is not wanted any more.
         """
         for name in sorted(self.staying & self.serving):
             view = self.views[name]

@@ -1,5 +1,5 @@
 """
-Who waits for one model, in which order, and how long did they wait for what?
+Wait queue: the requests that wait for one model, in order of arrival.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from swapgate.fleet.lease import Lease, QueuedRequest
 @define(eq=False)
 class WaitQueue:
     """
-    The tickets of one model, in order of arrival. Whoever is taken out has waited.
+    The requests of one model. One that is taken out is told how long it waited.
     """
 
     _clock: IReactorTime
@@ -27,7 +27,7 @@ class WaitQueue:
     @property
     def first(self) -> QueuedRequest | None:
         """
-        Whoever has wanted the model for the longest.
+        The one that has wanted the model for the longest.
         """
         return next((entry for entry in self.entries if entry.wants), None)
 
@@ -74,12 +74,12 @@ class WaitQueue:
         self, make_lease: Callable[[QueuedRequest], Lease], room: int | None
     ) -> None:
         """
-        Give leases to the first ones.
+        Admit the first ones: give them leases.
 
         :param room: to so many of them; None: to all.
         """
         let_in = 0
-        # One by one: whoever is let in may have others leave.
+        # One by one: a request that is admitted may make others leave.
         for entry in list(self.entries):
             if let_in == room:
                 return
@@ -90,7 +90,7 @@ class WaitQueue:
 
     def refuse(self, error: Callable[[], Exception]) -> None:
         """
-        Fail all who wait.
+        Fail all of them.
         """
         for entry in list(self.entries):
             if entry in self.entries:

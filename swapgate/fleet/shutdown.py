@@ -46,7 +46,7 @@ class Shutdown:
 
     def begin(self) -> Deferred[None]:
         """
-        Refuse whoever waits, and wait for the rest.
+        Refuse the requests that wait, and let the others end.
         """
         end_s, later = self._timeout_s, self._clock.callLater
         self._calls = [
@@ -55,9 +55,9 @@ class Shutdown:
             later(end_s, self._stop_waiting),
         ]
         for state in self._fleet.states.values():
-            state.line.refuse(ShuttingDown)
+            state.queue.refuse(ShuttingDown)
             for lease in state.leases:
-                # Whoever stops us may end our children at the same moment.
+                # What stops us may end our children at the same moment.
                 lease.ended = STOPPING
         for state in self._children():
             if state.life.phase in {Phase.STARTING, Phase.READY}:
@@ -81,7 +81,7 @@ class Shutdown:
             p for p in self._fleet.states.values() if p.daemon.outlives_gateway
         ]
         for state in outlives_gateway:
-            state.bury()
+            state.end_life()
         gone = [
             maybeDeferred(state.daemon.detach)
             .addTimeout(left_s, self._clock)

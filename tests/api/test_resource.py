@@ -118,7 +118,11 @@ class Lender:
     def states(self) -> dict[str, SimpleNamespace]:
         return {"a": SimpleNamespace(spec=model("a", **self.options))}
 
-    def outlook(self, entry: QueuedRequest) -> str:
+    @property
+    def outlook(self) -> "Lender":
+        return self
+
+    def of(self, entry: QueuedRequest) -> str:
         assert entry is self.entries[-1]
         self.outlooks += 1
         return f"outlook {self.outlooks}"

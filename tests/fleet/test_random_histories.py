@@ -170,7 +170,7 @@ class Histories(RuleBasedStateMachine):
         if self.scheduler.states[first.name].retired or first.name in self.limited:
             # What it will need is not what it still has; it may have had its turn.
             return
-        if self.scheduler._stop_in_the_way(first.name) is not None:
+        if self.scheduler.outlook.stopping(first.name) is not None:
             # It waits for a stop that does not end, which holds up no others.
             return
         waited_s = self.farm.clock.seconds() - first.asked_s

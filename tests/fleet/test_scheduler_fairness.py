@@ -466,16 +466,16 @@ class TellingTests(FairCase):
         second, other = QueuedRequest(), QueuedRequest()
         self.scheduler.lease("a", second).addErrback(lambda _: None)
         self.assertEqual(
-            self.scheduler.outlook(second),
+            self.scheduler.outlook.of(second),
             "waiting for a, 0 s, behind an answer of a, 1 s so far",
         )
         self.scheduler.lease("b", other)
         self.farm.pass_time(20)
-        said = self.scheduler.outlook(other)
+        said = self.scheduler.outlook.of(other)
         self.assertIn("waiting for b, 20 s, behind an answer of a, 21 s so far", said)
         lease.release()
         self.farm.daemons["a"].end()
-        self.assertNotIn("behind", self.scheduler.outlook(other))
+        self.assertNotIn("behind", self.scheduler.outlook.of(other))
 
     def test_outlook(self) -> None:
         """
@@ -486,11 +486,13 @@ class TellingTests(FairCase):
         self.scheduler.lease("b", entry)
         self.farm.pass_time(6)
         said = "loading b, 6 s of about 11 s"
-        self.assertEqual(self.scheduler.outlook(entry), said)
+        self.assertEqual(self.scheduler.outlook.of(entry), said)
         behind = QueuedRequest()
         self.scheduler.lease("a", behind)
         self.farm.pass_time(1)
-        self.assertEqual(self.scheduler.outlook(behind), "waiting for a, 1 s, 1 ahead")
+        self.assertEqual(
+            self.scheduler.outlook.of(behind), "waiting for a, 1 s, 1 ahead"
+        )
 
     def test_outlook_in_line(self) -> None:
         """
@@ -503,7 +505,7 @@ class TellingTests(FairCase):
             self.scheduler.lease("a", entry)
         self.farm.pass_time(1)
         self.assertEqual(
-            [self.scheduler.outlook(entry) for entry in entries],
+            [self.scheduler.outlook.of(entry) for entry in entries],
             [
                 f"waiting for a, 1 s, behind an answer of a, 1 s so far{more}"
                 for more in ("", ", 1 ahead", ", 2 ahead")
@@ -511,7 +513,7 @@ class TellingTests(FairCase):
         )
         lease.release()
         self.assertEqual(
-            self.scheduler.outlook(entries[1]),
+            self.scheduler.outlook.of(entries[1]),
             "waiting for a, 1 s, behind an answer of a, 0 s so far",
         )
 

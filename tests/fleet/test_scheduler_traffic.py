@@ -101,7 +101,7 @@ class Traffic:
         """
         for state in self._scheduler.states.values():
             name = state.spec.name
-            daemon, loading_s = self._farm.daemons[name], state.line.loading_s
+            daemon, loading_s = self._farm.daemons[name], state.queue.loading_s
             if daemon.told[-1:] == ["halt"] and daemon.running:
                 daemon.end()
             elif loading_s is not None and loading_s > self.habits[name].load_s:

@@ -1,0 +1,134 @@
+"""
+Finder: which daemons are up without our doing, and what keeps one from being started.
+
+1. At the start and before each load, what runs daemons is asked: launchd, systemd, a
+   status. Between them a port that answers is enough, and costs next to nothing.
+2. Looks run side by side; one that hangs delays the others by a second, and ends when
+   the gateway does.
+3. What a reload has retired keeps its address and its service until it is gone: no
+   other model is found or loaded there meanwhile.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from swapgate.fleet.model_state import ModelState
+from swapgate.fleet.supervisor import Supervisor
+
+_T = TypeVar("_T")
+# So long the others' managers are waited for at the start, and before each load.
+_AT_START_S, _BEFORE_LOAD_S = 2.0, 1.0
+
+
+class Finder:
+    """
+    Looks at the daemons of all models.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        states: Mapping[str, ModelState],
+        supervisor: Supervisor,
+        clock: IReactorTime,
+    ) -> None:
+        self._states, self._supervisor, self._clock = states, supervisor, clock
+        self._looks: set[Deferred[Any]] = set()
+
+    async def find_all(self, *, ask: bool) -> None:
+        """
+        Take over the daemons that are up; what takes longer than two seconds goes on.
+
+        :param ask: ask what runs them; else only look whether a port answers.
+        """
+        found = Deferred.fromCoroutine(self._find_others(None, ask=ask))
+        await within(_AT_START_S, found, self._clock)
+
+    async def _find_others(self, but: ModelState | None, *, ask: bool) -> None:
+        claimed = self.claims()
+        await gatherResults(
+            [
+                self._find(state, ask=ask)
+                for state in self._states.values()
+                if state is not but and not claimed(state)
+            ]
+        )
+
+    def _find(self, state: ModelState, *, ask: bool) -> Deferred[None]:
+        found = self._look(self._supervisor.find(state, ask=ask))
+        return found.addErrback(self._note_bug, state)
+
+    def _note_bug(self, failure: Failure, state: ModelState) -> None:
+        if not failure.check(CancelledError):
+            self._log.failure(
+                "{model}: a bug in swapgate", failure, model=state.spec.name
+            )
+
+    def _look(self, looking: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
+        look = Deferred.fromCoroutine(looking)
+        self._looks.add(look)
+
+        def note_end(result: _T | Failure) -> _T | Failure:
+            self._looks.discard(look)
+            return result
+
+        return look.addBoth(note_end)
+
+    def check(self, state: ModelState) -> Deferred[str | None]:
+        """
+        Before a model is evicted for this one, or this one is loaded: why it cannot be
+        started, or None, also where it turns out to be up already.
+        """
+        checked = self._look(self._check(state))
+        return checked.addErrback(lambda failure: f"cannot be run: {failure.value}")
+
+    async def _check(self, state: ModelState) -> str | None:
+        around = Deferred.fromCoroutine(self._find_others(state, ask=True))
+        await self._supervisor.find(state)
+        await within(_BEFORE_LOAD_S, around, self._clock)
+        return None if state.life.phase.resident else await state.daemon.preflight()
+
+    def claims(self) -> Callable[[ModelState], bool]:
+        """
+        Tells of a model whether another daemon still has its address or its service:
+        one that is up, and no longer in the configuration.
+        """
+        taken = frozenset[object]().union(
+            *(
+                state.spec.claims
+                for state in self._states.values()
+                if state.retired and state.life.phase.resident
+            )
+        )
+        return lambda state: (
+            bool(taken) and not state.retired and bool(state.spec.claims & taken)
+        )
+
+    def stop(self) -> None:
+        """
+        End all looks: tools may hang in them.
+        """
+        for look in list(self._looks):
+            look.cancel()
+
+
+async def within(seconds: float, done: Deferred[None], clock: IReactorTime) -> None:
+    """
+    Wait for `done`, though not longer; what is not done by then goes on.
+    """
+    waiting: Deferred[None] = Deferred(lambda _: late.cancel())
+    late = clock.callLater(seconds, waiting.callback, None)
+
+    def tell(_: object) -> None:
+        if late.active():
+            late.cancel()
+            waiting.callback(None)
+
+    done.addBoth(tell)
+    await waiting
