@@ -1,3 +1,3 @@
 """
-Fleet: which model is up, and who is served when.
+Fleet: which model is up, and which request is served when.
 """

@@ -20,7 +20,7 @@ _LONG_S = 120.0
 
 def _forget(_: Mapping[str, list[float]]) -> None:
     """
-    For those who keep nothing.
+    Keep nothing.
     """
 
 

@@ -70,7 +70,7 @@ class Cut:
     Why an answer ends that its daemon could have gone on with.
 
     :param message: what its client is told in the stream.
-    :param refusal: what one is told whose answer has not begun.
+    :param refusal: what a client is told whose answer has not begun.
     """
 
     message: str

@@ -142,7 +142,7 @@ class _Board:
     The snapshot while a plan is made on it.
 
     Memory is counted thrice: `free` is what no model holds now, less what those served
-    earlier need of it; `promised` what will be free once all who are to leave are gone,
+    earlier need of it; `promised` what will be free once all that are to leave are gone,
     less all that those will take; `sure` the same, but that no overdue model
     counts on one that need not leave yet. A load begins only when it fits into what
     is free and sure: in no other's way. The memory of a model whose stop does not end
@@ -202,14 +202,14 @@ class _Board:
         self._start_if_it_fits(view)
         self.promised -= view.memory
         self.sure += later - view.memory
-        # What will not come from those who leave for it, it takes of what is free.
+        # What will not come from those that leave for it, it takes of what is free.
         self.free = min(self.free, self.sure)
 
     def _promise(self, victims: Sequence[ModelView], wanted_by: str) -> int:
         """
         Count on the memory of these, and evict them if it is time for that.
 
-        Those who need not go yet go on serving.
+        Those that need not go yet go on serving.
 
         :return: what those after it may count on, as they would be in no other's way.
         """

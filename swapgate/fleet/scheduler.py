@@ -428,7 +428,7 @@ class Scheduler:
 
     def _end_turn(self, state: ModelState) -> None:
         """
-        It has had its turn: whom it had no room for would take it again at once.
+        It has had its turn: requests it had no room for would take it again at once.
         """
         for entry in state.queue.entries:
             entry.number = next(self._numbers)
@@ -469,7 +469,7 @@ class Scheduler:
     def reconfigure(self, config: Config) -> None:
         """
         Live by another configuration. What it leaves as it was goes on untouched; what
-        it changes or leaves out is drained first, and those who wait for it wait on,
+        it changes or leaves out is drained first; requests that wait for it wait on,
         unless it can never be up any more.
         """
         self.config = config
