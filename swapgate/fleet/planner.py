@@ -142,8 +142,8 @@ class _Board:
     The snapshot while a plan is made on it.
 
     Memory is counted thrice: `free` is what no model holds now, less what those served
-    earlier need of it; `promised` what will be free once all that are to leave are gone,
-    less all that those will take; `sure` the same, but that no overdue model
+    earlier need of it; `promised` what will be free once all that are to leave are
+    gone, less all that those will take; `sure` the same, but that no overdue model
     counts on one that need not leave yet. A load begins only when it fits into what
     is free and sure: in no other's way. The memory of a model whose stop does not end
     is promised to no other; what cannot be loaded before that is in no other's way.
