@@ -89,8 +89,12 @@ class Errand:
         request, account = self._request, self._request.account
         account.model = self._ask.model
         why = ""
-        for _ in range(2):
+        for again in (False, True):
             lease = await self._lease()
+            if again:
+                # A look at the daemon may have left a connection that is closed with
+                # this request, too: it would be sent once more.
+                lease.client.drop_idle()
             account.leased_s = self._clock.seconds()
             ending = Ending.UNANSWERED
             try:
