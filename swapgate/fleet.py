@@ -6,12 +6,19 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, fail, gatherResults, succeed
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    fail,
+    gatherResults,
+    succeed,
+)
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from swapgate.books import Books
 from swapgate.config import Config, ModelSpec
@@ -47,6 +54,7 @@ from swapgate.tickets import (
 )
 from swapgate.upstream import UpstreamClient
 
+_T = TypeVar("_T")
 # How often we look after what happens unasked: idle models, daemons that others start.
 _UPKEEP_S = 1.0
 # An alarm is no busy loop, however the clock's fractions fall.
@@ -89,6 +97,7 @@ class Fleet:
         self._carrying = self._busy = False
         # Nothing is planned before what is up already is known.
         self._looking = False
+        self._looks: set[Deferred[Any]] = set()
         self._upkeep = LoopingCall(self._look_after)
         self._upkeep.clock = clock
         self._stopping: Stopping | None = None
@@ -130,11 +139,27 @@ class Fleet:
         )
 
     def _find(self, place: Place, *, ask: bool) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._tending.find(place, ask=ask)).addErrback(
-            lambda failure: self._log.failure(
+        found = self._look(self._tending.find(place, ask=ask))
+        return found.addErrback(self._note_bug, place)
+
+    def _note_bug(self, failure: Failure, place: Place) -> None:
+        if not failure.check(CancelledError):
+            self._log.failure(
                 "{model}: a bug in swapgate", failure, model=place.spec.name
             )
-        )
+
+    def _look(self, looking: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
+        """
+        Tools may hang in it: it ends when the fleet does.
+        """
+        look = Deferred.fromCoroutine(looking)
+        self._looks.add(look)
+
+        def note_end(result: _T | Failure) -> _T | Failure:
+            self._looks.discard(look)
+            return result
+
+        return look.addBoth(note_end)
 
     def _claims(self) -> Callable[[Place], bool]:
         """
@@ -153,8 +178,8 @@ class Fleet:
         )
 
     def _begin_check(self, place: Place) -> None:
-        place.checking = True
-        checked = Deferred.fromCoroutine(self._check(place))
+        place.checking_since_s = self.clock.seconds()
+        checked = self._look(self._check(place))
         checked.addErrback(lambda failure: f"cannot be run: {failure.value}")
         checked.addCallback(partial(self._end_check, place))
 
@@ -170,7 +195,9 @@ class Fleet:
 
     def _end_check(self, place: Place, obstacle: str | None) -> None:
         now_s = self.clock.seconds()
-        place.checking = False
+        place.checking_since_s = None
+        if self._stopping is not None:
+            return
         if place is self.places.get(place.spec.name) and not place.life.phase.resident:
             if obstacle is None:
                 place.checked_at_s = now_s
@@ -462,10 +489,12 @@ class Fleet:
     def _plan(self) -> list[Move]:
         if self._stopping is not None or self._looking:
             return []
+        now_s = self.clock.seconds()
         waiting = sorted(
             (number, place.spec.name)
             for place in self.places.values()
             if (number := place.number_in_line) is not None
+            and not place.check_hangs(now_s)
         )
         return plan(
             self._standings(),
@@ -483,7 +512,8 @@ class Fleet:
             move, place = planned, self.places[planned.name]
             if isinstance(move, Start) and not place.life.phase.resident:
                 move = Check(move.name) if place.check_is_stale(now_s) else move
-            if not (isinstance(move, Check) and (place.checking or claimed(place))):
+            checking = place.checking_since_s is not None
+            if not (isinstance(move, Check) and (checking or claimed(place))):
                 yield move
 
     def _standings(self) -> list[Standing]:
@@ -599,6 +629,8 @@ class Fleet:
             self._upkeep.stop()
         self._stopping = Stopping(self)
         self._set_alarm()
+        for look in list(self._looks):
+            look.cancel()
         return self._stopping.begin()
 
     def _check_stopped(self) -> None:

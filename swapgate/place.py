@@ -21,8 +21,35 @@ from swapgate.upstream import UpstreamClient
 _BACK_OFF_S, _BACK_OFF_AT_MOST_S = 1.0, 60.0
 # For so long what was seen before a load is believed.
 _BELIEVED_S = 5.0
+# A check that takes longer keeps no room for its model until it is over.
+_CHECK_HANGS_S = 1.0
 # So many crashes in a row, each so soon after becoming ready, count as a failed load.
 _CRASHES, _CRASHED_EARLY_S = 3, 60.0
+
+
+@define(eq=False)
+class Look:
+    """
+    One that is under way: is the daemon up without our doing?
+
+    :param asks: its manager is asked, not only its port.
+    """
+
+    since_s: float
+    asks: bool
+    _waiting: list[Deferred[None]] = field(factory=list)
+
+    def over(self) -> Deferred[None]:
+        """
+        Fires at its end, whatever it has shown.
+        """
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
+    def end(self) -> None:
+        for waiting in self._waiting:
+            waiting.callback(None)
 
 
 @define(eq=False)
@@ -42,8 +69,7 @@ class Place:
     poll: HealthPoll | None = None
     timer: IDelayedCall | None = None
     doubtful: bool = False
-    # Being looked at: is it up without our doing?
-    looked_at: bool = False
+    look: Look | None = None
     # No longer in the configuration, or not as it was; what comes in its place.
     retired: bool = False
     successor: "Place | None" = None
@@ -67,9 +93,9 @@ class Place:
     early_crashes: int = 0
     reason: str = ""
     retry_at_s: float = 0.0
-    # When it was last looked whether it can be started; being looked at now.
+    # When it was last looked whether it can be started; since when it is looked at now.
     checked_at_s: float = -inf
-    checking: bool = False
+    checking_since_s: float | None = None
     # What went wrong last, and when.
     last_error: tuple[str, float] | None = None
 
@@ -91,7 +117,7 @@ class Place:
             len(self.leases),
             doubtful=(
                 self.doubtful
-                or self.looked_at
+                or self.look is not None
                 or claimed
                 or (self._is_up and not self.daemon.serving)
             ),
@@ -121,6 +147,18 @@ class Place:
         seen = first is not None and self.checked_at_s >= first.asked_s
         return not seen and self.check_is_stale(now_s)
 
+    def check_hangs(self, now_s: float) -> bool:
+        """
+        Whether its first check in this wait takes so long that a tool may hang.
+        """
+        hangs_at_s = self._check_hangs_at_s
+        return hangs_at_s is not None and now_s >= hangs_at_s and self._unchecked(now_s)
+
+    @property
+    def _check_hangs_at_s(self) -> float | None:
+        since_s = self.checking_since_s
+        return None if since_s is None else since_s + _CHECK_HANGS_S
+
     def _overdue_at_s(self, fair_wait_s: float) -> float | None:
         first = self.line.first
         return None if first is None else first.turn_s + fair_wait_s
@@ -135,6 +173,8 @@ class Place:
         """
         if (overdue_at_s := self._overdue_at_s(fair_wait_s)) is not None:
             yield overdue_at_s
+        if (hangs_at_s := self._check_hangs_at_s) is not None:
+            yield hangs_at_s
         if self.life.phase is Phase.READY and not self.leases:
             yield self._lingers_until_s
 
@@ -236,7 +276,6 @@ class Place:
             self.daemon.lasting
             and self.spec.memory_bytes > 0
             and not self.life.phase.resident
-            and not self.looked_at
         )
 
     def began_to_serve(self, now_s: float) -> None:

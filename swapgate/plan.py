@@ -213,15 +213,19 @@ class _Board:
         checked = not (wanted_by and self.standings[wanted_by].unchecked)
         if patient:
             now = now and checked and not any(map(self._is_of_use, victims))
+        later = 0
         for victim in victims:
             self.staying.remove(victim.name)
             self.promised += victim.memory
-            if now:
+            # A check may take as long as a tool that hangs: what works serves on.
+            if now and (checked or victim.phase is Phase.DRAINING):
                 self.sure += victim.memory
                 self.serving.discard(victim.name)
-                if checked and victim.phase is not Phase.DRAINING:
+                if victim.phase is not Phase.DRAINING:
                     self.moves.append(Evict(victim.name, wanted_by))
-        return sum(v.memory for v in victims) if patient and not now else 0
+            elif patient or not checked:
+                later += victim.memory
+        return later
 
     def _is_of_use(self, standing: Standing) -> bool:
         """

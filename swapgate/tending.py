@@ -15,12 +15,14 @@ from swapgate.daemons import Daemon, Owner
 from swapgate.daemons.control import port_answers
 from swapgate.health import HealthPoll, probe
 from swapgate.phases import Action, Event, Phase
-from swapgate.place import Place
+from swapgate.place import Look, Place
 from swapgate.tickets import NotStopped
 from swapgate.upstream import UpstreamClient
 
 # A daemon that failed a request is asked so often, so long apart, whether it is well.
 _PROBES, _PROBE_AGAIN_S = 3, 1.0
+# A look that takes longer hangs: no other check waits for it.
+_LOOK_HANGS_S = 1.0
 # What was killed at stop_timeout should be gone so soon after it, and proven to be.
 _KILLED_S = 8.0
 
@@ -153,7 +155,17 @@ class Tending:
         place.doubtful = True
         place.client.drop_idle()
         place.examination = Deferred.fromCoroutine(self._examine(place))
-        place.examination.addErrback(_trap_cancelling)
+        place.examination.addErrback(self._end_broken, place)
+
+    def _end_broken(self, failure: Failure, place: Place) -> None:
+        """
+        An examination without a result would keep whoever waits for ever.
+        """
+        if not failure.check(CancelledError):
+            self._log.failure(
+                "{model}: a bug in swapgate", failure, model=place.spec.name
+            )
+            self._distrust(place, f"cannot be looked at: {failure.value}")
 
     async def _examine(self, place: Place) -> None:
         why = ""
@@ -182,17 +194,36 @@ class Tending:
 
         :param ask: ask its manager; else only where its port answers.
         """
-        if not place.may_be_found:
+        if not await self._may_look(place, ask):
             return
-        place.looked_at = True
-        client = None
+        look = place.look = Look(self.clock.seconds(), ask)
+        try:
+            await self._look(place, ask)
+        finally:
+            look.end()
+
+    async def _may_look(self, place: Place, ask: bool) -> bool:
+        """
+        Whether to look now: a look that is under way is waited for instead, and made
+        again where it has asked less.
+        """
+        while place.may_be_found and (look := place.look) is not None:
+            hangs = self.clock.seconds() - look.since_s >= _LOOK_HANGS_S
+            if not ask or hangs:
+                return False
+            await look.over()
+            if look.asks:
+                return False
+        return place.may_be_found
+
+    async def _look(self, place: Place, ask: bool) -> None:
         try:
             client = self.make_client(place.daemon)
             found = (ask or await place.daemon.answers()) and await place.daemon.adopt(
                 self._owner(place)
             )
         finally:
-            place.looked_at = False
+            place.look = None
         if found and place.retired:
             # A reload came in between; its successor, if any, finds it anew.
             await place.daemon.let_go()
@@ -226,15 +257,11 @@ def _unhealthy(place: Place) -> str:
     return f"it was not healthy within {timeout_s:g} s ({seen})"
 
 
-def _trap_cancelling(failure: Failure) -> None:
-    failure.trap(CancelledError)
-
-
 async def within(seconds: float, done: Deferred[None], clock: IReactorTime) -> None:
     """
     Wait for `done`, though not longer; what is not done by then goes on.
     """
-    waiting: Deferred[None] = Deferred()
+    waiting: Deferred[None] = Deferred(lambda _: late.cancel())
     late = clock.callLater(seconds, waiting.callback, None)
 
     def tell(_: object) -> None:

@@ -57,10 +57,12 @@ class FakeDaemon(Daemon):
     lasting: bool = False
     up_already: bool = False
     stranger: str | None = None
+    cannot_tell: Exception | None = None
     words: str = ""
     adopting: Deferred[bool] | None = None
     in_the_way: str | None = None
     looking: Deferred[str | None] | None = None
+    answering: Deferred[bool] | None = None
     silent: bool = False
     lost: bool = False
     cannot: Exception | None = None
@@ -89,7 +91,8 @@ class FakeDaemon(Daemon):
         return False
 
     def answers(self) -> Deferred[bool]:
-        return succeed(self.up_already and not self.silent)
+        answering, self.answering = self.answering, None
+        return answering or succeed(self.up_already and not self.silent)
 
     def adopt(self, owner: Owner) -> Deferred[bool]:
         self.running = self.up_already
@@ -114,6 +117,8 @@ class FakeDaemon(Daemon):
         return self.leaving or succeed(None)
 
     def impostor(self) -> str | None:
+        if self.cannot_tell is not None:
+            raise self.cannot_tell
         return self.stranger
 
     def last_words(self) -> str:

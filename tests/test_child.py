@@ -240,6 +240,17 @@ class ChildTests(TestCase):
             self.assertIn(f"port {port} is in use", await self.gone)
             self.assertFalse(self.journal.exists())
 
+    async def test_killed_as_it_is_forked(self) -> None:
+        """
+        A signal reaches it before it leads a session of its own, too.
+        """
+        for _ in range(10):
+            child = self.fake()
+            while not child.running:
+                await deferLater(reactor, 0)
+            child.kill()
+            self.assertEqual(await self.gone, "was ended by SIGKILL")
+
     async def test_halted_before_its_launch(self) -> None:
         """
         A launch that is taken back at once starts nothing.

@@ -81,7 +81,9 @@ class StartTests(Case):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             text = GOOD.replace("tcp:0", f"tcp:{port}")
-            self.fails(text.replace("[swapgate]", self.state()), f"127.0.0.1, port {port}")
+            self.fails(
+                text.replace("[swapgate]", self.state()), f"127.0.0.1, port {port}"
+            )
 
     def test_nowhere_to_listen(self) -> None:
         """

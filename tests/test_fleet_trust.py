@@ -92,6 +92,21 @@ class DeathTests(FleetCase):
         self.farm.come_up("a")
         self.successResultOf(waiting)
 
+    def test_an_examination_that_breaks(self) -> None:
+        """
+        A bug in it ends this life; whoever waits is served by the next one.
+        """
+        lease = self.serve("a")
+        self.farm.daemons["a"].cannot_tell = KeyError("a")
+        lease.release(doubt=True)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        waiting = self.ask("a")
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.daemons["a"].cannot_tell = None
+        self.farm.daemons["a"].end()
+        self.farm.come_up("a")
+        self.successResultOf(waiting)
+
 
 class CheckTests(FleetCase):
     """
@@ -131,6 +146,54 @@ class CheckTests(FleetCase):
         self.farm.daemons["a"].end()
         self.farm.come_up("b")
         self.successResultOf(waiting)
+
+    def test_a_check_that_hangs(self) -> None:
+        """
+        It keeps nobody from the model that is up, however long its request waits.
+        """
+        self.serve("a").release()
+        self.farm.daemons["b"].looking = Deferred()
+        waiting = self.ask("b")
+        self.farm.pass_time(20)
+        self.successResultOf(self.ask("a")).release()
+        self.assertNoResult(waiting)
+
+    def test_a_check_that_hangs_keeps_no_room(self) -> None:
+        """
+        After a second another model may have it; the order of the line is kept else.
+        """
+        self.use(model("a"), model("b"), model("c"), fair_wait_s=15.0)
+        self.serve("a").release()
+        looking: Deferred[str | None] = Deferred()
+        self.farm.daemons["b"].looking = looking
+        first, other = self.ask("b"), self.ask("c")
+        self.farm.pass_time(0.9)
+        self.assertEqual(self.told("a"), ["launch"])
+        self.farm.pass_time(0.2)
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+        self.farm.daemons["a"].end()
+        self.farm.come_up("c")
+        self.successResultOf(other).release()
+        # Its turn comes when the check is over.
+        looking.callback(None)
+        self.assertEqual(self.told("c"), ["launch", "halt"])
+        self.farm.daemons["c"].end()
+        self.farm.come_up("b")
+        self.successResultOf(first)
+
+    def test_the_gateway_ends_while_it_is_checked(self) -> None:
+        """
+        No tool is left behind, and nothing is told of it.
+        """
+        killed: list[str] = []
+        self.farm.daemons["b"].looking = Deferred(lambda _: killed.append("obstacle"))
+        c = self.farm.daemons["c"]
+        c.lasting, c.adopting = True, Deferred(lambda _: killed.append("adopt"))
+        waiting = self.ask("b")
+        self.successResultOf(self.fleet.stop())
+        self.failureResultOf(waiting, FleetStopping)
+        self.assertEqual(killed, ["adopt"])
+        self.assertEqual(self.farm.clock.getDelayedCalls(), [])
 
     def test_given_up_while_it_is_checked(self) -> None:
         """
@@ -197,6 +260,39 @@ class CheckTests(FleetCase):
         self.farm.pass_time(0.2)
         self.farm.come_up("a")
         self.successResultOf(waiting)
+
+    def test_a_look_that_is_under_way(self) -> None:
+        """
+        What another check looks for at this moment is waited for too.
+        """
+        self.use(model("a", 5), model("b", 5), model("c", 10))
+        adopting: Deferred[bool] = Deferred()
+        c = self.farm.daemons["c"]
+        c.lasting = c.up_already = c.silent = True
+        c.adopting = adopting
+        self.ask("a").addErrback(lambda failure: failure.trap(FleetStopping))
+        self.ask("b").addErrback(lambda failure: failure.trap(FleetStopping))
+        self.assertEqual((self.told("a"), self.told("b")), ([], []))
+        adopting.callback(True)
+        self.assertEqual((self.told("a"), self.told("b")), ([], []))
+        self.assertEqual(c.told, ["halt"])
+
+    def test_only_its_port_was_asked(self) -> None:
+        """
+        A look at ports alone is followed by one that asks its manager.
+        """
+        self.use(model("a"), model("c"))
+        self.fleet.start(nothing_to_clear())
+        self.addCleanup(self.fleet.stop)
+        answers: Deferred[bool] = Deferred()
+        c = self.farm.daemons["c"]
+        c.lasting, c.answering = True, answers
+        self.farm.pass_time(1.5)
+        c.up_already = c.silent = True
+        self.ask("a").addErrback(lambda failure: failure.trap(FleetStopping))
+        self.assertEqual(self.told("a"), [])
+        answers.callback(False)
+        self.assertEqual((self.told("a"), c.told), ([], ["halt"]))
 
     def test_a_bug_while_looking(self) -> None:
         """

@@ -169,6 +169,9 @@ class Histories(RuleBasedStateMachine):
         if self.fleet.places[first.name].retired or first.name in self.limited:
             # What it will need is not what it still has; it may have had its turn.
             return
+        if self.fleet._stop_in_the_way(first.name) is not None:
+            # It waits for a stop that does not end, which holds up no others.
+            return
         waited_s = self.farm.clock.seconds() - first.asked_s
         if waited_s > self.config.fair_wait_s + 0.1 and self.cannot_be_together(
             first.name, served.name

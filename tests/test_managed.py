@@ -2,6 +2,7 @@
 A daemon that somebody else runs, with a control that does what the test says.
 """
 
+import resource
 import signal
 import socket
 import subprocess
@@ -169,6 +170,21 @@ class ManagedTests(TestCase):
         self.assertFalse(managed.running)
         self.assertEqual(managed.impostor(), "it has ended")
         self.assertEqual(self.control.count("stop"), 1)
+
+    async def test_too_few_descriptors(self) -> None:
+        """
+        A daemon that cannot be looked into for want of them is not distrusted.
+        """
+        managed, gone = await self.up()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            self.assertIsNone(managed.impostor())
+            self.assertTrue(managed.serving)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        managed.halt()
+        await gone
 
     async def test_up_already(self) -> None:
         """
@@ -535,7 +551,11 @@ class ManagedTests(TestCase):
             self.control.sight = Sight(State.UP)
             self.assertIsNone(await self.managed().obstacle())
         self.control.sight = None
-        self.assertEqual(await self.managed().obstacle(), "the tool is ill")
+        managed, looks = self.managed(), self.control.count("look")
+        self.assertFalse(await managed.adopt(Owner(self.fail)))
+        self.assertEqual(await managed.obstacle(), "the tool is ill")
+        # One that hangs is not waited for twice.
+        self.assertEqual(self.control.count("look") - looks, 1)
 
     async def test_adopted(self) -> None:
         """

@@ -165,3 +165,26 @@ class MistakeTests(Refusing):
                 ),
             }
         )
+
+
+class ClaimTests(SynchronousTestCase):
+    """
+    What only one daemon at a time can have.
+    """
+
+    def test_an_address_and_a_service(self) -> None:
+        """
+        Those of daemons that others run; a child has its address, if that is fixed.
+        """
+        claims = read(SYSTEMD).claims
+        self.assertIn(("127.0.0.1", 81), claims)
+        self.assertEqual(len(claims), 2)
+        self.assertEqual(read(CHILD).claims, frozenset())
+        fixed = f"{CHILD}upstream = http://127.0.0.1:81\n"
+        self.assertEqual(read(fixed).claims, {("127.0.0.1", 81)})
+
+    def test_a_remote_one(self) -> None:
+        """
+        It is not ours to start twice.
+        """
+        self.assertEqual(read(REMOTE).claims, frozenset())

@@ -510,13 +510,28 @@ class CheckTests(SynchronousTestCase):
         wanted = Standing("b", Phase.STOPPED, 8, 0.0, unchecked=True, overdue=True)
         self.assertEqual(plan([drains, wanted], ["b", "a"], 10), [Check("b")])
 
-    def test_nothing_more_is_let_in_for_one_who_is_overdue(self) -> None:
+    def test_what_works_serves_on(self) -> None:
         """
-        Its check takes a moment, in which the model in its way serves no newcomers.
+        A check may hang: the model in its way lets in whoever asks until it is over,
+        however long the one that is checked has been waited for.
         """
         up = Standing("a", Phase.READY, 8, 1.0, in_flight=1)
-        wanted = Standing("b", Phase.STOPPED, 8, 0.0, unchecked=True, overdue=True)
-        self.assertEqual(plan([up, wanted], ["b", "a"], 10), [Check("b")])
-        patient = evolve(wanted, overdue=False)
-        moves = plan([up, patient], ["b", "a"], 10)
-        self.assertEqual(moves, [Check("b"), Admit("a")])
+        for overdue in (False, True):
+            wanted = Standing(
+                "b", Phase.STOPPED, 8, 0.0, unchecked=True, overdue=overdue
+            )
+            moves = plan([up, wanted], ["b", "a"], 10)
+            self.assertEqual(moves, [Check("b"), Admit("a")])
+        wanted = evolve(wanted, unchecked=False)
+        self.assertEqual(plan([up, wanted], ["b", "a"], 10), [Evict("a")])
+
+    def test_its_room_is_kept(self) -> None:
+        """
+        Of what is free, nobody after it takes what it will need.
+        """
+        up = Standing("a", Phase.READY, 8, 1.0, in_flight=1)
+        wanted = Standing("b", Phase.STOPPED, 10, 0.0, unchecked=True, overdue=True)
+        small = Standing("c", Phase.STOPPED, 2, 0.0)
+        self.assertEqual(plan([up, wanted, small], ["b", "c"], 10), [Check("b")])
+        moves = plan([up, wanted, small], ["b", "c"], 12)
+        self.assertEqual(moves, [Check("b"), Start("c")])

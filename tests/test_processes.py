@@ -3,6 +3,7 @@ Processes: real ones, zombies too, and who listens on a port.
 """
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -59,6 +60,20 @@ class OneProcessTests(SynchronousTestCase):
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
             self.assertFalse(processes.group_lives(child.pid))
         self.assertFalse(processes.group_lives(child.pid))
+
+    def test_too_few_descriptors(self) -> None:
+        """
+        What the system cannot tell of is taken for alive.
+        """
+        with subprocess.Popen(["sleep", "60"], start_new_session=True) as child:
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+            try:
+                lives = processes.group_lives(child.pid)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            self.assertTrue(lives)
+            child.kill()
 
 
 class PortTests(SynchronousTestCase):
@@ -118,6 +133,28 @@ class PortTests(SynchronousTestCase):
             shown = sys.platform.startswith("linux")
             expected = f"another process listens on port {port}" if shown else None
             self.assertEqual(processes.port_conflict(pid, port), expected)
+
+    def test_what_else_the_system_shows(self) -> None:
+        """
+        Of sockets that do not concern the port there may be tens of thousands, and the
+        streams wait meanwhile: they are not looked at one by one.
+        """
+        pid, port = self.listener(sys.executable, "-c", _LISTEN)
+
+        def calls() -> int:
+            seen: list[str] = []
+            sys.setprofile(lambda _frame, event, _arg: seen.append(event))
+            try:
+                self.assertIsNone(processes.port_conflict(pid, port))
+            finally:
+                sys.setprofile(None)
+            return len(seen)
+
+        alone = calls()
+        for _ in range(200):
+            other = socket.create_server(("127.0.0.1", 0))
+            self.addCleanup(other.close)
+        self.assertLess(calls() - alone, 200)
 
     def test_gone(self) -> None:
         """

@@ -35,7 +35,7 @@ class WelcomeTests(SynchronousTestCase):
         config = read_config(
             text,
             path="/etc/swapgate.cfg",
-            environ={"HOME": "/home/me", "KEY": "sk-1"},
+            environ={"HOME": "/home/me", "KEY": "sk-1-0123456789abcdef"},
             python="/bin/py",
             platform="linux",
         )

@@ -2,6 +2,7 @@
 A daemon that is a child of the gateway and ends with it.
 """
 
+import os
 import signal
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -131,7 +132,7 @@ class Child:
         if not self._tries_left or not self._process.running:
             return False
         self._lost_port = True
-        processes.signal_group(self._process.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         return True
 
     def answers(self) -> Deferred[bool]:
@@ -193,7 +194,7 @@ class Child:
             return
         self._halted = True
         if self._process.running:
-            processes.signal_group(self._process.pid, signal.SIGTERM)
+            self._signal(signal.SIGTERM)
             self._kill_call = self._reactor.callLater(
                 self._spec.stop_timeout_s, self.kill
             )
@@ -202,7 +203,12 @@ class Child:
         self._halted = True
         self._cancel_kill()
         if self._process.running:
-            processes.signal_group(self._process.pid, signal.SIGKILL)
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Just forked it leads no group yet. It is ours to reap: its pid is no other's.
+        if not processes.signal_group(self._process.pid, number):
+            os.kill(self._process.pid, number)
 
     def remains(self) -> str:
         pid = self._process.pid

@@ -64,13 +64,12 @@ class Ending:
         """
         try:
             self.sight = await self._control.look()
-            self.looked_at_s = self._reactor.seconds()
         except ToolFailed as error:
             self.sight = None
             if str(error) != self.words:
                 self.words = str(error)
                 self._log.warn("{model}: {error}", model=self._spec.name, error=error)
-        sight = self.sight
+        sight, self.looked_at_s = self.sight, self._reactor.seconds()
         if sight is not None and sight.state is State.ABSENT and not sight.sure:
             if not self._absent:
                 self._absent_since_s = self.looked_at_s

@@ -343,7 +343,7 @@ class Managed:
         if not self.running:
             return "it has ended"
         if stranger is None:
-            with suppress(psutil.Error):
+            with suppress(psutil.Error, OSError):
                 self._ending.family = list(
                     processes.relatives(self._ending.process.pid)
                 )

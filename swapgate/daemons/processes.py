@@ -5,7 +5,6 @@ Processes: known again by pid and creation time, their groups, and who listens w
 import os
 import signal
 import socket
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from math import inf
@@ -17,10 +16,8 @@ from twisted.internet.interfaces import IProcessTransport, IReactorTime
 from twisted.internet.process import Process
 from twisted.internet.protocol import ProcessProtocol
 
-_LINUX = sys.platform.startswith("linux")
-_REACHED_BY_LOOPBACK = frozenset(
-    {"0.0.0.0", "127.0.0.1", "::", "::1", "::ffff:127.0.0.1"}  # noqa: S104
-)
+from swapgate.daemons import sockets
+
 _LOOK_AGAIN_S = 1.0
 _ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
 
@@ -70,7 +67,7 @@ def born(process: psutil.Process) -> float:
 
     On Linux that is since boot: the date moves with each step of the wall clock.
     """
-    since_s = psutil.boot_time() if _LINUX else 0.0
+    since_s = psutil.boot_time() if sockets.LINUX else 0.0
     return round(process.create_time() - since_s, 2)
 
 
@@ -122,13 +119,18 @@ def free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def signal_group(group: int, number: signal.Signals) -> None:
+def signal_group(group: int, number: signal.Signals) -> bool:
     """
-    Signal every process of a group that is still there.
+    Signal every process of a group that is still there: whether there is such a group.
     """
-    # macOS answers EPERM where only zombies are left.
-    with suppress(ProcessLookupError, PermissionError):
+    try:
         os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # So macOS answers where only zombies are left.
+        pass
+    return True
 
 
 def group_lives(group: int) -> bool:
@@ -139,7 +141,11 @@ def group_lives(group: int) -> bool:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
         return False
-    return any(find(pid) for pid in psutil.pids() if _group(pid) == group)
+    try:
+        return any(find(pid) for pid in psutil.pids() if _group(pid) == group)
+    except OSError:
+        # The system cannot tell, for want of descriptors say: its memory counts.
+        return True
 
 
 def _group(pid: int) -> int | None:
@@ -169,25 +175,25 @@ def port_conflict(leader: int, port: int, *, shared: bool = False) -> str | None
     it started: a reason, or None.
 
     A process that cannot be looked into, as another user's: None. Beside a listener of
-    our own only Linux shows another one, and at the price of a look at all processes.
+    our own only Linux shows another one.
 
     :param shared: another one beside it is not looked for.
     """
     family, own = {leader}, False
     try:
-        own = _listens(psutil.Process(leader), port)
+        own = sockets.listens(leader, port)
         # Nearly always the leader itself does, alone.
-        if own and (shared or not _is_shared(port, family)):
+        if own and (shared or not sockets.others_listen(port, family)):
             return None
         for process in relatives(leader):
             family.add(process.pid)
             with suppress(psutil.Error):
-                own = _listens(process, port) or own
+                own = sockets.listens(process.pid, port) or own
     except psutil.NoSuchProcess:
         own = False
     except (psutil.Error, OSError):
         return None
-    if not (own and shared) and _is_shared(port, family):
+    if not (own and shared) and sockets.others_listen(port, family):
         return f"another process listens on port {port}"
     return None if own else f"the daemon itself does not listen on port {port}"
 
@@ -221,7 +227,7 @@ def who_listens(port: int) -> str:
     """
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if _listens(process, port):
+            if sockets.listens(process.pid, port):
                 return f"process {process.pid}, {process.name()!r}"
     return f"`lsof -i :{port}` tells which"
 
@@ -249,26 +255,3 @@ def relatives(leader: int) -> Iterator[psutil.Process]:
             pid = process.pid
             if pid not in known and leader in (os.getpgid(pid), os.getsid(pid)):
                 yield process
-
-
-def _listens(process: psutil.Process, port: int) -> bool:
-    return any(_reaches(each, port) for each in process.net_connections("tcp"))
-
-
-def _is_shared(port: int, family: set[int]) -> bool:
-    """
-    Whether any listener that Linux shows belongs to none of these.
-    """
-    return _LINUX and any(
-        each.pid not in family
-        for each in psutil.net_connections("tcp")
-        if _reaches(each, port)
-    )
-
-
-def _reaches(connection: Any, port: int) -> bool:
-    return (
-        connection.status == psutil.CONN_LISTEN
-        and connection.laddr.port == port
-        and connection.laddr.ip in _REACHED_BY_LOOPBACK
-    )
