@@ -72,6 +72,8 @@ class Stopping:
         left_s = max(self._end_s - clock.seconds(), 0.0)
         lasting = [p for p in self._fleet.places.values() if p.daemon.lasting]
         for place in lasting:
+            for told in place.take_unloads():
+                told.errback(FleetStopping())
             place.bury()
         gone = [
             maybeDeferred(place.daemon.let_go)
