@@ -22,8 +22,9 @@ from swapgate.daemons.ending import Ending
 _LOOK_S, _LOOK_AT_MOST_S = 0.02, 1.0
 # For its end to be noticed by whoever runs it.
 _LOOKS_AFTER_IT, _LOOK_AFTER_IT_S = 5, 0.05
-# For so long a look need not be made again.
-_FRESH_S = 0.1
+# For so long a look need not be made again; and before a launch, which the check before
+# it has made.
+_FRESH_S, _BELIEVED_S = 0.1, 5.0
 # A bug that meets us again shall not keep us busy.
 _AFTER_A_BUG_S = 1.0
 # At our end, what is being asked is waited for so long.
@@ -60,6 +61,7 @@ class Managed:
         self._sleep: Deferred[None] | None = None
         self._starting: Deferred[Answer] | None = None
         self._holder: processes.PortHolder | None = None
+        self._seen_absent: Sight | None = None
 
     @property
     def upstream(self) -> Upstream:
@@ -88,7 +90,11 @@ class Managed:
         )
 
     def launch(self, owner: Owner) -> None:
+        looked_s = self._reactor.seconds() - self._ending.looked_at_s
+        seen, recent = self._ending.sight, looked_s < _BELIEVED_S
         self._forget()
+        if recent and seen is not None and seen.state is State.ABSENT:
+            self._seen_absent = seen
         self._begin(self._live(), owner)
 
     def relaunch(self) -> bool:
@@ -159,7 +165,9 @@ class Managed:
         """
         From the launch until nothing of it is left: the reason of its end.
         """
-        sight = await self._ending.look()
+        # What was seen before the eviction that made room need not be asked for again:
+        # a start that is none is seen after it.
+        sight = self._seen_absent or await self._ending.look()
         if sight is None:
             # Whoever cannot be asked has not been asked to start anything.
             return "could not be started"
