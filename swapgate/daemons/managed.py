@@ -334,6 +334,7 @@ class Managed:
         if process is None or not self._upstream.loopback:
             return True
         if self._holder is None:
+            # Its process is known since it was found up.
             self._holder = processes.PortHolder(
                 self._reactor, process.pid, self._upstream.port
             )
@@ -351,6 +352,12 @@ class Managed:
         if not self.running:
             return "it has ended"
         if stranger is None:
+            self._holder = processes.PortHolder(
+                self._reactor,
+                self._ending.process.pid,
+                self._upstream.port,
+                self._reactor.seconds(),
+            )
             with suppress(psutil.Error, OSError):
                 self._ending.family = list(
                     processes.relatives(self._ending.process.pid)
