@@ -306,7 +306,8 @@ class ModelState:
         self.failures += 1
         self.retry_at_s = now_s + delay_s
         words = self.daemon.last_words()
-        self.reason = f"{reason}; its last words: {words}" if words else reason
+        told = not words or words in reason
+        self.reason = reason if told else f"{reason}; its last words: {words}"
         self.last_error = (self.reason, now_s)
         self.line.refuse(lambda: self.failure(now_s))
 

@@ -76,6 +76,8 @@ class Shutdown:
             p for p in self._scheduler.states.values() if p.daemon.outlives_gateway
         ]
         for state in outlives_gateway:
+            for told in state.take_unloads():
+                told.errback(ShuttingDown())
             state.bury()
         gone = [
             maybeDeferred(state.daemon.detach)
