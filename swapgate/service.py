@@ -169,6 +169,9 @@ class Swapgate(MultiService):
         """
         if self._twistd is None:
             return
+        # The parent ends as soon as it is told.
+        if pidfile := self._twistd.get("pidfile"):
+            Path(pidfile).unlink(missing_ok=True)
         pipe = self._twistd.get("statusPipe")
         if pipe is None:
             # sys.stderr is the log by now, which may be a file.
@@ -177,8 +180,6 @@ class Swapgate(MultiService):
             # Both are /dev/null: the parent waits, and shows of this 100 bytes.
             os.write(pipe, f"1 {line}".encode("ascii", "backslashreplace")[:100])
             os.close(pipe)
-        if pidfile := self._twistd.get("pidfile"):
-            Path(pidfile).unlink(missing_ok=True)
 
     def _open(self) -> None:
         try:
@@ -193,7 +194,8 @@ class Swapgate(MultiService):
             )
         try:
             super().privilegedStartService()
-        except (CannotListenError, OSError) as error:
+        # Each kind of endpoint stumbles in its own way here, too.
+        except (CannotListenError, OSError, OverflowError, ValueError) as error:
             raise SystemExit(cannot_listen(error)) from None
 
     def startService(self) -> None:

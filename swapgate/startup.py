@@ -123,12 +123,13 @@ def missing_engine(
     )
 
 
-def cannot_listen(error: CannotListenError | OSError) -> str:
+def cannot_listen(error: Exception) -> str:
     """
     Why a port cannot be opened, and what to do about it.
     """
-    if isinstance(error, OSError):
-        # A UNIX socket's folder, which is looked at before the socket is.
+    if not isinstance(error, CannotListenError):
+        # A UNIX socket's folder, which is looked at before the socket is; a number that
+        # is no port, a name that is no host.
         return f"cannot listen: {error}; make that possible, or change listen"
     reason = error.socketError
     number = getattr(reason, "errno", None)

@@ -30,6 +30,8 @@ class Machine(Resource):
         self.held: list[Request] = []
         self._channels: set[Any] = set()
         self.hold = False
+        # It closes the connection instead of an answer.
+        self.hangs_up = False
         self._listening: IListeningPort | None = None
         self._site = Site(self)
         self._site.noisy = False
@@ -40,6 +42,9 @@ class Machine(Resource):
         if request.method == b"GET":
             request.setResponseCode(self.health)
             return b"{}"
+        if self.hangs_up:
+            request.channel.loseConnection()
+            return int(NOT_DONE_YET)
         if self.hold:
             self.held.append(request)
             return int(NOT_DONE_YET)

@@ -91,8 +91,12 @@ class ProxyRequest:
         request, log_entry = self._request, self._request.log_entry
         log_entry.model = self._asked.model
         why = ""
-        for _ in range(2):
+        for again in (False, True):
             lease = await self._lease()
+            if again:
+                # A look at the daemon may have left a connection that is closed with
+                # this request, too: it would be sent once more.
+                lease.client.drop_idle()
             log_entry.leased_s = self._clock.seconds()
             ending = Ending.UNANSWERED
             try:

@@ -243,7 +243,10 @@ class Child:
         if stranger is None:
             self._confirmed = True
             self._holder = processes.PortHolder(
-                self._reactor, self._process.pid, self.upstream.port
+                self._reactor,
+                self._process.pid,
+                self.upstream.port,
+                self._reactor.seconds(),
             )
             self._register.note_argv(self._process.pid)
         return stranger

@@ -23,8 +23,9 @@ from swapgate.daemons.tool import Answer, ToolFailed
 _LOOK_S, _LOOK_AT_MOST_S = 0.02, 1.0
 # For its end to be noticed by whoever runs it.
 _LOOKS_AFTER_IT, _LOOK_AFTER_IT_S = 5, 0.05
-# For so long a look need not be made again.
-_FRESH_S = 0.1
+# For so long a look need not be made again; and before a launch, which the check before
+# it has made.
+_FRESH_S, _BELIEVED_S = 0.1, 5.0
 # A bug that meets us again shall not keep us busy.
 _AFTER_A_BUG_S = 1.0
 # At our end, what is being asked is waited for so long.
@@ -61,6 +62,7 @@ class ExternalDaemon:
         self._sleep: Deferred[None] | None = None
         self._starting: Deferred[Answer] | None = None
         self._holder: processes.PortHolder | None = None
+        self._seen_absent: Observation | None = None
 
     @property
     def upstream(self) -> Upstream:
@@ -89,7 +91,11 @@ class ExternalDaemon:
         )
 
     def launch(self, owner: Owner) -> None:
+        looked_s = self._reactor.seconds() - self._ending.looked_at_s
+        seen, recent = self._ending.observation, looked_s < _BELIEVED_S
         self._forget()
+        if recent and seen is not None and seen.state is State.ABSENT:
+            self._seen_absent = seen
         self._begin(self._live(), owner)
 
     def relaunch(self) -> bool:
@@ -160,7 +166,9 @@ class ExternalDaemon:
         """
         From the launch until nothing of it is left: the reason of its end.
         """
-        observation = await self._ending.look()
+        # What was seen before the eviction that made room need not be asked for again:
+        # a start that is none is seen after it.
+        observation = self._seen_absent or await self._ending.look()
         if observation is None:
             # Whoever cannot be asked has not been asked to start anything.
             return "could not be started"
@@ -333,6 +341,7 @@ class ExternalDaemon:
         if process is None or not self._upstream.loopback:
             return True
         if self._holder is None:
+            # Its process is known since it was found up.
             self._holder = processes.PortHolder(
                 self._reactor, process.pid, self._upstream.port
             )
@@ -350,6 +359,12 @@ class ExternalDaemon:
         if not self.running:
             return "it has ended"
         if stranger is None:
+            self._holder = processes.PortHolder(
+                self._reactor,
+                self._ending.process.pid,
+                self._upstream.port,
+                self._reactor.seconds(),
+            )
             with suppress(psutil.Error, OSError):
                 self._ending.family = list(
                     processes.relatives(self._ending.process.pid)

@@ -11,7 +11,7 @@ from math import inf
 from typing import Any
 
 import psutil
-from attrs import define
+from attrs import define, field
 from twisted.internet.interfaces import IProcessTransport, IReactorTime
 from twisted.internet.process import Process
 from twisted.internet.protocol import ProcessProtocol
@@ -181,19 +181,21 @@ def port_conflict(leader: int, port: int, *, shared: bool = False) -> str | None
     """
     family, own = {leader}, False
     try:
-        own = sockets.listens(leader, port)
+        listeners = sockets.Listeners(port)
+        own = listeners.include(leader)
         # Nearly always the leader itself does, alone.
-        if own and (shared or not sockets.others_listen(port, family)):
+        if own and (shared or not listeners.include_others(family)):
             return None
         for process in relatives(leader):
             family.add(process.pid)
             with suppress(psutil.Error):
-                own = sockets.listens(process.pid, port) or own
+                own = listeners.include(process.pid) or own
+        others = not (own and shared) and listeners.include_others(family)
     except psutil.NoSuchProcess:
-        own = False
+        own, others = False, listeners.include_others(family)
     except (psutil.Error, OSError):
         return None
-    if not (own and shared) and sockets.others_listen(port, family):
+    if others:
         return f"another process listens on port {port}"
     return None if own else f"the daemon itself does not listen on port {port}"
 
@@ -202,13 +204,15 @@ def port_conflict(leader: int, port: int, *, shared: bool = False) -> str | None
 class PortHolder:
     """
     One process and the port that it shall hold, looked at once a second at most.
+
+    :param seen_s: when it was seen to hold it.
     """
 
     _clock: IReactorTime
     _leader: int
     _port: int
     _seen_s: float = -inf
-    _held: bool = False
+    _held: bool = field(default=True, init=False)
 
     def holds(self) -> bool:
         """
@@ -225,9 +229,10 @@ def who_listens(port: int) -> str:
     """
     Which process to look for where a port is taken, or how to find it.
     """
+    listeners = sockets.Listeners(port)
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if sockets.listens(process.pid, port):
+            if listeners.include(process.pid):
                 return f"process {process.pid}, {process.name()!r}"
     return f"`lsof -i :{port}` tells which"
 

@@ -27,36 +27,41 @@ def _as_linux_writes_it(address: str) -> str:
 _REACHED_ON_LINUX = frozenset(map(_as_linux_writes_it, _REACHED_BY_LOOPBACK))
 
 
-def listens(pid: int, port: int) -> bool:
+class Listeners:
     """
-    Whether this process does.
+    The sockets that listen on a port, as of one look.
+    """
 
-    :raises psutil.Error: where it has ended, or may not be looked into.
-    :raises OSError: where the system cannot tell, for want of descriptors say.
-    """
-    if LINUX:
-        listening = _listening(port)
-        return bool(listening) and not listening.isdisjoint(_sockets_of(pid))
-    return any(
-        each.status == psutil.CONN_LISTEN
-        and each.laddr.port == port
-        and each.laddr.ip in _REACHED_BY_LOOPBACK
-        for each in psutil.Process(pid).net_connections("tcp")
-    )
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._inodes = _listening(port) if LINUX else set()
 
+    def include(self, pid: int) -> bool:
+        """
+        Whether one of them is this process's.
 
-def others_listen(port: int, family: set[int]) -> bool:
-    """
-    Whether any listener that Linux shows belongs to none of these processes.
-    """
-    if not LINUX:
-        return False
-    listening = _listening(port)
-    for pid in family:
-        if listening:
-            with suppress(psutil.Error):
-                listening -= _sockets_of(pid)
-    return bool(listening)
+        :raises psutil.Error: where it has ended, or may not be looked into.
+        :raises OSError: where the system cannot tell, for want of descriptors say.
+        """
+        if LINUX:
+            return bool(self._inodes) and not self._inodes.isdisjoint(_sockets_of(pid))
+        return any(
+            each.status == psutil.CONN_LISTEN
+            and each.laddr.port == self._port
+            and each.laddr.ip in _REACHED_BY_LOOPBACK
+            for each in psutil.Process(pid).net_connections("tcp")
+        )
+
+    def include_others(self, family: set[int]) -> bool:
+        """
+        Whether one of them, as far as Linux shows it, belongs to none of these.
+        """
+        others = set(self._inodes)
+        for pid in family:
+            if others:
+                with suppress(psutil.Error):
+                    others -= _sockets_of(pid)
+        return bool(others)
 
 
 def _listening(port: int) -> set[str]:

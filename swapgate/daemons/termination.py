@@ -116,7 +116,9 @@ class Ending:
         """
         kill_call = self.arm_kill()
         self._began_s = self._reactor.seconds()
-        self.remember(await self.look())
+        # A pid that is known, of a process that runs, need not be asked for.
+        if self.process is None or self.process_has_ended:
+            self.remember(await self.look())
         pause_s, stop_at_s = _LOOK_S, self._reactor.seconds()
         while True:
             if self._reactor.seconds() >= stop_at_s:

@@ -289,7 +289,8 @@ class ModelState:
         Fail all requests that wait, and those that come before the back-off is over.
         """
         words = self.daemon.last_words()
-        why = f"{reason}; its last words: {words}" if words else reason
+        told = not words or words in reason
+        why = reason if told else f"{reason}; its last words: {words}"
         self.back_off.failed(now_s, why)
         self.last_error = (why, now_s)
         self.queue.refuse(lambda: self.failure(now_s))

@@ -81,6 +81,8 @@ class Shutdown:
             p for p in self._fleet.states.values() if p.daemon.outlives_gateway
         ]
         for state in outlives_gateway:
+            for told in state.unloads.take():
+                told.errback(ShuttingDown())
             state.end_life()
         gone = [
             maybeDeferred(state.daemon.detach)

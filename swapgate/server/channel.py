@@ -300,7 +300,8 @@ class GatewayChannel(HTTPChannel):
         self._wait()
 
     def loseConnection(self) -> None:
-        super().loseConnection()
+        if not self.transport.disconnecting:
+            super().loseConnection()
         self._wait()
 
     def _is_overfull(self) -> bool:

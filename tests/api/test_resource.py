@@ -73,6 +73,9 @@ class Daemon:
     wire: StringTransport = field(factory=StringTransport)
     connection: UpstreamConnection = field(factory=UpstreamConnection)
 
+    def drop_idle(self) -> None:
+        pass
+
     async def ask(
         self, method: bytes, target: bytes, headers: Headers, body: BodyProducer
     ) -> Exchange:

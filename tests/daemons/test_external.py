@@ -160,6 +160,7 @@ class ManagedTests(TestCase):
         managed, gone = await self.up("--stop-time", "0.4")
         self.assertTrue(managed.running)
         self.assertIsNone(managed.port_conflict())
+        self.control.told.clear()
         managed.halt()
         managed.halt()
         while not self.control.count("stop"):
@@ -172,6 +173,8 @@ class ManagedTests(TestCase):
         self.assertFalse(managed.running)
         self.assertEqual(managed.port_conflict(), "it has ended")
         self.assertEqual(self.control.count("stop"), 1)
+        # Its pid was known: the tool, which takes its time, is not asked before.
+        self.assertEqual(self.control.told[0], "stop")
 
     async def test_too_few_descriptors(self) -> None:
         """

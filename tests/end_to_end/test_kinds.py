@@ -263,11 +263,14 @@ class FaultTests(KindsCase):
         await self.chat("a")
         service = self.tools.service("local.a")
         service.hold()
+        # On a slow machine it is killed before it can write that it ends.
+        noted = Deferred.fromCoroutine(self.note_end("a"))
         client = await self.begin_stream("b")
         await client.until(b": swapgate: waiting for a to stop, ")
         state = (await self.ask("/swapgate/state")).json
         self.assertEqual(state["models"][0]["stuck"], "its service (state = SIGKILLed)")
         self.assertEqual(self.told("started", "b"), [])
+        await noted
         service.release()
         await client.until(b"[DONE]")
 

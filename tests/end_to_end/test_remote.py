@@ -81,6 +81,20 @@ class ServingTests(RemoteCase):
         )
         self.assertEqual([key for _, key in self.machine.asked], [None, None])
 
+    async def test_how_often_it_is_asked(self) -> None:
+        """
+        Twice, and where a kept connection was closed before that does not count; one
+        that was kept meanwhile is none to ask for the second time.
+        """
+        self.machine.turn_on()
+        await self.begin()
+        self.assertEqual((await self.chat("r")).status, 200)
+        self.machine.hangs_up = True
+        self.machine.asked.clear()
+        self.assertEqual((await self.chat("r")).status, 502)
+        paths = [path for path, _ in self.machine.asked if path != "/health"]
+        self.assertEqual(len(paths), 3)
+
     async def test_stays_when_the_gateway_stops(self) -> None:
         """
         There is nothing to wait for.

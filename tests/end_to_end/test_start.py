@@ -92,6 +92,14 @@ class StartTests(Case):
         text = GOOD.replace("127.0.0.1", "192.0.2.1\nopen = yes")
         self.fails(text.replace("[swapgate]", self.state()), "192.0.2.1")
 
+    def test_no_port(self) -> None:
+        """
+        The number is none of a port, or the name none of a host.
+        """
+        text = GOOD.replace("[swapgate]", self.state())
+        self.fails(text.replace("tcp:0", "tcp:80000"), "cannot listen")
+        self.fails(text.replace("127.0.0.1", "a..b\nopen = yes"), "cannot listen")
+
     def test_folder_taken(self) -> None:
         """
         Another gateway has the state folder.

@@ -657,6 +657,17 @@ class StopTests(FleetCase):
                 outlives_gateway.end()
             self.successResultOf(stopping)
 
+    def test_an_unload_that_is_left(self) -> None:
+        """
+        Is not told that it is done: nobody knows whether it will be.
+        """
+        self.farm.daemons["a"].outlives_gateway = True
+        self.serve("a").release()
+        gone = self.scheduler.unload("a")
+        self.assertNoResult(gone)
+        self.scheduler.stop()
+        self.failureResultOf(gone, ShuttingDown)
+
     def test_ten_that_stay(self) -> None:
         """
         They are let go side by side, within shutdown_timeout; a broken one as well.

@@ -223,6 +223,15 @@ class CheckTests(FleetCase):
         self.farm.daemons["a"].end()
         self.assertEqual(self.told("b"), [])
 
+    def test_what_a_tool_said_is_told_once(self) -> None:
+        """
+        It is the reason and the last words in one.
+        """
+        b = self.farm.daemons["b"]
+        b.in_the_way = b.words = "'docker inspect b' did not end within 10 s"
+        why = self.failureResultOf(self.ask("b"), LoadFailed).value
+        self.assertEqual(why.reason, b.in_the_way)
+
     def test_a_check_that_breaks(self) -> None:
         """
         A bug in it is a load that failed, and no other model's affair.
