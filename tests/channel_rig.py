@@ -62,7 +62,7 @@ class TCPWire(Wire):
         self.half_closed = True
 
 
-class Hall(Resource):
+class RecordingResource(Resource):
     """
     Where the requests arrive.
     """
@@ -91,9 +91,9 @@ class ChannelCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.hall = Hall()
+        self.resource = RecordingResource()
         self.site = GatewaySite(
-            self.hall, access=ACCESS, reactor=self.clock, limits=Limits()
+            self.resource, access=ACCESS, reactor=self.clock, limits=Limits()
         )
         self.connect(TCPWire())
 

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from swapgate.errors import APIError, error_body
 
 
-class RefusalTests(SynchronousTestCase):
+class APIErrorTests(SynchronousTestCase):
     """
     How a refusal is said.
     """

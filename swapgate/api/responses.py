@@ -71,7 +71,7 @@ def answer_failure(failure: Failure, request: GatewayRequest) -> None:
         return
     if request.startedWriting:
         # Too late for a status: only an event and an end without an end can tell.
-        if request.promised:
+        if request.stream_begun:
             request.write(b"\n" + sse.error_event(error.error))
             flush(request.channel.transport)
         request.channel.transport.loseConnection()

@@ -106,48 +106,40 @@ _NAME: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _NAMES: Final = re.compile(rf"{_NAME}(?:[ \t]*,[ \t]*{_NAME})*")
 
 
-def admit(
-    access: Access, listener: Listener, origin_of_request: RequestOrigin
-) -> Grant:
+def admit(access: Access, listener: Listener, origin: RequestOrigin) -> Grant:
     """
     Decide by the head of a request alone, before any of its body is read.
 
     :raises Refusal: with the headers that its answer must have as well.
     """
-    _check_host(access, listener, origin_of_request)
-    origin = ", ".join(origin_of_request.origin)
-    listed = origin in access.origins
+    _check_host(access, listener, origin)
+    origin_header = ", ".join(origin.origin)
+    listed = origin_header in access.origins
     if not listed:
-        _check_stranger(access, listener, origin_of_request, origin)
-    headers = _shared_with(origin, listed, access)
-    if (
-        listed
-        and origin_of_request.method == "OPTIONS"
-        and origin_of_request.request_method
-    ):
+        _check_stranger(access, listener, origin, origin_header)
+    headers = _shared_with(origin_header, listed, access)
+    if listed and origin.method == "OPTIONS" and origin.request_method:
         # It never bears a key: that is one of the things that it asks for.
-        return Grant(headers=headers + _preflight(origin_of_request), preflight=True)
+        return Grant(headers=headers + _preflight(origin), preflight=True)
     try:
-        return Grant(key_name=_key_name(access, origin_of_request), headers=headers)
+        return Grant(key_name=_key_name(access, origin), headers=headers)
     except APIError as refusal:
         refusal.headers += headers
         raise
 
 
-def _check_host(
-    access: Access, listener: Listener, origin_of_request: RequestOrigin
-) -> None:
+def _check_host(access: Access, listener: Listener, origin: RequestOrigin) -> None:
     """
     What it was sent to must be a name of ours, letter by letter: no other way of
     writing one is needed, and each has been somebody's trick.
     """
-    if len(origin_of_request.host) != 1:
+    if len(origin.host) != 1:
         raise APIError(
             status=400,
             code="bad_host",
-            message=f"there are {len(origin_of_request.host)} Host headers; send one",
+            message=f"there are {len(origin.host)} Host headers; send one",
         )
-    host = origin_of_request.host[0].lower()
+    host = origin.host[0].lower()
     if host not in listener.own and host not in _listed(access, listener):
         ours = {*listener.names, *map(_without_port, access.hosts)}
         moved = _without_port(host) in ours
@@ -158,9 +150,7 @@ def _check_host(
             f"{'names another port' if moved else 'is no name of this gateway'}; "
             f"send {_our_name(listener)}, or list the other under hosts",
         )
-    if origin_of_request.method == "CONNECT" or not origin_of_request.target.startswith(
-        ("/", "*")
-    ):
+    if origin.method == "CONNECT" or not origin.target.startswith(("/", "*")):
         raise APIError(
             status=421,
             code="misdirected_request",
@@ -186,18 +176,22 @@ def _listed(access: Access, listener: Listener) -> set[str]:
 
 
 def _check_stranger(
-    access: Access, listener: Listener, origin_of_request: RequestOrigin, origin: str
+    access: Access, listener: Listener, origin: RequestOrigin, origin_header: str
 ) -> None:
     """
     Refuse a page that is neither ours nor listed. A browser's own word, which no page
     and no extension can write, goes before an Origin, which some extensions do.
     """
-    if origin_of_request.sec_fetch_site:
-        fine = list(origin_of_request.sec_fetch_site) in (["none"], ["same-origin"])
+    if origin.sec_fetch_site:
+        fine = list(origin.sec_fetch_site) in (["none"], ["same-origin_header"])
     else:
-        fine = not origin_of_request.origin or _is_innocent(access, listener, origin)
+        fine = not origin.origin or _is_innocent(access, listener, origin_header)
     if not fine:
-        page = f"a page of {quoted(origin)}" if origin else "a page on another site"
+        page = (
+            f"a page of {quoted(origin_header)}"
+            if origin_header
+            else "a page on another site"
+        )
         raise APIError(
             status=403,
             code="origin_not_allowed",
@@ -206,17 +200,17 @@ def _check_stranger(
         )
 
 
-def _is_innocent(access: Access, listener: Listener, origin: str) -> bool:
-    scheme, _, host = origin.partition("://")
+def _is_innocent(access: Access, listener: Listener, origin_header: str) -> bool:
+    scheme, _, host = origin_header.partition("://")
     if scheme == ("https" if listener.secure else "http") and host in listener.own:
         return True
     # In front of these there may be a proxy that does TLS.
     if scheme in ("http", "https") and host in _listed(access, listener):
         return True
-    return _EXTENSION.fullmatch(origin) is not None
+    return _EXTENSION.fullmatch(origin_header) is not None
 
 
-def _shared_with(origin: str, listed: bool, access: Access) -> Headers:
+def _shared_with(origin_header: str, listed: bool, access: Access) -> Headers:
     """
     With whom a browser may share the answer.
     """
@@ -227,13 +221,13 @@ def _shared_with(origin: str, listed: bool, access: Access) -> Headers:
     if not listed:
         return (vary,)
     return (
-        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Allow-Origin", origin_header),
         ("Access-Control-Expose-Headers", _EXPOSED),
         vary,
     )
 
 
-def _preflight(origin_of_request: RequestOrigin) -> Headers:
+def _preflight(origin: RequestOrigin) -> Headers:
     """
     What a listed page may send: whatever it wants, as far as a header can say it.
     """
@@ -241,27 +235,25 @@ def _preflight(origin_of_request: RequestOrigin) -> Headers:
         ("Access-Control-Allow-Methods", _METHODS),
         ("Access-Control-Max-Age", str(_PREFLIGHT_AGE_S)),
     )
-    wanted = ",".join(origin_of_request.request_headers)
+    wanted = ",".join(origin.request_headers)
     if _NAMES.fullmatch(wanted):
         headers += (("Access-Control-Allow-Headers", wanted),)
-    if list(origin_of_request.request_private_network) == ["true"]:
+    if list(origin.request_private_network) == ["true"]:
         headers += (("Access-Control-Allow-Private-Network", "true"),)
     return headers
 
 
-def _key_name(access: Access, origin_of_request: RequestOrigin) -> str | None:
+def _key_name(access: Access, origin: RequestOrigin) -> str | None:
     """
     Whose key was shown; None where there is none and none is needed.
     """
     if not access.keyed:
         return None
-    shown = _shown_keys(origin_of_request)
+    shown = _shown_keys(origin)
     for key in shown:
         if name := _name_of(access, key):
             return name
-    if origin_of_request.method in ("GET", "HEAD") and _is_free(
-        access, origin_of_request.target
-    ):
+    if origin.method in ("GET", "HEAD") and _is_free(access, origin.target):
         return None
     what = "the key is none of this gateway's" if shown else "there is no key"
     raise APIError(
@@ -272,16 +264,16 @@ def _key_name(access: Access, origin_of_request: RequestOrigin) -> str | None:
     )
 
 
-def _shown_keys(origin_of_request: RequestOrigin) -> list[str]:
+def _shown_keys(origin: RequestOrigin) -> list[str]:
     """
     One of each kind at most: nobody may try many in one request.
     """
     shown = []
-    for value in origin_of_request.authorization[:1]:
+    for value in origin.authorization[:1]:
         scheme, _, key = value.strip().partition(" ")
         if scheme.lower() == "bearer":
             shown.append(key.strip())
-    shown += [value.strip() for value in origin_of_request.x_api_key[:1]]
+    shown += [value.strip() for value in origin.x_api_key[:1]]
     return shown
 
 

@@ -17,7 +17,7 @@ _ADDRESSES: Final = 4096
 _NETWORK_BYTES: Final = 8
 
 
-class WrongKeys:
+class AuthDelay:
     """
     Who has tried how often lately. A right key is never asked about here.
     """

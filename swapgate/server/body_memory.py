@@ -8,7 +8,7 @@ from attrs import define
 
 from swapgate.config.limits import Limits
 from swapgate.errors import APIError
-from swapgate.server.json_body import BadJSON, BodyFields, BodyReader
+from swapgate.server.json_body import BadJSON, BodyFields, BodyParser
 
 _RETRY_AFTER_S = 5
 # Bodies are kept in pieces of about this size, however small they came.
@@ -20,7 +20,7 @@ _HEAD_COST = 16 * 1024
 
 
 @define(eq=False)
-class Memory:
+class BodyMemory:
     """
     What all requests take that are being read or waited for, in bytes.
     """
@@ -43,13 +43,13 @@ class Body:
     their failures it would stay until the garbage collector comes by.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: BodyMemory) -> None:
         self.length = 0
         self._memory = memory
         self._taken = 0
         self._dropped = False
         self._pieces: list[bytearray] = []
-        self._reader = BodyReader()
+        self._reader = BodyParser()
         self._unread = bytearray()
         self._fault: BadJSON | None = None
 
@@ -82,7 +82,7 @@ class Body:
         self._dropped = True
         self._pieces.clear()
         self._unread.clear()
-        self._reader = BodyReader()
+        self._reader = BodyParser()
         self._take(0)
 
     def _read(self) -> None:

@@ -20,15 +20,15 @@ from swapgate.errors import APIError, error_body
 from swapgate.net import bound_send_buffer, flush, unsent
 from swapgate.server.access_log import AccessLogEntry
 from swapgate.server.auth import Listener, admit
-from swapgate.server.auth_delay import WrongKeys
-from swapgate.server.body_memory import Memory, bodies_full, too_large
+from swapgate.server.auth_delay import AuthDelay
+from swapgate.server.body_memory import BodyMemory, bodies_full, too_large
 from swapgate.server.request import GatewayRequest
 from swapgate.server.request_head import (
     HEAD_LENGTH,
-    Head,
+    HeadChecker,
     bad_request,
-    check_begun_line,
     check_trailers,
+    check_unfinished_line,
     headers_too_large,
     says_close,
     target_too_long,
@@ -67,7 +67,7 @@ class GatewayChannel(HTTPChannel):
     def connectionMade(self) -> None:
         super().connectionMade()
         bound_send_buffer(self.transport)
-        self._head = Head()
+        self._head = HeadChecker()
         self._deadline = Deadline(
             self.site.reactor,
             lambda: self.site.limits,
@@ -127,12 +127,12 @@ class GatewayChannel(HTTPChannel):
         # Twisted knows how many empty lines may come before a request.
         if line or self._head.begun:
             try:
-                self._head.take(line)
+                self._head.add_line(line)
             except APIError as refusal:
                 self.refuse(refusal)
                 return
             if not line:
-                self._head = Head()
+                self._head = HeadChecker()
         super().lineReceived(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -144,17 +144,15 @@ class GatewayChannel(HTTPChannel):
 
     def allHeadersReceived(self) -> None:
         request = self.requests[-1]
-        origin_of_request = request_origin(
-            self._command, self._path, request.requestHeaders
-        )
+        origin = request_origin(self._command, self._path, request.requestHeaders)
         if self._listener is None:
             self._listener = listener_of(self.transport)
         try:
-            request.passed = admit(self.site.access, self._listener, origin_of_request)
+            request.grant = admit(self.site.access, self._listener, origin)
         except APIError as refusal:
             self.refuse(refusal, after_s=self._delay_s(refusal))
             return
-        request.log_entry.key = request.passed.key_name
+        request.log_entry.key = request.grant.key_name
         if self.length is not None and self.length > self.site.limits.max_body_bytes:
             self.refuse(too_large(self.site.limits))
             return
@@ -170,8 +168,8 @@ class GatewayChannel(HTTPChannel):
         """
         if refusal.status != HTTPStatus.UNAUTHORIZED:
             return 0.0
-        wrong_keys: WrongKeys = self.site.wrong_keys
-        return wrong_keys.delay_s(self._address, self.site.reactor.seconds())
+        auth_delay: AuthDelay = self.site.auth_delay
+        return auth_delay.delay_s(self._address, self.site.reactor.seconds())
 
     def _may_have_a_body(self, request: GatewayRequest) -> bool:
         """
@@ -190,7 +188,7 @@ class GatewayChannel(HTTPChannel):
         return True
 
     def _has_room(self, size: int) -> bool:
-        memory: Memory = self.site.memory
+        memory: BodyMemory = self.site.body_memory
         return memory.has_room(size, self.site.limits)
 
     def checkPersistence(self, request: HTTPRequest, version: bytes) -> bool:
@@ -236,7 +234,7 @@ class GatewayChannel(HTTPChannel):
         super().dataReceived(data)
         if self._has_begun_a_line():
             try:
-                check_begun_line(self._buffer)
+                check_unfinished_line(self._buffer)
             except APIError as refusal:
                 self.refuse(refusal)
         self._wait()
@@ -330,13 +328,13 @@ class GatewayChannel(HTTPChannel):
         else:
             self._say(refusal, body)
         # Also of one who does not wait for it.
-        self.site.note(method, target, refusal.status, len(body), facts)
+        self.site.log_request(method, target, refusal.status, len(body), facts)
 
     def _say(self, refusal: APIError, body: bytes) -> None:
         self._delayed = None
         # A page that was let in may read what is wrong later.
         said = refusal.headers + (
-            self.requests[-1].passed.headers if self.requests else ()
+            self.requests[-1].grant.headers if self.requests else ()
         )
         status = HTTPStatus(refusal.status)
         head = [
@@ -378,7 +376,7 @@ class GatewayChannel(HTTPChannel):
         super().connectionLost(reason)
         # Whoever served it knows now, and has said how long it waited.
         if self._handlingRequest and self.requests:
-            self.site.note_unfinished(self.requests[0])
+            self.site.log_unfinished(self.requests[0])
         if self._is_outside:
             self.site.connection_limit.turned_away()
         else:

@@ -47,7 +47,7 @@ class BadJSON(ValueError):
     """
 
 
-class Kind(Enum):
+class JSONType(Enum):
     """
     What a value is, in the words of an error message.
     """
@@ -67,23 +67,23 @@ class BodyFields:
     What the top level says: the value, or its kind where that is not the right one.
     """
 
-    model: str | Kind = Kind.ABSENT
-    stream: bool | Kind = Kind.ABSENT
+    model: str | JSONType = JSONType.ABSENT
+    stream: bool | JSONType = JSONType.ABSENT
 
 
-_WANTED: Final = {"model": Kind.STRING, "stream": Kind.BOOLEAN}
+_WANTED: Final = {"model": JSONType.STRING, "stream": JSONType.BOOLEAN}
 # By a value's first character; all others begin a number.
 _KINDS: Final = {
-    "n": Kind.NULL,
-    "t": Kind.BOOLEAN,
-    "f": Kind.BOOLEAN,
-    '"': Kind.STRING,
-    "[": Kind.ARRAY,
-    "{": Kind.OBJECT,
+    "n": JSONType.NULL,
+    "t": JSONType.BOOLEAN,
+    "f": JSONType.BOOLEAN,
+    '"': JSONType.STRING,
+    "[": JSONType.ARRAY,
+    "{": JSONType.OBJECT,
 }
 
 
-class BodyReader:
+class BodyParser:
     """
     Feed it the body as it comes, then close it to learn what was wished.
 
@@ -99,7 +99,7 @@ class BodyReader:
         # What may come next: one of the methods below, which takes in what it can at
         # a place and returns the next place, or the same if it must wait for more.
         # Unbound, or every reader would be a cycle for the garbage collector.
-        self._step: Callable[[BodyReader, str, int], int] = BodyReader._start
+        self._step: Callable[[BodyParser, str, int], int] = BodyParser._start
         # How the open containers end, and which keys the objects among them have.
         self._closers: list[str] = []
         self._keys: list[set[str]] = []
@@ -133,8 +133,8 @@ class BodyReader:
         The body has ended: what did it wish?
         """
         self._take(b"", final=True)
-        if self._step is not BodyReader._end:
-            nothing = self._step is BodyReader._start
+        if self._step is not BodyParser._end:
+            nothing = self._step is BodyParser._start
             what = "it is empty" if nothing else "it ends too early"
             raise self._refuse(what, len(self._text))
         return BodyFields(**self._found)
@@ -149,7 +149,7 @@ class BodyReader:
             raise self._fault from None
         self._bytes += len(data)
         at = 0
-        if self._step is not BodyReader._in_string:
+        if self._step is not BodyParser._in_string:
             at = past(grammar.SPACE, text, 0)
         while at < len(text):
             after = self._step(self, text, at)
@@ -210,7 +210,7 @@ class BodyReader:
                 self._named(unescaped(one[1]), one.start())
                 self._note(one[2])
         # What stopped the run, if it was not the end, is too large for another one.
-        self._step = BodyReader._key if run["comma"] else BodyReader._after
+        self._step = BodyParser._key if run["comma"] else BodyParser._after
         return run.end()
 
     def _key(self, text: str, at: int) -> int:
@@ -218,14 +218,14 @@ class BodyReader:
             raise self._unexpected("a key in double quotes", text, at)
         if key := grammar.KEY.match(text, at):
             self._named(unescaped(key[1]), at)
-            self._step = BodyReader._value
+            self._step = BodyParser._value
             return key.end()
         return self._string_begins(at, is_key=True)
 
     def _colon(self, text: str, at: int) -> int:
         if text[at] != ":":
             raise self._unexpected("a colon", text, at)
-        self._step = BodyReader._value
+        self._step = BodyParser._value
         return past(grammar.SPACE, text, at + 1)
 
     def _first_item(self, text: str, at: int) -> int:
@@ -238,7 +238,7 @@ class BodyReader:
         run = grammar.ITEM_RUN[room].match(text, at)
         if not run:
             return self._value(text, at)
-        self._step = BodyReader._value if run["comma"] else BodyReader._after
+        self._step = BodyParser._value if run["comma"] else BodyParser._after
         return run.end()
 
     def _value(self, text: str, at: int) -> int:
@@ -249,7 +249,7 @@ class BodyReader:
         if first == '"':
             if string := grammar.STRING.match(text, at):
                 self._note(string[1])
-                self._step = BodyReader._after
+                self._step = BodyParser._after
                 return string.end()
             return self._string_begins(at, is_key=False)
         end = past(grammar.WORD, text, at)
@@ -259,7 +259,7 @@ class BodyReader:
         if fault := word_fault(word):
             raise self._refuse(fault, at)
         self._note(word)
-        self._step = BodyReader._after
+        self._step = BodyParser._after
         return past(grammar.SPACE, text, end)
 
     def _in_string(self, text: str, at: int) -> int:
@@ -287,7 +287,7 @@ class BodyReader:
         if text[at] != ",":
             return self._closes(text, at)
         in_object = self._closers[-1] == "}"
-        self._step = BodyReader._members if in_object else BodyReader._items
+        self._step = BodyParser._members if in_object else BodyParser._items
         return past(grammar.SPACE, text, at + 1)
 
     def _end(self, text: str, at: int) -> int:
@@ -303,11 +303,11 @@ class BodyReader:
             end = past(grammar.SPACE, text, at + 1)
             self._closers.append("}")
             self._keys.append(set())
-            self._step = BodyReader._first_member
+            self._step = BodyParser._first_member
         else:
             end = past(grammar.OPENERS, text, at)
             self._closers += "]" * text.count("[", at, end)
-            self._step = BodyReader._first_item
+            self._step = BodyParser._first_item
         if len(self._closers) > DEPTH:
             raise self._refuse(f"more than {DEPTH} levels stand in one another", at)
         return end
@@ -326,9 +326,9 @@ class BodyReader:
                 keys = self._keys.pop()
                 self._key_room += KEY_COST * len(keys) + sum(map(len, keys))
             if not self._closers:
-                self._step = BodyReader._end
+                self._step = BodyParser._end
                 return past(grammar.SPACE, text, place + 1)
-        self._step = BodyReader._after
+        self._step = BodyParser._after
         return end
 
     def _new(self, members: list[tuple[str, str]]) -> bool:
@@ -363,7 +363,7 @@ class BodyReader:
         Keep a value that is wanted; its kind only, if it is of another one.
         """
         if self._name is not None:
-            kind = _KINDS.get(value[0], Kind.NUMBER)
+            kind = _KINDS.get(value[0], JSONType.NUMBER)
             right = kind is _WANTED[self._name]
             self._found[self._name] = json.loads(value) if right else kind
             self._name = None
@@ -376,14 +376,14 @@ class BodyReader:
         self._began = self._before + at
         self._text_room = TEXT_LENGTH
         self._pieces = [] if is_key or self._name == "model" else None
-        self._step = BodyReader._in_string
+        self._step = BodyParser._in_string
         return at + 1
 
     def _string_ends(self) -> None:
         text = "".join(self._pieces or ())
         if self._is_key:
             self._named(unescaped(text), self._began - self._before)
-            self._step = BodyReader._colon
+            self._step = BodyParser._colon
         else:
             self._note(f'"{text}"')
-            self._step = BodyReader._after
+            self._step = BodyParser._after

@@ -22,18 +22,18 @@ class GatewayRequest(Request):
     # Twisted takes it away when the request is over.
     channel: Any
     # What the guard said; nobody is here whom it did not let in.
-    passed = Grant()
+    grant = Grant()
     # An answer without a Content-Type stays without one.
     defaultContentType = None
     # A stream was begun while its model was waited for: its status is gone.
-    promised = False
+    stream_begun = False
     # Whether its body is kept; what comes of another one is only counted.
     body_is_wanted = False
     _received = 0
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self.body = Body(self.channel.site.memory)
+        self.body = Body(self.channel.site.body_memory)
         self.log_entry = AccessLogEntry()
 
     def gotLength(self, length: int | None) -> None:
@@ -59,9 +59,9 @@ class GatewayRequest(Request):
         self.site = self.channel.site
         self.setHeader(b"Server", b"swapgate")
         self.setHeader(b"Date", self.channel.site.date())
-        for name, value in self.passed.headers:
+        for name, value in self.grant.headers:
             self.setHeader(name, value)
-        if self.passed.preflight:
+        if self.grant.preflight:
             self.setResponseCode(NO_CONTENT)
             self.finish()
         else:

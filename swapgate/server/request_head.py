@@ -55,7 +55,7 @@ def target_too_long() -> APIError:
     )
 
 
-def check_begun_line(data: bytes) -> None:
+def check_unfinished_line(data: bytes) -> None:
     """
     Refuse a line that has not ended in CR LF, but in LF: its sender waits for us.
     """
@@ -63,7 +63,7 @@ def check_begun_line(data: bytes) -> None:
         raise _no_header()
 
 
-class Head:
+class HeadChecker:
     """
     What was seen of one request's head. Each line raises the Refusal it deserves.
     """
@@ -79,7 +79,7 @@ class Head:
     def begun(self) -> bool:
         return self._length > 0
 
-    def take(self, line: bytes) -> None:
+    def add_line(self, line: bytes) -> None:
         """
         The next line, without its end; the empty one ends the head.
         """

@@ -18,8 +18,8 @@ from swapgate.config.access import Access
 from swapgate.config.limits import Limits
 from swapgate.net import flush
 from swapgate.server.access_log import shown
-from swapgate.server.auth_delay import WrongKeys
-from swapgate.server.body_memory import Memory
+from swapgate.server.auth_delay import AuthDelay
+from swapgate.server.body_memory import BodyMemory
 from swapgate.server.channel import LINGER_S, GatewayChannel
 from swapgate.server.connection_limit import ConnectionLimit
 from swapgate.server.log_limit import LogLimit
@@ -57,8 +57,8 @@ class GatewaySite(Site):
         self.limits = limits
         self.channels: set[Any] = set()
         self.connection_limit = ConnectionLimit()
-        self.memory = Memory()
-        self.wrong_keys = WrongKeys()
+        self.body_memory = BodyMemory()
+        self.auth_delay = AuthDelay()
         self._log_limit = LogLimit(self.reactor, self._say)
 
     def _say(self, line: str) -> None:
@@ -103,22 +103,22 @@ class GatewaySite(Site):
     def log(self, request: HTTPRequest) -> None:
         # All is written: it goes before the line about it is made.
         flush(request.channel.transport)
-        self._note_request(request, request.code)
+        self._log_request(request, request.code)
 
-    def note_unfinished(self, request: GatewayRequest) -> None:
+    def log_unfinished(self, request: GatewayRequest) -> None:
         """
         The connection has gone before the end of the answer.
         """
         if request.log_entry.error is None:
             request.log_entry.error = "client_gone"
         status = request.code if request.startedWriting else _CLIENT_GONE
-        self._note_request(request, status)
+        self._log_request(request, status)
 
-    def _note_request(self, request: Any, status: int) -> None:
+    def _log_request(self, request: Any, status: int) -> None:
         facts = request.log_entry.facts(self.reactor.seconds())
-        self.note(request.method, request.uri, status, request.sentLength, facts)
+        self.log_request(request.method, request.uri, status, request.sentLength, facts)
 
-    def note(
+    def log_request(
         self,
         method: bytes,
         target: bytes,

@@ -51,7 +51,7 @@ def whole_chunks(data: bytes) -> bytes | None:
     return b"".join(pieces)
 
 
-class BodyReader(Protocol):
+class ResponseReader(Protocol):
     """
     Whoever reads a response's body, and wants to know where one read has ended.
     """
@@ -78,7 +78,7 @@ class UpstreamConnection(HTTP11ClientProtocol):
     """
 
     transport: Any
-    reader: BodyReader | None = None
+    reader: ResponseReader | None = None
     lost: Failure | None = None
     _requests = 0
     # Whether a byte of the present answer has come.

@@ -22,7 +22,7 @@ class ShownTests(SynchronousTestCase):
             self.assertEqual(len(shown(raw)), 303)
 
 
-class AccountTests(SynchronousTestCase):
+class AccessLogEntryTests(SynchronousTestCase):
     """
     Seconds are those of the reactor's clock.
     """
