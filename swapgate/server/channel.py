@@ -75,12 +75,12 @@ class GatewayChannel(HTTPChannel):
             lambda: unsent(self.transport),
         )
         self._address = getattr(self.transport.getPeer(), "host", "")
-        refusal = self.site.connection_limit.enter(self._address, self.site.limits)
+        refusal = self.site.connection_limit.add(self._address, self.site.limits)
         if refusal is None:
             self._wait()
             return
         self._is_outside = True
-        may_stay = self.site.connection_limit.turn_away()
+        may_stay = self.site.connection_limit.add_refused()
         self.refuse(refusal)
         if may_stay:
             return
@@ -378,9 +378,9 @@ class GatewayChannel(HTTPChannel):
         if self._handlingRequest and self.requests:
             self.site.log_unfinished(self.requests[0])
         if self._is_outside:
-            self.site.connection_limit.turned_away()
+            self.site.connection_limit.remove_refused()
         else:
-            self.site.connection_limit.leave(self._address)
+            self.site.connection_limit.remove(self._address)
         self.site.channels.discard(self)
         self.site.check_closed()
 

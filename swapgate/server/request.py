@@ -1,5 +1,5 @@
 """
-What is one request? What was read of it, and its body, which stays in memory.
+Request: Twisted's, with its body in memory, its grant and its access log entry.
 """
 
 from io import BytesIO
@@ -16,18 +16,18 @@ from swapgate.server.body_memory import Body
 
 class GatewayRequest(Request):
     """
-    A request whose body stays in memory, unparsed by Twisted.
+    One request; Twisted neither parses its body nor writes it to a file.
     """
 
-    # Twisted takes it away when the request is over.
+    # None when the request is over.
     channel: Any
-    # What the guard said; nobody is here whom it did not let in.
+    # From `auth`, before the request is processed.
     grant = Grant()
-    # An answer without a Content-Type stays without one.
+    # A response without a Content-Type stays without one.
     defaultContentType = None
-    # A stream was begun while its model was waited for: its status is gone.
+    # An event stream was begun while its model was waited for: the status is sent.
     stream_begun = False
-    # Whether its body is kept; what comes of another one is only counted.
+    # Whether its body is kept, or only counted.
     body_is_wanted = False
     _received = 0
 
@@ -47,7 +47,7 @@ class GatewayRequest(Request):
         self.channel.body_grew(self._received, len(data))
 
     def finish(self) -> None:
-        # Before the next request, which may be here already.
+        # Before the next request is parsed, which may be here already.
         self.body.drop()
         super().finish()
 

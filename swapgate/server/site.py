@@ -1,5 +1,8 @@
 """
-Whose connections are these? All of a gateway's, its rules for them, and a line on each.
+Site: the factory of client connections, the limits that they share, the access log.
+
+1. A response is flushed before its log line is made.
+2. No log line has a query, a header or a body in it.
 """
 
 import time
@@ -25,13 +28,13 @@ from swapgate.server.connection_limit import ConnectionLimit
 from swapgate.server.log_limit import LogLimit
 from swapgate.server.request import GatewayRequest
 
-# What some web servers log for one who did not wait for the answer.
-_CLIENT_GONE = 499
+# What nginx logs for a client that closed before its response.
+_CLIENT_CLOSED = 499
 
 
 class GatewaySite(Site):
     """
-    The factory of channels; logs a line for each answer.
+    The factory of channels; logs a line for each request.
     """
 
     protocol: Any = GatewayChannel
@@ -44,7 +47,7 @@ class GatewaySite(Site):
         self, resource: IResource, *, access: Access, limits: Limits, **kwargs: object
     ) -> None:
         """
-        Who is let in and how much is borne may be replaced at any time.
+        :param access: names, origins and keys; like `limits` replaced at a reload.
         """
         super().__init__(
             resource,
@@ -59,14 +62,14 @@ class GatewaySite(Site):
         self.connection_limit = ConnectionLimit()
         self.body_memory = BodyMemory()
         self.auth_delay = AuthDelay()
-        self._log_limit = LogLimit(self.reactor, self._say)
+        self._log_limit = LogLimit(self.reactor, self._warn)
 
-    def _say(self, line: str) -> None:
+    def _warn(self, line: str) -> None:
         self._log.warn("{log_line}", log_line=line)
 
     def date(self) -> bytes:
         """
-        The time of day as HTTP writes it, made once a second.
+        The value of the Date header, made once a second.
         """
         now_s = int(time.time())
         if now_s != self._dated_s:
@@ -97,21 +100,21 @@ class GatewaySite(Site):
 
     def startFactory(self) -> None:
         """
-        Twisted would open its own access log and keep a clock for it.
+        Twisted would open its own access log, and a LoopingCall for its dates.
         """
 
     def log(self, request: HTTPRequest) -> None:
-        # All is written: it goes before the line about it is made.
+        # The response leaves before its line is made.
         flush(request.channel.transport)
         self._log_request(request, request.code)
 
     def log_unfinished(self, request: GatewayRequest) -> None:
         """
-        The connection has gone before the end of the answer.
+        Log a request whose connection was lost before the end of its response.
         """
         if request.log_entry.error is None:
             request.log_entry.error = "client_gone"
-        status = request.code if request.startedWriting else _CLIENT_GONE
+        status = request.code if request.startedWriting else _CLIENT_CLOSED
         self._log_request(request, status)
 
     def _log_request(self, request: Any, status: int) -> None:
@@ -127,18 +130,18 @@ class GatewaySite(Site):
         facts: dict[str, Any],
     ) -> None:
         """
-        One line for one request, without its query; of refusals only so many.
+        Write one line for a request; `LogLimit` bounds those of refused ones.
         """
         refused = status >= HTTPStatus.BAD_REQUEST and "stream_s" not in facts
         if refused and not self._log_limit.admits(status):
             return
-        first, path = shown(method), shown(target.partition(b"?")[0])
-        also = "".join(f" {name}={value!r}" for name, value in facts.items())
-        # Made here: Twisted takes 5 us for each field of a format.
+        verb, path = shown(method), shown(target.partition(b"?")[0])
+        fields = "".join(f" {name}={value!r}" for name, value in facts.items())
+        # Formatted here: Twisted takes 5 us for each field.
         self._log.info(
             "{log_line}",
-            log_line=f"{first} {path} {status} {size}{also}",
-            method=first,
+            log_line=f"{verb} {path} {status} {size}{fields}",
+            method=verb,
             path=path,
             status=status,
             size=size,
