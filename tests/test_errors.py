@@ -44,3 +44,16 @@ class APIErrorTests(SynchronousTestCase):
         self.assertEqual(refusal.retry_after_s, 2)
         final = APIError(status=409, code="c", message="m", should_retry=False)
         self.assertIs(final.should_retry, False)
+
+    def test_headers(self) -> None:
+        """
+        Those that are given, then when and whether to try again.
+        """
+        allow = ("Allow", "GET")
+        error = APIError(status=405, code="c", message="m", headers=(allow,))
+        self.assertEqual(error.response_headers, (allow,))
+        error.retry_after_s, error.should_retry = 2, False
+        self.assertEqual(
+            error.response_headers,
+            (allow, ("Retry-After", "2"), ("X-Should-Retry", "false")),
+        )

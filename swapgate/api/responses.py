@@ -76,12 +76,8 @@ def answer_failure(failure: Failure, request: GatewayRequest) -> None:
             flush(request.channel.transport)
         request.channel.transport.loseConnection()
         return
-    for name, value in error.headers:
+    for name, value in error.response_headers:
         request.setHeader(name, value)
-    if error.retry_after_s is not None:
-        request.setHeader(b"Retry-After", b"%d" % error.retry_after_s)
-    if error.should_retry is False:
-        request.setHeader(b"x-should-retry", b"false")
     answer(request, error.status, error_body(error))
 
 

@@ -23,9 +23,10 @@ from swapgate.net import flush
 from swapgate.server.access_log import shown
 from swapgate.server.auth_delay import AuthDelay
 from swapgate.server.body_memory import BodyMemory
-from swapgate.server.channel import LINGER_S, GatewayChannel
+from swapgate.server.channel import GatewayChannel
 from swapgate.server.connection_limit import ConnectionLimit
 from swapgate.server.log_limit import LogLimit
+from swapgate.server.refusal import LINGER_S
 from swapgate.server.request import GatewayRequest
 
 # What nginx logs for a client that closed before its response.
@@ -88,11 +89,14 @@ class GatewaySite(Site):
         self._closed = Deferred()
         closed = self._closed
         for channel in list(self.channels):
-            channel.hang_up(within_s)
+            channel.close_within(within_s)
         self.check_closed()
         return closed
 
     def check_closed(self) -> None:
+        """
+        A connection has closed: if it was the last one, `close` is done.
+        """
         if self._closed is not None and not self.channels:
             self._log_limit.sum_up()
             closed, self._closed = self._closed, None
