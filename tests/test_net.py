@@ -1,19 +1,31 @@
 """
-Endpoints, and writes that leave at once.
+Network: ports, endpoints, and writes that leave at once.
 """
 
+from typing import Any
+
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
     TCP6ClientEndpoint,
 )
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import CannotListenError, ConnectionLost
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
+from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from swapgate.config.values import Upstream
-from swapgate.net import endpoint_of, flush, send_now, unsent
+from swapgate.net import PortService, endpoint_of, flush, send_now, unsent
 
 
 class Socket(FileDescriptor):
@@ -130,3 +142,74 @@ class EndpointTests(SynchronousTestCase):
             upstream = Upstream(scheme="http", host=host, port=1)
             endpoint = endpoint_of(upstream, MemoryReactorClock(), 1.0)
             self.assertIsInstance(endpoint, kind)
+
+
+@implementer(IStreamServerEndpoint)
+class Endpoint:
+    """
+    A plugin's: it listens when the test says so.
+    """
+
+    def __init__(self) -> None:
+        self.opened: Deferred[IListeningPort] = Deferred()
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        return self.opened
+
+
+class PortServiceTests(SynchronousTestCase):
+    """
+    A port, open while its service runs.
+    """
+
+    def test_open(self) -> None:
+        """
+        From the privileged start until the stop; it tells its address.
+        """
+        reactor = MemoryReactorClock()
+        endpoint = TCP4ServerEndpoint(reactor, 11430)
+        service = PortService(endpoint, Factory())
+        self.assertNoResult(service.opened)
+        service.privilegedStartService()
+        service.startService()
+        self.assertEqual([server[0] for server in reactor.tcpServers], [11430])
+        port: Any = service.opened.result
+        self.assertEqual(port.getHost().port, 11430)
+        closed: list[bool] = []
+        port.stopListening = lambda: closed.append(True)
+        self.successResultOf(service.stopService())
+        self.assertEqual(closed, [True])
+
+    def test_failure(self) -> None:
+        """
+        Is raised at once.
+        """
+        endpoint = Endpoint()
+        endpoint.opened.errback(Failure(CannotListenError("", 1, OSError())))
+        service = PortService(endpoint, Factory())
+        self.assertRaises(CannotListenError, service.privilegedStartService)
+        self.successResultOf(service.stopService())
+
+    def test_later_failure(self) -> None:
+        """
+        Is told to those that wait for the port; the service can still be stopped.
+        """
+        endpoint = Endpoint()
+        service = PortService(endpoint, Factory())
+        service.privilegedStartService()
+        endpoint.opened.errback(Failure(CannotListenError("", 1, OSError())))
+        waiting = gatherResults([service.opened])
+        self.failureResultOf(waiting, FirstError)
+        self.successResultOf(service.stopService())
+
+    def test_stopped_before_it_is_open(self) -> None:
+        """
+        The attempt is cancelled.
+        """
+        cancelled: list[object] = []
+        endpoint = Endpoint()
+        endpoint.opened = Deferred(cancelled.append)
+        service = PortService(endpoint, Factory())
+        service.privilegedStartService()
+        self.successResultOf(service.stopService())
+        self.assertEqual(cancelled, [endpoint.opened])
