@@ -57,12 +57,12 @@ class APIError(Exception):
         """
         The headers of its response, but for those about the body.
         """
-        retry: tuple[tuple[str, str], ...] = ()
-        if self.retry_after_s is not None:
-            retry += (("Retry-After", str(self.retry_after_s)),)
-        if self.should_retry is not None:
-            retry += (("X-Should-Retry", str(self.should_retry).lower()),)
-        return self.headers + retry
+        retry = (
+            ("Retry-After", self.retry_after_s),
+            ("X-Should-Retry", self.should_retry),
+        )
+        said = ((name, str(it).lower()) for name, it in retry if it is not None)
+        return (*self.headers, *said)
 
 
 def error_body(error: APIError) -> bytes:

@@ -190,8 +190,9 @@ class Swapgate(MultiService):
         self._load_times.recall(self._state.load_times())
         self._scheduler.start(self._state.end_orphans())
         opened = gatherResults([port.opened for port in self._ports])
-        opened.addCallback(self._welcome)
-        opened.addErrback(lambda why: self._log.failure("cannot listen", why))
+        opened.addCallbacks(
+            self._welcome, lambda why: self._log.failure("cannot listen", why)
+        )
 
     def _welcome(self, ports: list[IListeningPort]) -> None:
         line = welcome(self._config, [port.getHost() for port in ports])

@@ -16,13 +16,14 @@ import hmac
 import re
 from collections.abc import Sequence
 from hashlib import sha256
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 from typing import Final
 
 from attrs import field, frozen
 
 from swapgate.config.access import Access
 from swapgate.errors import APIError
+from swapgate.server.address import read_address
 from swapgate.server.json_grammar import quoted
 
 Headers = tuple[tuple[str, str], ...]
@@ -51,10 +52,7 @@ class Listener:
     def _names(self) -> frozenset[str]:
         if self.address is None:
             return frozenset(_LOOPBACK)
-        address = ip_address(self.address.partition("%")[0])
-        if isinstance(address, IPv6Address):
-            # How a socket for both IPv4 and IPv6 shows an IPv4 address.
-            address = address.ipv4_mapped or address
+        address = read_address(self.address)
         shown = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
         return frozenset({*_LOOPBACK, shown})
 

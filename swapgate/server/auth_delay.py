@@ -6,8 +6,10 @@ client has a whole /64 to itself, so that the network counts, not the address.
 """
 
 from collections import OrderedDict
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 from typing import Final
+
+from swapgate.server.address import read_address
 
 _FIRST_S: Final = 0.05
 _AT_MOST_S: Final = 1.0
@@ -53,9 +55,6 @@ def _sender(address: str) -> bytes:
     """
     if not address:
         return b""
-    known = ip_address(address.partition("%")[0])
-    if isinstance(known, IPv6Address):
-        if known.ipv4_mapped is None:
-            return known.packed[:_NETWORK_BYTES]
-        known = known.ipv4_mapped
-    return known.packed
+    known = read_address(address)
+    whole = known.packed
+    return whole[:_NETWORK_BYTES] if isinstance(known, IPv6Address) else whole

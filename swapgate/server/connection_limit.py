@@ -3,10 +3,10 @@ Connection limit: how many clients may be connected, in all and from one address
 """
 
 from collections import Counter
-from ipaddress import ip_address
 
 from swapgate.config.limits import Limits
 from swapgate.errors import APIError
+from swapgate.server.address import read_address
 
 _RETRY_AFTER_S = 5
 # Each takes one of the descriptors that are reserved for other things.
@@ -62,10 +62,4 @@ def _full(what: str) -> APIError:
 
 
 def _is_loopback(address: str) -> bool:
-    """
-    Whether it is an address of this machine alone.
-    """
-    if not address:
-        return True
-    known = ip_address(address.partition("%")[0])
-    return (getattr(known, "ipv4_mapped", None) or known).is_loopback
+    return not address or read_address(address).is_loopback
