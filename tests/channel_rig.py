@@ -64,7 +64,7 @@ class TCPWire(Wire):
 
 class RecordingResource(Resource):
     """
-    Where the requests arrive.
+    A resource that records its requests.
     """
 
     isLeaf = True
@@ -110,7 +110,7 @@ class ChannelCase(SynchronousTestCase):
 
     def error(self) -> tuple[int, str]:
         """
-        Status and code of the one answer that was heard.
+        Status and code of the one response that was sent.
         """
         head, _, body = self.wire.value().partition(b"\r\n\r\n")
         self.assertIn(b"\r\nContent-Length: %d" % len(body), head)

@@ -1,5 +1,5 @@
 """
-How many descriptors are asked for and granted, by value.
+File descriptors: how many are asked for and granted, by value.
 """
 
 import errno

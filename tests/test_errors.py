@@ -1,5 +1,5 @@
 """
-Errors in the shape of OpenAI's API.
+API errors, in the shape of OpenAI's API.
 """
 
 import json
@@ -11,7 +11,7 @@ from swapgate.errors import APIError, error_body
 
 class APIErrorTests(SynchronousTestCase):
     """
-    How a refusal is said.
+    Body and headers of an error response.
     """
 
     def test_shape(self) -> None:

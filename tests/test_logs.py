@@ -1,5 +1,5 @@
 """
-How events are written down.
+Logs: events as text and as JSON, and the file that they go to.
 """
 
 import json
@@ -119,7 +119,7 @@ class EventLogTests(SynchronousTestCase):
 
     def test_a_log_that_cannot_be_written(self) -> None:
         """
-        Is nobody's concern.
+        Loses the event, and nothing else.
         """
 
         for file in (Full(), StringIO()):

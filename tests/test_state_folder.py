@@ -1,5 +1,5 @@
 """
-The state folder, and what an earlier gateway left behind, with real processes.
+State folder: its lock, and what an earlier gateway left, with real processes.
 """
 
 import json
@@ -217,7 +217,7 @@ class OrphanTests(StateCase):
 
     async def test_strangers_are_spared(self) -> None:
         """
-        The same pid with another birth, boot or command line is somebody else.
+        The same pid with another birth, boot or command line is another process.
         """
         self.folder.acquire()
         orphan = self.orphan()
@@ -250,7 +250,7 @@ class OrphanTests(StateCase):
 
     async def test_gone_already(self) -> None:
         """
-        A record of what ended meanwhile harms nobody.
+        A record of what has ended meanwhile does no harm.
         """
         self.folder.acquire()
         orphan = self.orphan("true")

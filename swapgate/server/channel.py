@@ -291,7 +291,7 @@ class GatewayChannel(PipelinedChannel):
         else:
             self._respond(error, body)
         # Even if the client does not wait for it.
-        self.site.log_request(method, target, error.status, len(body), facts)
+        self.site.log_line(method, target, error.status, len(body), facts)
 
     def _respond(self, error: APIError, body: bytes) -> None:
         self._delayed = None

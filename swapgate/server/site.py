@@ -123,9 +123,9 @@ class GatewaySite(Site):
 
     def _log_request(self, request: Any, status: int) -> None:
         facts = request.log_entry.facts(self.reactor.seconds())
-        self.log_request(request.method, request.uri, status, request.sentLength, facts)
+        self.log_line(request.method, request.uri, status, request.sentLength, facts)
 
-    def log_request(
+    def log_line(
         self,
         method: bytes,
         target: bytes,

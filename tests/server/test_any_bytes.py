@@ -1,5 +1,5 @@
 """
-What is promised to whoever sends anything at all.
+What holds of a connection whatever bytes come.
 """
 
 import json

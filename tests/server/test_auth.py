@@ -25,7 +25,7 @@ POST = RequestOrigin(method="POST", target="/v1/chat/completions", host=[HOST])
 
 class Case(SynchronousTestCase):
     """
-    One request is let in or not.
+    One request is granted or refused.
     """
 
     def admits(
@@ -73,7 +73,7 @@ class HostTests(Case):
             "localhost:11430": 0,
             "LocalHost:11430": 0,
             "[::1]:11430": 0,
-            # Ours, on another port: that is somebody else.
+            # Our address, on another port: another server.
             "127.0.0.1": 421,
             "localhost": 421,
             "[::1]": 421,
@@ -271,7 +271,7 @@ class OriginTests(Case):
 
     def test_no_word_of_a_browser(self) -> None:
         """
-        No page, our own, an extension: they are let in. Nobody else is.
+        No page, our own page or an extension is granted; any other is refused.
         """
         for origin, fine in {
             f"http://{HOST}": True,
@@ -326,7 +326,7 @@ class OriginTests(Case):
 
     def test_what_is_said(self) -> None:
         """
-        Who it was, as far as known, and what to do about it.
+        Which page it was, as far as known, and what to do about it.
         """
         request = evolve(POST, sec_fetch_site=["cross-site"])
         self.assertEqual(
@@ -393,7 +393,7 @@ class SharingTests(Case):
 
     def test_not_listed(self) -> None:
         """
-        Who is let in otherwise gets nothing but, where others would, that these would.
+        Others that are granted get only Vary, and only where any origin is listed.
         """
         for origin in ([], ["chrome-extension://abc"]):
             self.assertEqual(self.headers(origin=origin), {"Vary": "Origin"})
@@ -456,7 +456,7 @@ class SharingTests(Case):
 
     def test_private_network(self) -> None:
         """
-        Allowed to those who ask for it in the preflight, and are listed.
+        Granted where a listed page's preflight asks for it.
         """
         name = "Access-Control-Allow-Private-Network"
         request: dict[str, Any] = {
@@ -539,7 +539,7 @@ class KeyTests(Case):
 
     def test_missing(self) -> None:
         """
-        Another way of proving who one is does not count.
+        Another scheme of authentication does not count.
         """
         for sent in ([], ["sk-one"], ["Basic sk-one"]):
             request = evolve(POST, authorization=sent)
@@ -596,7 +596,7 @@ class KeyTests(Case):
 
     def test_not_read_yet(self) -> None:
         """
-        Nobody has a key that nobody knows.
+        A key that is not configured is refused, whatever it is.
         """
         access = Access(key_files=("/keys",))
         request = evolve(POST, authorization=["Bearer sk-one"])

@@ -1,5 +1,5 @@
 """
-How long a wrong key waits for its answer.
+Auth delay: how long a 401 is held back.
 """
 
 from twisted.trial.unittest import SynchronousTestCase

@@ -1,5 +1,5 @@
 """
-What bodies cost: nothing where none is wanted, and nothing when their client has gone.
+Request bodies in memory: none is kept that is not wanted, or whose client has gone.
 """
 
 import gc
@@ -256,7 +256,7 @@ class ClientGoneTests(BodiesCase):
 
 class UnwantedBodyTests(BodiesCase):
     """
-    What nobody will look at is not kept.
+    A body that the resource does not want is not kept.
     """
 
     def taken(self, head: bytes) -> int:
@@ -336,7 +336,7 @@ class BodyMemoryTests(BodiesCase):
 
     def test_full(self) -> None:
         """
-        503 for who would be too much, by the head or by what comes; the others stay.
+        503 for a request that would be too much, by its head or its body; others stay.
         """
         self.gateway()
         self.site.limits = Limits(max_bodies_bytes=9 * MEGABYTE)

@@ -1,5 +1,5 @@
 """
-What becomes a request, and what does not.
+Channel: what becomes a request, and what is refused.
 """
 
 import re
@@ -175,7 +175,7 @@ class RequestTests(ChannelCase):
 
     def test_connection(self) -> None:
         """
-        It stays open unless somebody says otherwise, in whatever words.
+        It stays open unless a Connection header says otherwise, in any spelling.
         """
         for version, connection, closes in (
             (b"1.1", b"keep-alive", False),
@@ -254,7 +254,7 @@ class RefusalTests(ChannelCase):
 
     def test_too_large(self) -> None:
         """
-        Refused by its length alone; nobody is told to send it.
+        Refused by its length alone, without a 100 Continue.
         """
         self.say(
             b"POST / HTTP/1.1",

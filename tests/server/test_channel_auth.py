@@ -14,7 +14,7 @@ NO_CONTENT = b"HTTP/1.1 204 No Content"
 
 class AuthTests(ChannelCase):
     """
-    Who is let in.
+    By the head alone.
     """
 
     def test_refused_by_the_head(self) -> None:

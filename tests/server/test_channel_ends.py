@@ -1,5 +1,5 @@
 """
-How long a connection lasts, and how many there may be.
+Timeouts, the connection limit, and how connections are closed.
 """
 
 from twisted.internet.address import IPv4Address, UNIXAddress
@@ -146,7 +146,7 @@ class ConnectionLimitTests(ChannelCase):
 
     def test_in_all(self) -> None:
         """
-        From wherever they come; who has gone makes room.
+        In all, from any address; one that has closed makes room.
         """
         self.site.limits = Limits(max_connections=3)
         first = self.channel
@@ -187,7 +187,7 @@ class ConnectionLimitTests(ChannelCase):
 
     def test_refused(self) -> None:
         """
-        Who was refused takes nobody's place, and few may stay until they have read why:
+        Refused ones do not count against the limit, and few may stay to read why:
         each has a descriptor that a daemon may need.
         """
         self.site.limits = Limits(max_connections=3, max_connections_per_address=1)

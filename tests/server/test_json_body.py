@@ -1,5 +1,5 @@
 """
-What the body reader accepts, refuses and finds, however the bytes are cut.
+JSON body parser: what it accepts, refuses and finds, however the bytes are cut.
 """
 
 import json
@@ -301,7 +301,7 @@ class FoundTests(SynchronousTestCase):
 
     def test_only_at_the_top(self) -> None:
         """
-        A model further down is somebody else's.
+        A model further down is not the request's.
         """
         self.check(b'{"a":{"model":"x","b":1},"c":[{"stream":true}]}', BodyFields())
 

@@ -1,5 +1,5 @@
 """
-How many refusals are written down.
+Log limit: how many refused requests are logged.
 """
 
 from twisted.internet.task import Clock

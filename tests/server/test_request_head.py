@@ -1,5 +1,5 @@
 """
-Which heads everybody reads alike, and what the others are told.
+Request head: which are accepted, and what is said of the others.
 """
 
 from twisted.trial.unittest import SynchronousTestCase

@@ -54,7 +54,7 @@ class ListenerTests(SynchronousTestCase):
 
 class RequestOriginTests(SynchronousTestCase):
     """
-    What a head tells of who sent it.
+    What a head says of its origin.
     """
 
     def test_headers(self) -> None:

@@ -68,7 +68,7 @@ class KeyTests(SynchronousTestCase):
 
     def test_no_such_host(self) -> None:
         """
-        Is to whoever asks a daemon that is not there; the poll says what it met.
+        Counts as a daemon that cannot be reached; the poll tells the reason.
         """
         client = self.client()
         client._endpoint = Unknown()  # type: ignore[assignment]
@@ -77,7 +77,7 @@ class KeyTests(SynchronousTestCase):
 
     def test_reasons(self) -> None:
         """
-        What somebody can act on, of errors that wrap others.
+        The innermost reason, of errors that wrap others.
         """
         refused = ConnectionRefusedError()
         wrapped = ResponseNeverReceived([Failure(refused)])
@@ -220,7 +220,7 @@ class ClientTests(SynchronousTestCase):
 
     def test_a_body_without_end(self) -> None:
         """
-        Who gives up waiting for its end reads no more of it.
+        Cancelling the wait for its end aborts it.
         """
         asked = self.status()
         self.daemon.accept()
@@ -394,7 +394,7 @@ class ClientTests(SynchronousTestCase):
 
     def test_given_up(self) -> None:
         """
-        Who gives up waiting closes the connection, so that the engine stops.
+        Cancelling the wait closes the connection, so that the engine stops.
         """
         asked = self.ask()
         self.daemon.accept()
