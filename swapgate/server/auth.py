@@ -131,8 +131,8 @@ def admit(access: Access, listener: Listener, origin: RequestOrigin) -> Grant:
         return Grant(headers=headers + _preflight_headers(origin), preflight=True)
     try:
         return Grant(key_name=_key_name(access, origin), headers=headers)
-    except APIError as refusal:
-        refusal.headers += headers
+    except APIError as error:
+        error.headers += headers
         raise
 
 

@@ -71,13 +71,13 @@ class GatewayChannel(PipelinedChannel):
             lambda: unsent(self.transport),
         )
         self._address = getattr(self.transport.getPeer(), "host", "")
-        refusal = self.site.connection_limit.add(self._address, self.site.limits)
-        if refusal is None:
+        error = self.site.connection_limit.add(self._address, self.site.limits)
+        if error is None:
             self._update_deadline()
             return
         self._over_limit = True
         may_stay = self.site.connection_limit.add_refused()
-        self.refuse(refusal)
+        self.refuse(error)
         if may_stay:
             return
         if can_half_close(self.transport):
@@ -124,8 +124,8 @@ class GatewayChannel(PipelinedChannel):
         if line or self._head.begun:
             try:
                 self._head.add_line(line)
-            except APIError as refusal:
-                self.refuse(refusal)
+            except APIError as error:
+                self.refuse(error)
                 return
             if not line:
                 self._head = HeadChecker()
@@ -145,8 +145,8 @@ class GatewayChannel(PipelinedChannel):
             self._listener = listener_of(self.transport)
         try:
             request.grant = admit(self.site.access, self._listener, origin)
-        except APIError as refusal:
-            self.refuse(refusal, after_s=self._delay_s(refusal))
+        except APIError as error:
+            self.refuse(error, after_s=self._delay_s(error))
             return
         request.log_entry.key = request.grant.key_name
         if self.length is not None and self.length > self.site.limits.max_body_bytes:
@@ -158,11 +158,11 @@ class GatewayChannel(PipelinedChannel):
         if self.length != 0:
             self.transport.bufferSize = _BITE
 
-    def _delay_s(self, refusal: APIError) -> float:
+    def _delay_s(self, error: APIError) -> float:
         """
         How long a 401 is held back, against guessing keys.
         """
-        if refusal.status != HTTPStatus.UNAUTHORIZED:
+        if error.status != HTTPStatus.UNAUTHORIZED:
             return 0.0
         auth_delay: AuthDelay = self.site.auth_delay
         return auth_delay.delay_s(self._address, self.site.reactor.seconds())
@@ -175,8 +175,8 @@ class GatewayChannel(PipelinedChannel):
             request.body_is_wanted = self.site.resource.wants_body(
                 self._command, self._path, request.requestHeaders
             )
-        except APIError as refusal:
-            self.refuse(refusal)
+        except APIError as error:
+            self.refuse(error)
             return False
         if request.body_is_wanted and not self._has_room(self.length or 0):
             self.refuse(bodies_full(self.site.limits))
@@ -218,8 +218,8 @@ class GatewayChannel(PipelinedChannel):
         try:
             # Twisted keeps them unchecked.
             check_trailers(getattr(self._transferDecoder, "_trailerHeaders", ()))
-        except APIError as refusal:
-            self.refuse(refusal)
+        except APIError as error:
+            self.refuse(error)
             return
         self._deadline.expect(None)
         self.transport.bufferSize = FileDescriptor.bufferSize
@@ -232,8 +232,8 @@ class GatewayChannel(PipelinedChannel):
         if self._has_begun_a_line():
             try:
                 check_unfinished_line(self._buffer)
-            except APIError as refusal:
-                self.refuse(refusal)
+            except APIError as error:
+                self.refuse(error)
         self._update_deadline()
 
     def _has_begun_a_line(self) -> bool:

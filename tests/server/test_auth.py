@@ -596,7 +596,7 @@ class KeyTests(Case):
 
     def test_not_read_yet(self) -> None:
         """
-        A key that is not configured is refused, whatever it is.
+        Where no key is configured, though a file of keys is, any key is refused.
         """
         access = Access(key_files=("/keys",))
         request = evolve(POST, authorization=["Bearer sk-one"])
