@@ -33,6 +33,7 @@ PURE = (
     "fleet/history",
     "fleet/lifecycle",
     "fleet/planner",
+    "server/address",
     "server/auth",
     "server/json_body",
     "server/json_grammar",

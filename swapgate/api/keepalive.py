@@ -59,7 +59,7 @@ class WaitNotifier:
             request.setResponseCode(200)
             request.setHeader(b"Content-Type", b"text/event-stream")
             request.setHeader(b"Cache-Control", b"no-cache")
-            request.promised = True
+            request.stream_begun = True
         request.write(self._words())
         flush(request.channel.transport)
         self.start()

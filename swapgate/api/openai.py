@@ -10,7 +10,7 @@ from typing import Final
 from attrs import frozen
 
 from swapgate.errors import APIError
-from swapgate.server.json_body import BodyFields, Kind
+from swapgate.server.json_body import BodyFields, JSONType
 from swapgate.server.json_grammar import quoted
 
 _UTF_8: Final = frozenset({b"utf-8", b"utf8"})
@@ -64,14 +64,14 @@ def read_model_request(fields: BodyFields, names: Mapping[str, str]) -> ModelReq
 
     :param names: every name and alias, and the name of the model that it means.
     """
-    if fields.model is Kind.ABSENT:
+    if fields.model is JSONType.ABSENT:
         raise APIError(
             status=400,
             code="missing_required_parameter",
             message=f"the body has no model; it must name {_one_of(names)}",
             param="model",
         )
-    if isinstance(fields.model, Kind):
+    if isinstance(fields.model, JSONType):
         raise _wrong_type("model", fields.model, f"a string, {_one_of(names)}")
     if not fields.model:
         raise APIError(
@@ -87,9 +87,9 @@ def read_model_request(fields: BodyFields, names: Mapping[str, str]) -> ModelReq
             message=f"no model {quoted(fields.model)} is here; send {_one_of(names)}",
             param="model",
         )
-    if isinstance(fields.stream, Kind) and fields.stream not in {
-        Kind.ABSENT,
-        Kind.NULL,
+    if isinstance(fields.stream, JSONType) and fields.stream not in {
+        JSONType.ABSENT,
+        JSONType.NULL,
     }:
         raise _wrong_type("stream", fields.stream, "true or false")
     return ModelRequest(names[fields.model], fields.stream is True)
@@ -99,7 +99,7 @@ def _one_of(names: Iterable[str]) -> str:
     return "one of " + ", ".join(map(json.dumps, names))
 
 
-def _wrong_type(param: str, kind: Kind, right: str) -> APIError:
+def _wrong_type(param: str, kind: JSONType, right: str) -> APIError:
     return APIError(
         status=400,
         code="invalid_type",

@@ -29,9 +29,9 @@ from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.request import GatewayRequest
 from swapgate.server.target import Target
 from swapgate.upstream.client import (
-    BodyProducer,
     Exchange,
 )
+from swapgate.upstream.request_body import BodyProducer
 from swapgate.upstream.response_head import BadUpstreamResponse
 
 # What a client says to us alone: hop by hop, of its browser, its keys for us. Whatever

@@ -71,18 +71,14 @@ def answer_failure(failure: Failure, request: GatewayRequest) -> None:
         return
     if request.startedWriting:
         # Too late for a status: only an event and an end without an end can tell.
-        if request.promised:
+        if request.stream_begun:
             request.write(b"\n" + sse.error_event(error.error))
             flush(request.channel.transport)
         # Its transport alone would wait, under TLS for ever, for one that produces.
         request.channel.loseConnection()
         return
-    for name, value in error.headers:
+    for name, value in error.response_headers:
         request.setHeader(name, value)
-    if error.retry_after_s is not None:
-        request.setHeader(b"Retry-After", b"%d" % error.retry_after_s)
-    if error.should_retry is False:
-        request.setHeader(b"x-should-retry", b"false")
     answer(request, error.status, error_body(error))
 
 

@@ -49,7 +49,7 @@ class EventsTests(ChannelCase):
         wire = TCPWire()
         self.connect(wire)
         self.say(b"GET / HTTP/1.1", b"Host: x")
-        request = self.hall.requests[-1]
+        request = self.resource.requests[-1]
         return wire, Deferred.fromCoroutine(self.events.serve(request))
 
     def test_one_snapshot_for_all(self) -> None:

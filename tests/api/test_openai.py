@@ -11,7 +11,7 @@ from swapgate.api.openai import (
     read_model_request,
 )
 from swapgate.errors import APIError
-from swapgate.server.json_body import BodyFields, Kind
+from swapgate.server.json_body import BodyFields, JSONType
 
 
 class ContentTypeTests(SynchronousTestCase):
@@ -87,7 +87,7 @@ class AskTests(SynchronousTestCase):
         for fields, stream in {
             BodyFields(model="phi", stream=True): True,
             BodyFields(model="phi", stream=False): False,
-            BodyFields(model="phi", stream=Kind.NULL): False,
+            BodyFields(model="phi", stream=JSONType.NULL): False,
             BodyFields(model="phi"): False,
         }.items():
             self.assertEqual(
@@ -99,11 +99,11 @@ class AskTests(SynchronousTestCase):
         400, with the models to choose from.
         """
         there_are = 'one of "qwen", "phi", "Qwen 2.5", "model.gguf"'
-        messages: dict[str | Kind, str] = {
-            Kind.ABSENT: "the body has no model; it must name",
-            Kind.NULL: "model is null; it must be a string,",
-            Kind.NUMBER: "model is a number; it must be a string,",
-            Kind.ARRAY: "model is an array; it must be a string,",
+        messages: dict[str | JSONType, str] = {
+            JSONType.ABSENT: "the body has no model; it must name",
+            JSONType.NULL: "model is null; it must be a string,",
+            JSONType.NUMBER: "model is a number; it must be a string,",
+            JSONType.ARRAY: "model is an array; it must be a string,",
             "": "model is empty; it must be",
         }
         for model, message in messages.items():
@@ -136,7 +136,7 @@ class AskTests(SynchronousTestCase):
         """
         400, to blame is `stream`.
         """
-        for kind in (Kind.STRING, Kind.NUMBER, Kind.ARRAY, Kind.OBJECT):
+        for kind in (JSONType.STRING, JSONType.NUMBER, JSONType.ARRAY, JSONType.OBJECT):
             refusal = self.refusal(BodyFields(model="phi", stream=kind))
             self.assertEqual((refusal.status, refusal.param), (400, "stream"))
             self.assertEqual(

@@ -23,11 +23,11 @@ from swapgate.fleet.lease import Lease, LoadFailed, QueuedRequest, ShuttingDown
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.site import GatewaySite
 from swapgate.upstream.client import (
-    BodyProducer,
     Exchange,
     UpstreamClient,
 )
 from swapgate.upstream.connection import UpstreamConnection
+from swapgate.upstream.request_body import BodyProducer
 from tests.doubles import ACCESS, config_of, model
 
 BODY = b'{"model": "a", "x": [1,\t2]}'
