@@ -53,6 +53,16 @@ class APIError(Exception):
         }
 
 
+UPSTREAM_FAILED = "upstream_failed"
+
+
+def upstream_failed(message: str) -> APIError:
+    """
+    The error of a daemon that has not answered as it should.
+    """
+    return APIError(status=502, code=UPSTREAM_FAILED, message=message)
+
+
 def error_body(refusal: APIError) -> bytes:
     """
     The JSON of an answer that is a refusal.
