@@ -76,7 +76,8 @@ def answer_failure(failure: Failure, request: GatewayRequest) -> None:
         if request.promised:
             request.write(b"\n" + sse.error_event(error))
             flush(request.channel.transport)
-        request.channel.transport.loseConnection()
+        # Its transport alone would wait, under TLS for ever, for one that produces.
+        request.channel.loseConnection()
         return
     for name, value in error.headers:
         request.setHeader(name, value)
