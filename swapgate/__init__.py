@@ -14,7 +14,8 @@ The way of one request, and the order to read in:
     fleet/supervisor      launch, poll and stop daemons by the means of `daemons`; the
                           state machine of each is the table in fleet/lifecycle
     upstream/client       send the request to the daemon
-    api/relay             write and flush each token to the client; release the lease
+    api/relay             write and flush each token to the client; then api/proxy
+                          releases the lease
 
 The layers. Each imports only what stands below it, packages in one row not each other:
 
