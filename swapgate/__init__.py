@@ -10,7 +10,7 @@ The way of one request, and the order to read in:
     api/resource          dispatch: own answers, /swapgate/ (api/admin), or a model's
     api/proxy             lease the model; api/keepalive tells the client of the wait
     fleet/scheduler       queue the request; carry out what fleet/planner decides, which
-                          keeps the memory budget: evict, start, admit
+                          keeps the memory budget and is fair: evict, start, admit
     fleet/supervisor      launch, poll and stop daemons by the means of `daemons`; the
                           state machine of each is the table in fleet/lifecycle
     upstream/client       send the request to the daemon
@@ -22,7 +22,7 @@ The layers. Each imports only what stands below it, packages in one row not each
     tap                 `twistd swapgate`: its command line, and the only reactor import
     service             composition root: build, start, reload at SIGHUP, stop
     startup             messages at the start
-    api, state_folder   what a request means, and its answer; what outlives the gateway
+    api, state_folder   what a request means, its answer or error; what outlives a run
     server, fleet       the clients' connections; which model is up, who is served when
     daemons, upstream   start, find and stop a daemon, one module for each kind (child,
                         launchd, systemd, command, remote); HTTP with a daemon
