@@ -76,8 +76,7 @@ def answer_failure(failure: Failure, request: GatewayRequest) -> None:
         if request.promised:
             request.write(b"\n" + sse.error_event(error))
             flush(request.channel.transport)
-        # Its transport alone would wait, under TLS for ever, for one that produces.
-        request.channel.loseConnection()
+        request.channel.transport.loseConnection()
         return
     for name, value in error.headers:
         request.setHeader(name, value)
