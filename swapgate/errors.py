@@ -65,6 +65,16 @@ class APIError(Exception):
         return (*self.headers, *said)
 
 
+UPSTREAM_FAILED = "upstream_failed"
+
+
+def upstream_failed(message: str) -> APIError:
+    """
+    The error of a daemon that has not answered as it should.
+    """
+    return APIError(status=502, code=UPSTREAM_FAILED, message=message)
+
+
 def error_body(error: APIError) -> bytes:
     """
     The JSON body of its response.

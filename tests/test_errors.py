@@ -6,7 +6,7 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.errors import APIError, error_body
+from swapgate.errors import APIError, error_body, upstream_failed
 
 
 class APIErrorTests(SynchronousTestCase):
@@ -42,6 +42,8 @@ class APIErrorTests(SynchronousTestCase):
         self.assertEqual(refusal.type, "server_error")
         self.assertEqual((refusal.param, refusal.should_retry), (None, None))
         self.assertEqual(refusal.retry_after_s, 2)
+        failed = upstream_failed("m")
+        self.assertEqual((failed.status, failed.code), (502, "upstream_failed"))
         final = APIError(status=409, code="c", message="m", should_retry=False)
         self.assertIs(final.should_retry, False)
 

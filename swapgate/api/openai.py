@@ -1,5 +1,5 @@
 """
-OpenAI's API: the fields of a body -> a `ModelRequest`, or the `APIError` it deserves.
+OpenAI's API: a body's fields to a `ModelRequest` or an `APIError`; the list of models.
 """
 
 import json
@@ -19,9 +19,9 @@ _JSON_TYPE: Final = re.compile(rb"application/(?:[!#$&^_.+\w-]+\+)?json")
 
 def check_content_type(value: bytes | None, encoding: bytes | None = None) -> None:
     """
-    Refuse what does not say that it is plain JSON in UTF-8.
+    Refuse what is not declared as plain JSON in UTF-8.
 
-    A page on a foreign site can send every other type without asking first.
+    A page of another site can send other types without a preflight.
 
     :param encoding: the Content-Encoding.
     """
@@ -51,7 +51,9 @@ def _unsupported(what: str) -> APIError:
 @frozen
 class ModelRequest:
     """
-    What is asked for: `model` is the configured name, also where an alias was sent.
+    The model and the kind of answer that a request asks for.
+
+    :param model: the configured name, also where an alias was sent.
     """
 
     model: str
@@ -60,9 +62,9 @@ class ModelRequest:
 
 def read_model_request(fields: BodyFields, names: Mapping[str, str]) -> ModelRequest:
     """
-    Turn what a body wishes into what we can do.
+    Check the fields of a body, and resolve its model.
 
-    :param names: every name and alias, and the name of the model that it means.
+    :param names: the name of the model for every name and alias.
     """
     if fields.model is JSONType.ABSENT:
         raise APIError(

@@ -1,5 +1,5 @@
 """
-What requests want, and what is said to those that cannot have it.
+OpenAI's API: model requests, refusals, and the list of models.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,7 +16,7 @@ from swapgate.server.json_body import BodyFields, JSONType
 
 class ContentTypeTests(SynchronousTestCase):
     """
-    Only what says that it is JSON is read as JSON.
+    Only a body that is declared as JSON is read as JSON.
     """
 
     def test_accepted(self) -> None:
@@ -58,9 +58,9 @@ class ContentTypeTests(SynchronousTestCase):
             self.assertIn("the Content-Encoding is", caught.exception.message)
 
 
-class AskTests(SynchronousTestCase):
+class ModelRequestTests(SynchronousTestCase):
     """
-    From a wish to an ask.
+    From a body's fields to a model request.
     """
 
     NAMES = {"qwen": "qwen", "phi": "phi", "Qwen 2.5": "qwen", "model.gguf": "phi"}
@@ -134,7 +134,7 @@ class AskTests(SynchronousTestCase):
 
     def test_stream_of_another_kind(self) -> None:
         """
-        400, to blame is `stream`.
+        400, with `stream` as the param.
         """
         for kind in (JSONType.STRING, JSONType.NUMBER, JSONType.ARRAY, JSONType.OBJECT):
             refusal = self.refusal(BodyFields(model="phi", stream=kind))
