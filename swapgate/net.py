@@ -20,11 +20,9 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
+from swapgate.config.endpoints import DEFAULT_LISTEN
 from swapgate.config.ini import ConfigError
-from swapgate.config.loader import (
-    DEFAULT_LISTEN,
-    Config,
-)
+from swapgate.config.loader import Config
 from swapgate.config.values import Upstream
 
 # Of what a client has not taken yet, so much is in the system's hands.

@@ -1,8 +1,8 @@
 """
-Which sections and options does a text hold, and on which lines?
+INI parser: the sections and options of a text, their lines, and errors that name them.
 
-`configparser` decides what the text says; this adds where it says it, so that each
-mistake can be told in one line.
+`configparser` decides what the text says; this adds the line numbers, so that each
+mistake is one line: place, what is wrong, the remedy.
 """
 
 import configparser
@@ -23,7 +23,7 @@ _COMMENT = re.compile(r"\s[#;]")
 
 class BadValue(ValueError):
     """
-    This value cannot be meant; the message is "what is wrong; what would be right".
+    A value that cannot be meant; the message is "what is wrong; what would be right".
     """
 
 
@@ -122,7 +122,7 @@ def _hint(text: str) -> str:
 
 
 class _Parser(configparser.RawConfigParser):
-    # The stock pattern ignores whatever follows the bracket.
+    # The stock pattern ignores what follows the bracket.
     SECTCRE = re.compile(r"\[(?P<header>.+)\]$")
 
     def optionxform(self, optionstr: str) -> str:
@@ -142,7 +142,7 @@ def read_sections(text: str, path: str) -> tuple[Section, ...]:
             line=line,
         )
     # No header can be empty, so no section is the default one: [DEFAULT] is found
-    # like any other, and refused by whoever knows the sections there are.
+    # like any other, and refused where the sections' names are read.
     parser = _Parser(delimiters=("=",), default_section="")
     try:
         parser.read_string(text)

@@ -4,7 +4,7 @@ Paths in their normal form, and those that the user adds.
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.config.api_paths import extra_paths, normal
+from swapgate.config.api_paths import extra_paths, health_path, normal
 from swapgate.config.ini import BadValue
 
 
@@ -29,6 +29,23 @@ class NormalTests(SynchronousTestCase):
             "/a/v1/v1/b": "/a/v1/v1/b",
         }.items():
             self.assertEqual(normal(path), same)
+
+
+class HealthTests(SynchronousTestCase):
+    """
+    `health`.
+    """
+
+    def test_health(self) -> None:
+        """
+        A path with its query, or none.
+        """
+        self.assertEqual(health_path("/api?x=1"), "/api?x=1")
+        self.assertIsNone(health_path("none"))
+        for text in ("health", "/a b", "/a#b", ""):
+            error = self.assertRaises(BadValue, health_path, text)
+            said = f"{text!r} is no path; write one like /health, or none"
+            self.assertEqual(str(error), said)
 
 
 class ExtraTests(SynchronousTestCase):
