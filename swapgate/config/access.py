@@ -56,13 +56,13 @@ def read_access(section: Section, listen: Sequence[str], expander: Expander) -> 
         keys=keys, key_files=key_files, **{"models_need_key": bool(public)} | found
     )
     if public and not (access.keyed or access.open):
-        raise section.wrong(
+        raise section.error(
             f"{public[0]!r} is open to other machines; add interface=127.0.0.1 to it, "
             "or set api_keys, or write open = yes if everybody shall get in",
             "listen",
         )
     if "models_need_key" in found and not access.keyed:
-        raise section.wrong("needs api_keys; set them", "models_need_key")
+        raise section.error("needs api_keys; set them", "models_need_key")
     return access
 
 

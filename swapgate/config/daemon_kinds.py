@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from swapgate.config.expand import Command, Expander
 from swapgate.config.ini import Section
-from swapgate.config.options import fields, read
+from swapgate.config.options import default, fields, read
 from swapgate.config.values import Upstream
 
 # What a resolver takes, which is less than a name may hold.
@@ -44,7 +44,7 @@ class LaunchdSpec:
 
     plist: str
     label: str | None = None
-    verbs: Literal["bootstrap", "load"] = "bootstrap"
+    verbs: Literal["bootstrap", "load"] = default("verbs")
 
 
 @frozen(kw_only=True)
@@ -54,7 +54,7 @@ class SystemdSpec:
     """
 
     unit: str
-    scope: Literal["user", "system"] = "user"
+    scope: Literal["user", "system"] = default("scope")
 
 
 @frozen(kw_only=True)
@@ -92,7 +92,7 @@ def _child(
     section: Section, address: Upstream | None, expander: Expander
 ) -> ServiceSpec:
     if address and not (address.scheme == "http" and address.loopback):
-        raise section.wrong(
+        raise section.error(
             f"{address.url} is not where a child listens; write http://127.0.0.1:PORT",
             "upstream",
         )
@@ -100,7 +100,7 @@ def _child(
         cwd=expander.folder, **fields(section, ChildSpec, expander, "child")
     )
     if address is None and not spec.command.tells_port:
-        raise section.wrong(
+        raise section.error(
             "never says ${port}; write it where the daemon takes its port, "
             "or say with upstream which one it takes",
             "command",
@@ -148,9 +148,9 @@ def _check_upstream(
     It is there, and Twisted can look its host up.
     """
     if address is None:
-        raise section.wrong(f"needs upstream; write upstream = http://{host}:PORT")
+        raise section.error(f"needs upstream; write upstream = http://{host}:PORT")
     if ":" not in address.host and not _RESOLVABLE.fullmatch(address.host):
-        raise section.wrong(
+        raise section.error(
             f"{address.host!r} is no name that can be looked up; write letters, digits "
             "and hyphens between dots, or an address",
             "upstream",

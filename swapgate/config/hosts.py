@@ -14,7 +14,7 @@ _HOST_AND_PORT = re.compile(_HOST + _PORT)
 _ORIGIN = re.compile(rf"([A-Za-z][A-Za-z0-9+.-]*)://{_HOST}{_PORT}")
 # The ports that a browser leaves out of a Host or Origin.
 _USUAL_PORTS = {"http": "80", "https": "443"}
-# Listing one of these would let in any page that asks by address.
+# A page reaches this machine at these addresses, too: listing one would let it in.
 _ANYWHERE = {"0.0.0.0", "[::]"}  # noqa: S104
 
 

@@ -64,7 +64,7 @@ class Section:
     options: Mapping[str, str] = field(factory=dict)
     lines: Mapping[str, int] = field(factory=dict)
 
-    def wrong(self, problem: str, option: str | None = None) -> ConfigError:
+    def error(self, problem: str, option: str | None = None) -> ConfigError:
         """
         The error that says `problem` of this section, or of one of its options.
         """
@@ -84,7 +84,7 @@ class Section:
         The same for an option that must be there; `right` says what to write.
         """
         if option not in self.options:
-            raise self.wrong(f"needs {option}; write {right}")
+            raise self.error(f"needs {option}; write {right}")
         return self._read(option, reading)
 
     def allow_only(self, known: set[str], elsewhere: Mapping[str, str]) -> None:
@@ -98,7 +98,7 @@ class Section:
                 right = f"it belongs to {elsewhere[option]}"
             else:
                 right = f"{nearest(option, known)}there are {', '.join(sorted(known))}"
-            raise self.wrong(f"is no option here; {right}", option)
+            raise self.error(f"is no option here; {right}", option)
 
     def _read(self, option: str, reading: Callable[[str], T]) -> T:
         text = self.options[option].strip()
@@ -106,8 +106,8 @@ class Section:
             if not text:
                 raise BadValue("is empty; give it a value or leave it out")
             return reading(text)
-        except BadValue as error:
-            raise self.wrong(f"{error}{_hint(text)}", option) from None
+        except BadValue as bad:
+            raise self.error(f"{bad}{_hint(text)}", option) from None
 
 
 def _hint(text: str) -> str:

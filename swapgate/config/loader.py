@@ -112,21 +112,21 @@ def read_config(
         folder=str(PurePosixPath(path).parent), python=python, environ=environ
     )
     general = Section(path=path, name="swapgate")
-    of_models: list[tuple[str, Section]] = []
+    model_sections: list[tuple[str, Section]] = []
     for section in read_sections(text, path):
         if section.name == "swapgate":
             general = section
         else:
-            of_models.append((model_name(section), section))
-    if not of_models:
+            model_sections.append((model_name(section), section))
+    if not model_sections:
         raise ConfigError("has no model; add a section [model NAME]", path=path)
 
     allow_only(general, GENERAL)
     budget = read(general, "memory_budget", expander)
-    for_models = model_fields(general, expander, GENERAL)
+    model_defaults = model_fields(general, expander, GENERAL)
     models = [
-        (read_model(name, section, budget, for_models, expander), section)
-        for name, section in of_models
+        (read_model(name, section, budget, model_defaults, expander), section)
+        for name, section in model_sections
     ]
     _check_names(models)
     _check_pins(general, [model for model, _ in models], budget)
@@ -135,7 +135,7 @@ def read_config(
     _check_ports(models, set(map(own_port, listen)))
     usual_state_dir = _own_folder(environ, platform, "XDG_STATE_HOME", ".local/state")
     if found.setdefault("state_dir", usual_state_dir) is None:
-        raise general.wrong("needs state_dir, as HOME is not set; write its path")
+        raise general.error("needs state_dir, as HOME is not set; write its path")
     return Config(
         path=path,
         access=read_access(general, listen, expander),
@@ -152,7 +152,7 @@ def _limits(general: Section, expander: Expander) -> Limits:
     """
     limits = Limits(**fields(general, Limits, expander, GENERAL))
     if limits.max_bodies_bytes < limits.max_body_bytes:
-        raise general.wrong(
+        raise general.error(
             "is less than max_body; raise it, or lower that", "max_bodies"
         )
     return limits
@@ -168,7 +168,7 @@ def _check_pins(
     kept = sum(model.memory_bytes for model in pinned)
     if kept > (ONE_AT_A_TIME if budget is None else budget):
         names = ", ".join(model.name for model in pinned)
-        raise general.wrong(
+        raise general.error(
             f"cannot hold all that is pinned: {names}; "
             "raise memory_budget, or pin fewer"
         )
@@ -196,14 +196,14 @@ def _check_names(models: list[tuple[ModelSpec, Section]]) -> None:
     taken: dict[str, str] = {}
     for model, section in models:
         if model.name in taken:
-            raise section.wrong(
+            raise section.error(
                 f"is the second model {model.name!r}; give it a name of its own"
             )
         taken[model.name] = f"the name of [{section.name}]"
     for model, section in models:
         for alias in model.aliases:
             if alias in taken:
-                raise section.wrong(
+                raise section.error(
                     f"{alias!r} is already {taken[alias]}; leave out one of the two",
                     "aliases",
                 )
@@ -223,7 +223,7 @@ def _check_ports(
         if model.upstream is None:
             continue
         if model.upstream.loopback and model.upstream.port in own:
-            raise section.wrong(
+            raise section.error(
                 f"port {model.upstream.port} is the gateway's own; "
                 "write the one that the daemon listens on",
                 "upstream",
@@ -233,7 +233,7 @@ def _check_ports(
         host = "loopback" if model.upstream.loopback else model.upstream.host
         other = taken.setdefault((host, model.upstream.port), section)
         if other is not section and not remote.issuperset({section.name, other.name}):
-            raise section.wrong(
+            raise section.error(
                 f"port {model.upstream.port} is already that of [{other.name}]; "
                 "give each model its own",
                 "upstream",

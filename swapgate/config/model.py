@@ -88,24 +88,24 @@ def model_name(section: Section) -> str:
         if section.name == "DEFAULT":
             right = "what holds for all models stands in [swapgate]"
         near = nearest(section.name.split(" ")[0], ("swapgate", "model"))
-        raise section.wrong(f"is no section here; {near}{right}")
+        raise section.error(f"is no section here; {near}{right}")
     try:
         return values.name(found[1] or "")
-    except BadValue as error:
-        raise section.wrong(str(error)) from None
+    except BadValue as bad:
+        raise section.error(str(bad)) from None
 
 
 def read_model(
     name: str,
     section: Section,
     budget: int | None,
-    general_fields: Mapping[str, Any],
+    defaults: Mapping[str, Any],
     expander: Expander,
 ) -> ModelSpec:
     """
     The whole of one section.
 
-    :param general_fields: the fields that [swapgate] sets for every model.
+    :param defaults: the fields that [swapgate] sets for every model.
     """
     kind = read(section, "service", expander)
     allow_only(section, MODEL, kind)
@@ -113,7 +113,7 @@ def read_model(
     own = model_fields(section, expander, MODEL, kind)
     service = read_service(kind, section, own.get("upstream"), expander)
     fixed = {"name": name, "memory_bytes": memory_bytes, "service": service}
-    return ModelSpec(**{**general_fields, **own, **fixed})
+    return ModelSpec(**{**defaults, **own, **fixed})
 
 
 def model_fields(section: Section, expander: Expander, *scopes: str) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def _memory(section: Section, kind: str, budget: int | None, expander: Expander)
     """
     if kind == "remote":
         if "memory" in section.options:
-            raise section.wrong(
+            raise section.error(
                 "a remote daemon takes none of this machine's; leave it out", "memory"
             )
         return 0
@@ -140,7 +140,7 @@ def _memory(section: Section, kind: str, budget: int | None, expander: Expander)
     if budget is None:
         return ONE_AT_A_TIME
     if memory > budget:
-        raise section.wrong(
+        raise section.error(
             f"{values.gigabytes(memory)} is more than the memory_budget of "
             f"{values.gigabytes(budget)}; raise that, or choose a smaller model",
             "memory",

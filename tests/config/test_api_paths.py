@@ -55,8 +55,8 @@ class ExtraTests(SynchronousTestCase):
 
     def test_read(self) -> None:
         """
-        Between commas or line ends, in their normal form; administration as well, for
-        the one who writes it may do everything.
+        Between commas or line ends, in their normal form; paths of administration as
+        well.
         """
         self.assertEqual(
             extra_paths("/v1/tomorrow, /v1beta/models/a:go\n/api/chat ,/props"),

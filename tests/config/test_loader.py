@@ -1,6 +1,5 @@
 """
-What `swapgate.config` promises: a whole file, understood. Its mistakes are in
-`test_config_mistakes`.
+Loader: a whole configuration, understood. Its mistakes are in `test_loader_mistakes`.
 """
 
 from collections.abc import Mapping

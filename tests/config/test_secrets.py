@@ -1,5 +1,5 @@
 """
-What `swapgate.keyfiles` gets out of files, and what it says of those that are wrong.
+Key files: what is read from them, and what is said of those that are wrong.
 """
 
 import os
