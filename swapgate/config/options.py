@@ -199,7 +199,7 @@ OPTIONS: Mapping[str, Option] = {
         _MODEL, of.words(*KINDS), Needed(alternatives(KINDS)), "what runs the daemon"
     ),
     "upstream": Option(
-        _MODEL, of.UPSTREAM, Unset("a child's free port"), "the daemon's address"
+        _MODEL, of.UPSTREAM, Unset("needed, but for a child"), "the daemon's address"
     ),
     "aliases": Option(
         _MODEL, of.NAMES, Unset("none"), "further names that clients may send"
