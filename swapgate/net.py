@@ -28,8 +28,9 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
+from swapgate.config.endpoints import DEFAULT_LISTEN
 from swapgate.config.ini import ConfigError
-from swapgate.config.loader import DEFAULT_LISTEN, Config
+from swapgate.config.loader import Config
 from swapgate.config.values import Upstream
 
 # How much of what the other side has not taken the system may buffer.

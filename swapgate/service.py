@@ -27,7 +27,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
 from swapgate.api.resource import Gateway
-from swapgate.config.access import laid_open, with_backlog
+from swapgate.config.access import exposed_endpoint
 from swapgate.config.daemon_kinds import (
     ChildSpec,
     CommandSpec,
@@ -35,6 +35,7 @@ from swapgate.config.daemon_kinds import (
     RemoteSpec,
     SystemdSpec,
 )
+from swapgate.config.endpoints import with_backlog
 from swapgate.config.file import load_config
 from swapgate.config.ini import ConfigError
 from swapgate.config.limits import Limits
@@ -70,7 +71,7 @@ def _check_open_ports(config: Config, in_use: Sequence[str]) -> None:
     """
     Ports stay open until the next start: the keys that protect them must stay, too.
     """
-    endpoint = laid_open(in_use, config.listen, config.access)
+    endpoint = exposed_endpoint(in_use, config.listen, config.access)
     if endpoint is not None:
         raise ConfigError(
             f"{endpoint!r} is open to other machines until the next start; keep "

@@ -11,7 +11,7 @@ from twisted.python import usage
 
 from swapgate.config.file import load_config
 from swapgate.config.ini import ConfigError
-from swapgate.config.loader import LOG_FORMATS
+from swapgate.config.options import LOG_FORMATS
 from swapgate.descriptors import raise_limit
 from swapgate.net import check_endpoints
 from swapgate.service import Swapgate

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.config.access import Access, Key
+from swapgate.config.access import Access
+from swapgate.config.keys import Key
 from swapgate.errors import APIError
 from swapgate.server.auth import Grant, Listener, RequestOrigin, admit
 

@@ -11,7 +11,8 @@ from attrs import evolve
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.config.access import Access, Key
+from swapgate.config.access import Access
+from swapgate.config.keys import Key
 from swapgate.config.limits import Limits
 from swapgate.fleet.lease import LoadFailed
 from swapgate.server.body_memory import Body, BodyMemory

@@ -4,7 +4,8 @@ Authorization at the channel: only what is granted becomes a request.
 
 from twisted.logger import capturedLogs
 
-from swapgate.config.access import Access, Key
+from swapgate.config.access import Access
+from swapgate.config.keys import Key
 from swapgate.config.limits import Limits
 from tests.channel_rig import ChannelCase, TCPWire
 
