@@ -7,13 +7,18 @@ The way of one request, and the order to read in:
     server/request_head   check its head; server/auth then checks host, origin and API
                           key, server/target the path: all before the body is read
     server/json_body      find `model` and `stream` in the body as it arrives
-    api/resource          dispatch: own answers, /swapgate/ (api/admin), or a model's
-    api/proxy             lease the model; api/keepalive tells the client of the wait
+    api/resource          dispatch: own answers, /swapgate/ (api/admin; api/status makes
+                          the state), or a model's: api/routes has the paths that run one
+    api/proxy             lease the model, ask, ask again once where a daemon has died;
+                          api/keepalive tells the client of the wait, api/responses of
+                          an error, such as the 409 of a failed load
     fleet/scheduler       queue the request; carry out what fleet/planner decides, which
                           keeps the memory budget and is fair: evict, start, admit
     fleet/supervisor      launch, poll and stop daemons by the means of `daemons`; the
-                          state machine of each is the table in fleet/lifecycle
-    upstream/client       send the request to the daemon
+                          state machine of each is the table in fleet/lifecycle;
+                          fleet/finder looks for daemons that run already
+    daemons/processes     is it still the process that listens on its port?
+    upstream/client       send the request to the daemon, on a pooled connection
     api/relay             write and flush each token to the client; then api/proxy
                           releases the lease
 
@@ -22,7 +27,8 @@ The layers. Each imports only what stands below it, packages in one row not each
     tap                 `twistd swapgate`: its command line, and the only reactor import
     service             composition root: build, start, reload at SIGHUP, stop
     startup             messages at the start
-    api, state_folder   what a request means, its answer or error; what outlives a run
+    api, state_folder   what a request means, its answer or error; what outlives a run,
+                        and the children of a killed gateway, which are ended
     server, fleet       the clients' connections; which model is up, who is served when
     daemons, upstream   start, find and stop a daemon, one module for each kind (child,
                         launchd, systemd, command, remote); HTTP with a daemon

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IProcessTransport, IReactorTime
 from twisted.internet.process import Process
 from twisted.internet.protocol import ProcessProtocol
 
-from swapgate.daemons import sockets
+from swapgate.daemons.listeners import LINUX, Listeners
 
 _LOOK_AGAIN_S = 1.0
 _ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
@@ -67,7 +67,7 @@ def born(process: psutil.Process) -> float:
 
     On Linux that is since boot: the date moves with each step of the wall clock.
     """
-    since_s = psutil.boot_time() if sockets.LINUX else 0.0
+    since_s = psutil.boot_time() if LINUX else 0.0
     return round(process.create_time() - since_s, 2)
 
 
@@ -181,7 +181,7 @@ def port_conflict(leader: int, port: int, *, shared: bool = False) -> str | None
     """
     family, own = {leader}, False
     try:
-        listeners = sockets.Listeners(port)
+        listeners = Listeners(port)
         own = listeners.include(leader)
         # Nearly always the leader itself does, alone.
         if own and (shared or not listeners.include_others(family)):
@@ -229,7 +229,7 @@ def who_listens(port: int) -> str:
     """
     Which process to look for where a port is taken, or how to find it.
     """
-    listeners = sockets.Listeners(port)
+    listeners = Listeners(port)
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if listeners.include(process.pid):
