@@ -8,7 +8,7 @@ The way of one request, and the order to read in:
                           key, server/target the path: all before the body is read
     server/json_body      find `model` and `stream` in the body as it arrives
     api/resource          dispatch: own answers, /swapgate/ (api/admin; api/status makes
-                          the state), or a model's: api/routes has the paths that run one
+                          the state), or a model's, by the paths of api/routes
     api/proxy             lease the model, ask, ask again once where a daemon has died;
                           api/keepalive tells the client of the wait, api/responses of
                           an error, such as the 409 of a failed load
