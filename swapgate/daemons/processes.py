@@ -6,16 +6,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from math import inf
 from typing import Any
 
 import psutil
 from attrs import define
-from twisted.internet.interfaces import IProcessTransport, IReactorTime
-from twisted.internet.process import Process
-from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.interfaces import IReactorTime
 
 _LINUX = sys.platform.startswith("linux")
 _REACHED_BY_LOOPBACK = frozenset(
@@ -72,45 +70,6 @@ def born(process: psutil.Process) -> float:
     """
     since_s = psutil.boot_time() if _LINUX else 0.0
     return round(process.create_time() - since_s, 2)
-
-
-class SessionProcess(Process):
-    """
-    A child in a session of its own: a signal to its group reaches all it started.
-    """
-
-    def _trySpawnInsteadOfFork(self, *_: object) -> bool:
-        # posix_spawn knows neither setsid (everywhere) nor a working directory.
-        return False
-
-    def _execChild(self, *args: object) -> None:
-        os.setsid()
-        super()._execChild(*args)
-
-
-def spawn(
-    reactor: Any,
-    protocol: ProcessProtocol,
-    argv: Sequence[str],
-    env: Mapping[str, str],
-    cwd: str,
-) -> IProcessTransport:
-    """
-    Start `argv` in its own session; only its stderr is connected to us.
-    """
-    null = os.open(os.devnull, os.O_RDWR)
-    try:
-        return SessionProcess(
-            reactor,
-            argv[0],
-            list(argv),
-            dict(env),
-            cwd,
-            protocol,
-            childFDs={0: null, 1: null, 2: "r"},
-        )
-    finally:
-        os.close(null)
 
 
 def free_port(host: str) -> int:

@@ -359,15 +359,15 @@ class ChildTests(TestCase):
         child = self.fake()
         pid = (await self.until("listening"))["pid"]
         process = child._process
-        look = process.look
+        poll = process.poll
 
-        def look_and_lose_it() -> None:
-            look()
-            process.look = look  # type: ignore[method-assign]
+        def poll_and_lose_it() -> None:
+            poll()
+            process.poll = poll  # type: ignore[method-assign]
             os.kill(pid, signal.SIGKILL)
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
-        process.look = look_and_lose_it  # type: ignore[method-assign]
+        process.poll = poll_and_lose_it  # type: ignore[method-assign]
         self.assertEqual(child.port_conflict(), "its process has ended")
 
     async def test_twice(self) -> None:

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from swapgate.daemons.processes import group_lives
-from swapgate.daemons.tool import Answer, ToolFailed, run, tail
+from swapgate.daemons.tool import Answer, ToolFailed, run
 
 ENV = {"PATH": os.environ["PATH"], "GIVEN": "1"}
 
@@ -125,14 +125,20 @@ class CommandsTests(TestCase):
 
     async def test_cannot_be_run(self) -> None:
         """
-        A folder that is not there is an answer as well, and no descriptor is lost.
+        What the system does not run, or not there, is named, and no descriptor is lost.
         """
-        # The first one brings the reactor's own pipe for SIGCHLD.
-        await self.run_shell("true")
+        # The reactor's own come as it starts.
+        await deferLater(reactor, 0)
         before = descriptors()
-        answer = await run(reactor, ("true",), ENV, cwd="/no/such/folder")
-        self.assertEqual(answer.status, 1)
-        self.assertIn("/no/such/folder", answer.complaint)
+        running = run(reactor, ("true",), ENV, cwd="/no/such/folder")
+        error = await self.assertFailure(running, ToolFailed)
+        why = "'true' cannot be run: /no/such/folder: No such file or directory"
+        self.assertEqual(str(error), why)
+        tool = Path(self.mktemp()).absolute()
+        tool.write_bytes(b"\x7fELF, and no more")
+        tool.chmod(0o755)
+        error = await self.assertFailure(run(reactor, (str(tool),), ENV), ToolFailed)
+        self.assertTrue(str(error).endswith(f"{tool}: Exec format error"), error)
         self.assertEqual(descriptors(), before)
 
     async def test_its_own_session(self) -> None:
@@ -146,9 +152,3 @@ class CommandsTests(TestCase):
         pid, session, open_descriptors = json.loads(answer.output)
         self.assertEqual(pid, session)
         self.assertEqual(open_descriptors, [0, 1, 2])
-
-    def test_tail(self) -> None:
-        """
-        Nothing that a terminal would obey.
-        """
-        self.assertEqual(tail("bad \x1b[2Jend\n\n"), "bad [2Jend")
