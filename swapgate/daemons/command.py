@@ -10,7 +10,7 @@ from swapgate.config.expand import Command
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
 from swapgate.daemons.child import child_environment
-from swapgate.daemons.control import Observation, State, port_answers
+from swapgate.daemons.control import Observation, ServiceState, port_answers
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.preflight import cannot_run
 from swapgate.daemons.tool import TOOL_TIMEOUT_S, Answer, run
@@ -51,8 +51,8 @@ class Commands:
         self._reactor = reactor
         self._upstream: Upstream = spec.upstream
         self._env = child_environment(environ, dict(service.env))
-        self.tells = service.status is not None
-        self.port_counts = not self.tells
+        self.has_status = service.status is not None
+        self.port_counts = not self.has_status
 
     async def _run(self, command: Command, timeout_s: float) -> Answer:
         argv = command.argv(self._upstream.port)
@@ -62,13 +62,13 @@ class Commands:
     async def look(self) -> Observation:
         if self._service.status is None:
             if await port_answers(self._upstream, self._reactor):
-                return Observation(State.UP)
-            return Observation(State.ABSENT, sure=self._upstream.loopback)
+                return Observation(ServiceState.UP)
+            return Observation(ServiceState.ABSENT, sure=self._upstream.loopback)
         answer = await self._run(self._service.status, TOOL_TIMEOUT_S)
         if answer.status:
-            return Observation(State.ABSENT, sure=False)
+            return Observation(ServiceState.ABSENT, sure=False)
         says_no = answer.output.strip().lower() in _NO
-        return Observation(State.ABSENT if says_no else State.UP)
+        return Observation(ServiceState.ABSENT if says_no else ServiceState.UP)
 
     async def preflight(self) -> str | None:
         argv = self._service.start.argv(self._upstream.port)

@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from swapgate.config.daemon_kinds import LaunchdSpec
 from swapgate.config.model import ModelSpec
 from swapgate.daemons.child import child_environment
-from swapgate.daemons.control import Observation, State
+from swapgate.daemons.control import Observation, ServiceState
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.preflight import cannot_run
 from swapgate.daemons.tool import Answer, ToolFailed, run
@@ -52,7 +52,7 @@ class Launchctl:
     """
 
     slow = False
-    port_counts = tells = True
+    port_counts = has_status = True
 
     def __init__(
         self, service: LaunchdSpec, reactor: Any, environ: Mapping[str, str]
@@ -107,7 +107,7 @@ class Launchctl:
         absent = _ABSENT in answer.complaint or _ABSENT in answer.output
         # Where there is no domain, nothing is loaded into it.
         if absent or answer.status in _NO_DOMAIN:
-            return Observation(State.ABSENT)
+            return Observation(ServiceState.ABSENT)
         raise ToolFailed(
             f"launchctl cannot tell of {label}: {answer.complaint or answer.status}"
         )
@@ -181,7 +181,7 @@ class Launchctl:
             answer = await self._run("start", self._name())
         else:
             answer = await self._run("kickstart", f"{self._domain}/{self._name()}")
-        if answer.status and (await self.look()).state is State.UP:
+        if answer.status and (await self.look()).state is ServiceState.UP:
             answer = Answer(0)
         if loaded.status and not answer.status:
             # It was loaded already, and what is said of that is no failure.
@@ -191,7 +191,7 @@ class Launchctl:
     async def stop(self) -> Answer:
         answer = await self._unload()
         # Of an absent label bootout says 3, 5 or 36, as the version may be.
-        if answer.status and (await self.look()).state is State.ABSENT:
+        if answer.status and (await self.look()).state is ServiceState.ABSENT:
             return Answer(0)
         return answer
 
@@ -211,7 +211,7 @@ def _is_loaded(observation: Observation) -> bool:
     Whether it is there to be run, and not on its way out.
     """
     ending = observation.ended and observation.pid is not None
-    return observation.state is not State.ABSENT and not ending
+    return observation.state is not ServiceState.ABSENT and not ending
 
 
 def _with_words(answer: Answer, more: str) -> Answer:
@@ -234,12 +234,12 @@ def read_print(output: str) -> Observation | None:
         if name in facts
     )
     ended = code != "(never exited)" or "last terminating signal" in facts
-    observation = _sight(facts.get("pid"), ended, note)
+    observation = _observe(facts.get("pid"), ended, note)
     if observation is not None and facts["state"] == _SCHEDULED:
-        return evolve(observation, state=State.UP)
+        return evolve(observation, state=ServiceState.UP)
     if observation is not None and facts["state"] in _ENDING:
         return Observation(
-            State.IDLE, observation.pid, True, f"state = {facts['state']}"
+            ServiceState.IDLE, observation.pid, True, f"state = {facts['state']}"
         )
     return observation
 
@@ -253,12 +253,12 @@ def read_list(output: str) -> Observation | None:
         return None
     status = facts.get("LastExitStatus", "0")
     # 0 is also what stands there before the first run.
-    return _sight(facts.get("PID"), status != "0", f"LastExitStatus = {status}")
+    return _observe(facts.get("PID"), status != "0", f"LastExitStatus = {status}")
 
 
-def _sight(pid: str | None, ended: bool, note: str) -> Observation | None:
+def _observe(pid: str | None, ended: bool, note: str) -> Observation | None:
     if pid is None:
-        return Observation(State.IDLE, None, ended, note if ended else "")
+        return Observation(ServiceState.IDLE, None, ended, note if ended else "")
     if pid.isdecimal() and int(pid) > 0:
-        return Observation(State.UP, int(pid))
+        return Observation(ServiceState.UP, int(pid))
     return None

@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from threading import Thread
 from typing import IO, Any
 
@@ -28,28 +27,10 @@ _OUTPUT_BYTES = 65536
 _TAIL_BYTES = 4096
 # For so long what the pipes still hold is read after the process has ended.
 _LAST_READ_S = 0.2
-_CLOSED = Failure(CONNECTION_DONE)
 
 
-class CannotRun(Exception):
-    """
-    The system has not started a process: which file, and why.
-    """
-
-
-def tail(text: str, lines: int) -> str:
-    """
-    The last lines of `text`, without what a terminal would obey.
-    """
-    printable = ("".join(c for c in s if c.isprintable()) for s in text.splitlines())
-    return "\n".join([line for line in printable if line.strip()][-lines:])
-
-
-def _no_pidfd(_: int) -> int:
-    raise OSError("this system has no pidfd")
-
-
-_OPEN_PIDFD: Callable[[int], int] = getattr(os, "pidfd_open", _no_pidfd)
+def _pidfd(pid: int) -> int:
+    return os.pidfd_open(pid)
 
 
 class SessionProcess:
@@ -57,19 +38,15 @@ class SessionProcess:
     One process from its start until it is reaped, and what it said.
     """
 
-    def __init__(
-        self,
-        reactor: Any,
-        open_pidfd: Callable[[int], int] = _OPEN_PIDFD,
-    ) -> None:
+    def __init__(self, reactor: Any, open_pidfd: Callable[[int], int] = _pidfd) -> None:
         #: Fires when it is reaped: its exit status, or -N where signal N ended it.
         self.exited: Deferred[int] = Deferred()
         self.running = False
         self.pid = 0
         self._reactor = reactor
         self._open_pidfd = open_pidfd
-        self._pidfd: _Reader | None = None
-        self._pipes: list[_Reader] = []
+        self._pidfd: Reader | None = None
+        self._pipes: list[Reader] = []
         self._closed: Deferred[None] = Deferred()
         self._output = self._tail = b""
 
@@ -85,47 +62,37 @@ class SessionProcess:
         Run `argv`, looked up on the PATH of `env`.
 
         :param stdout: whether that is read, too; else only stderr is.
-        :raises CannotRun: when the system refuses.
+        :raises OSError: when it cannot be run.
         """
-        try:
-            self._popen = subprocess.Popen(  # noqa: S603
-                argv,
-                bufsize=0,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                cwd=cwd,
-                env=env,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise CannotRun(f"{error.filename or argv[0]}: {error.strerror}") from error
+        self._popen = subprocess.Popen(  # noqa: S603
+            argv,
+            bufsize=0,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+        )
         self.pid = self._popen.pid
         self.running = True
         self._pipes = [
-            _Reader(
-                self._reactor,
-                pipe,
-                partial(fdesc.readFromFD, callback=keep),
-                self._pipe_closed,
-            )
+            Reader(self._reactor, pipe, keep, self._pipe_closed)
             for pipe, keep in (
                 (self._popen.stdout, self._keep_output),
                 (self._popen.stderr, self._keep_tail),
             )
             if pipe is not None
         ]
-        self._report_end()
-
-    def _report_end(self) -> None:
         try:
-            file = os.fdopen(self._open_pidfd(self.pid), "rb", 0)
-        except OSError:
+            pidfd = os.fdopen(self._open_pidfd(self.pid), "rb", 0)
+        except (AttributeError, OSError):
             # On macOS, on an old kernel, or for want of descriptors. No thread of the
             # reactor's pool: a daemon lives for days.
             Thread(target=self._wait, daemon=True).start()
         else:
-            self._pidfd = _Reader(self._reactor, file, lambda _: self.poll())
+            # At the end it becomes readable, and as it cannot be read it is closed.
+            self._pidfd = Reader(self._reactor, pidfd, lambda _: None, self.poll)
 
     def _wait(self) -> None:
         self._popen.wait()
@@ -170,9 +137,11 @@ class SessionProcess:
 
     def last_words(self, lines: int) -> str:
         """
-        The end of its stderr.
+        The last lines of its stderr, without what a terminal would obey.
         """
-        return tail(self._tail.decode("utf-8", "replace"), lines)
+        said = self._tail.decode("utf-8", "replace").splitlines()
+        printable = ("".join(c for c in line if c.isprintable()) for line in said)
+        return "\n".join([line for line in printable if line.strip()][-lines:])
 
     def _keep_output(self, data: bytes) -> None:
         self._output = (self._output + data)[:_OUTPUT_BYTES]
@@ -185,7 +154,7 @@ class SessionProcess:
             self._closed.callback(None)
 
 
-class _Reader(FileDescriptor):
+class Reader(FileDescriptor):
     """
     A descriptor that the reactor watches and reads until its end, or until `close()`.
     """
@@ -194,12 +163,12 @@ class _Reader(FileDescriptor):
         self,
         reactor: Any,
         file: IO[bytes],
-        read: Callable[[int], Exception | None],
-        closed: Callable[[], None] = lambda: None,
+        keep: Callable[[bytes], None],
+        closed: Callable[[], None],
     ) -> None:
         super().__init__(reactor)
         self._file = file
-        self._read = read
+        self._keep = keep
         self._report_closed = closed
         os.set_blocking(file.fileno(), False)
         self.startReading()
@@ -208,7 +177,8 @@ class _Reader(FileDescriptor):
         return -1 if self._file.closed else self._file.fileno()
 
     def doRead(self) -> Exception | None:
-        return self._read(self.fileno())
+        end: Exception | None = fdesc.readFromFD(self.fileno(), self._keep)
+        return end
 
     def connectionLost(self, reason: Failure) -> None:
         if not self.disconnected:
@@ -217,4 +187,4 @@ class _Reader(FileDescriptor):
             self._report_closed()
 
     def close(self) -> None:
-        self.connectionLost(_CLOSED)
+        self.connectionLost(Failure(CONNECTION_DONE))

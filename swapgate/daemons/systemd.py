@@ -8,7 +8,7 @@ from typing import Any
 from swapgate.config.daemon_kinds import SystemdSpec
 from swapgate.config.model import ModelSpec
 from swapgate.daemons.child import child_environment
-from swapgate.daemons.control import Observation, State
+from swapgate.daemons.control import Observation, ServiceState
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.tool import Answer, ToolFailed, run
 
@@ -31,7 +31,7 @@ class Systemctl:
     """
 
     slow = False
-    port_counts = tells = True
+    port_counts = has_status = True
 
     def __init__(
         self, service: SystemdSpec, reactor: Any, environ: Mapping[str, str]
@@ -89,14 +89,14 @@ def read_show(output: str) -> Observation | None:
         note = f"Result = {result}, ExecMainStatus = {status}"
     match facts["ActiveState"]:
         case "active" | "reloading" | "refreshing":
-            return Observation(State.UP, pid)
+            return Observation(ServiceState.UP, pid)
         case "activating":
             ended = facts.get("SubState", "").startswith("auto-restart")
-            return Observation(State.UP, pid, ended, note)
+            return Observation(ServiceState.UP, pid, ended, note)
         case "inactive" if facts.get("Job"):
             # Its start is in the queue, and need not be asked for.
-            return Observation(State.UP)
+            return Observation(ServiceState.UP)
         case "inactive" | "failed":
-            return Observation(State.ABSENT, None, bool(note), note)
+            return Observation(ServiceState.ABSENT, None, bool(note), note)
         case _:
-            return Observation(State.IDLE, pid, True, note)
+            return Observation(ServiceState.IDLE, pid, True, note)

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 
-from swapgate.daemons.spawn import CannotRun, SessionProcess
+from swapgate.daemons.spawn import SessionProcess
 
 # Service managers answer in milliseconds, or are ill.
 TOOL_TIMEOUT_S = 10.0
@@ -68,7 +68,7 @@ async def _run(
     process = SessionProcess(reactor)
     try:
         process.start(argv, env, cwd, stdout=True)
-    except CannotRun as error:
+    except OSError as error:
         raise ToolFailed(f"{shlex.join(argv)!r} cannot be run: {error}") from error
     try:
         status = await process.exited

@@ -17,14 +17,14 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from swapgate.config.values import Upstream
 from swapgate.daemons import Owner
-from swapgate.daemons.control import Control, Observation, State, port_answers
+from swapgate.daemons.control import Control, Observation, ServiceState, port_answers
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.processes import find, free_port
 from swapgate.daemons.tool import Answer, ToolFailed
 from tests.doubles import model
 from tests.stand_ins import FAKE
 
-ABSENT = Observation(State.ABSENT)
+ABSENT = Observation(ServiceState.ABSENT)
 
 
 @define(eq=False)
@@ -34,10 +34,10 @@ class FakeControl(Control):
     """
 
     observation: Observation | None = ABSENT
-    sight_after_start: Observation | None = None
+    observation_after_start: Observation | None = None
     slow: bool = False
     port_counts: bool = True
-    tells: bool = True
+    has_status: bool = True
     in_the_way: str | None = None
     started: Answer = Answer(0)
     told: list[str] = field(factory=list)
@@ -46,7 +46,7 @@ class FakeControl(Control):
     starting: Deferred[None] = field(factory=lambda: succeed(None))
     bugs: list[Exception] = field(factory=list)
     keeps_record: bool = False
-    stopped_sight: Observation = ABSENT
+    observation_after_stop: Observation = ABSENT
 
     async def look(self) -> Observation:
         self.told.append("look")
@@ -61,7 +61,7 @@ class FakeControl(Control):
         await self.starting
         if self.argv:
             self.run()
-        self.observation = self.sight_after_start or self.observation
+        self.observation = self.observation_after_start or self.observation
         return self.started
 
     async def preflight(self) -> str | None:
@@ -69,7 +69,7 @@ class FakeControl(Control):
 
     def run(self) -> int:
         self.process = subprocess.Popen(self.argv, start_new_session=True)
-        self.observation = Observation(State.UP, self.process.pid)
+        self.observation = Observation(ServiceState.UP, self.process.pid)
         return self.process.pid
 
     async def stop(self) -> Answer:
@@ -78,7 +78,7 @@ class FakeControl(Control):
         """
         self.told.append("stop")
         if self.observation is not None and not self.keeps_record:
-            self.observation = self.stopped_sight
+            self.observation = self.observation_after_stop
         if self.process is not None:
             self.process.terminate()
         return Answer(0)
@@ -144,7 +144,7 @@ class ManagedTests(TestCase):
         gone = self.launch(managed)
         await self.until_answered(managed)
         # Its pid is known as well.
-        while managed._ending.process is None:
+        while managed._observer.process is None:
             await deferLater(reactor, 0.01)
         return managed, gone
 
@@ -192,7 +192,7 @@ class ManagedTests(TestCase):
         """
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
-            self.control.observation = Observation(State.UP)
+            self.control.observation = Observation(ServiceState.UP)
             managed = self.managed()
             gone = self.launch(managed)
             managed.halt()
@@ -234,7 +234,7 @@ class ManagedTests(TestCase):
         managed, gone = await self.up()
         assert self.control.process is not None
         self.control.observation = Observation(
-            State.IDLE, None, True, "last exit code = 9"
+            ServiceState.IDLE, None, True, "last exit code = 9"
         )
         self.control.process.kill()
         self.control.process.wait()
@@ -261,25 +261,25 @@ class ManagedTests(TestCase):
         """
         managed, gone = await self.up()
         await self.control.stop()
-        self.assertEqual(await gone, "was stopped by somebody else")
+        self.assertEqual(await gone, "was stopped from outside")
         self.assertFalse(managed.running)
 
     async def test_without_a_pid(self) -> None:
         """
         Where no pid is told, looks tell.
         """
-        self.control.observation = Observation(State.UP)
+        self.control.observation = Observation(ServiceState.UP)
         gone = self.launch(self.managed())
         await deferLater(reactor, 0.1)
         self.assertFalse(gone.called)
         self.control.observation = ABSENT
-        self.assertEqual(await gone, "was stopped by somebody else")
+        self.assertEqual(await gone, "was stopped from outside")
 
     async def test_remains(self) -> None:
         """
         What has ended and is still known is cleared away before the launch.
         """
-        self.control.observation = Observation(State.IDLE, None, True)
+        self.control.observation = Observation(ServiceState.IDLE, None, True)
         managed, gone = await self.up()
         wanted = [told for told in self.control.told if told != "look"]
         self.assertEqual(wanted, ["stop", "start"])
@@ -301,8 +301,8 @@ class ManagedTests(TestCase):
         """
         What started and ended between two looks has ended, as one seen in between.
         """
-        self.control.sight_after_start = Observation(
-            State.ABSENT, None, True, "Result = x"
+        self.control.observation_after_start = Observation(
+            ServiceState.ABSENT, None, True, "Result = x"
         )
         why = await self.launch(self.managed())
         self.assertEqual(why, "ended by itself (Result = x)")
@@ -351,12 +351,12 @@ class ManagedTests(TestCase):
         """
         What is known and does not run is started; where that fails it is stopped.
         """
-        self.control.observation = Observation(State.IDLE)
+        self.control.observation = Observation(ServiceState.IDLE)
         managed, gone = await self.up()
         self.assertEqual(self.control.count("start"), 1)
         managed.halt()
         self.assertEqual(await gone, "was stopped")
-        self.control.argv, self.control.observation = (), Observation(State.IDLE)
+        self.control.argv, self.control.observation = (), Observation(ServiceState.IDLE)
         self.control.started = Answer(3, complaint="no such service")
         self.assertEqual(await self.launch(managed), "could not be started")
         self.assertEqual(managed.last_words(), "no such service")
@@ -411,7 +411,7 @@ class ManagedTests(TestCase):
         assert process is not None
         # One ends its life, the next one meets us while we end it.
         self.control.bugs = [KeyError("b"), KeyError("a")]
-        self.control.observation = Observation(State.IDLE)
+        self.control.observation = Observation(ServiceState.IDLE)
         process.send_signal(signal.SIGHUP)
         process.wait()
         self.control.argv = self.fake("--stop-time", "0.3")
@@ -453,7 +453,7 @@ class ManagedTests(TestCase):
         self.control.argv = self.fake("--listen-late", "60")
         managed = self.managed()
         gone = self.launch(managed)
-        while managed._ending.process is None:
+        while managed._observer.process is None:
             await deferLater(reactor, 0.01)
         with socket.create_server(("127.0.0.1", self.port)):
             if sys.platform.startswith("linux"):
@@ -510,11 +510,11 @@ class ManagedTests(TestCase):
             managed = self.managed()
             gone = self.launch(managed)
             await self.until_answered(managed)
-            while managed._ending.process is None:
+            while managed._observer.process is None:
                 await deferLater(reactor, 0.01)
             self.assertIsNone(managed.port_conflict())
             self.assertTrue(managed.serving)
-            [relative] = managed._ending.family
+            [relative] = managed._observer.relatives
             assert self.control.process is not None
             self.control.process.kill()
             self.control.process.wait()
@@ -538,7 +538,7 @@ class ManagedTests(TestCase):
         self.assertEqual(await managed.preflight(), "no such unit")
         with socket.create_server(("127.0.0.1", self.port)):
             self.assertIn("is in use", await managed.preflight() or "")
-            self.control.observation = Observation(State.UP)
+            self.control.observation = Observation(ServiceState.UP)
             self.assertIsNone(await self.managed().preflight())
         self.control.observation = None
         self.assertEqual(await self.managed().preflight(), "the tool is ill")
@@ -569,7 +569,7 @@ class StatusTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.control = FakeControl(slow=True, port_counts=False)
-        self.control.sight_after_start = Observation(State.UP)
+        self.control.observation_after_start = Observation(ServiceState.UP)
         upstream = Upstream(scheme="http", host="10.0.0.1", port=80)
         self.managed = ExternalDaemon(
             model("m", upstream=upstream), self.control, self.clock
@@ -594,11 +594,11 @@ class StatusTests(SynchronousTestCase):
         """
         Whatever answers on its port, it is not there before its status says yes.
         """
-        self.control.sight_after_start = ABSENT
+        self.control.observation_after_start = ABSENT
         self.managed.launch(self.owner)
         self.pass_time(5)
         self.assertFalse(self.managed.running)
-        self.control.observation = Observation(State.UP)
+        self.control.observation = Observation(ServiceState.UP)
         self.pass_time(2)
         self.assertTrue(self.managed.running)
         self.assertTrue(self.managed.serving)
@@ -608,12 +608,12 @@ class StatusTests(SynchronousTestCase):
         Failures are no end while its health answers, and several are one otherwise.
         """
         self.launch()
-        self.control.observation = Observation(State.ABSENT, sure=False)
+        self.control.observation = Observation(ServiceState.ABSENT, sure=False)
         self.pass_time(60)
         self.assertEqual((self.gone, self.control.count("stop")), ([], 0))
         self.healthy = False
         self.pass_time(10)
-        self.assertEqual(self.gone, ["was stopped by somebody else"])
+        self.assertEqual(self.gone, ["was stopped from outside"])
 
     def test_one_passing_fault(self) -> None:
         """
@@ -621,9 +621,9 @@ class StatusTests(SynchronousTestCase):
         """
         self.launch()
         self.healthy = False
-        self.control.observation = Observation(State.ABSENT, sure=False)
+        self.control.observation = Observation(ServiceState.ABSENT, sure=False)
         self.pass_time(1)
-        self.control.observation = Observation(State.UP)
+        self.control.observation = Observation(ServiceState.UP)
         self.pass_time(60)
         self.assertEqual((self.gone, self.control.count("stop")), ([], 0))
 
@@ -643,7 +643,7 @@ class StatusTests(SynchronousTestCase):
         self.launch()
         self.control.observation = ABSENT
         self.pass_time(2)
-        self.assertEqual(self.gone, ["was stopped by somebody else"])
+        self.assertEqual(self.gone, ["was stopped from outside"])
 
     def test_not_asked_while_it_answers(self) -> None:
         """
@@ -665,6 +665,8 @@ class StatusTests(SynchronousTestCase):
         """
         self.launch()
         self.managed.halt()
-        self.control.stopped_sight = Observation(State.ABSENT, sure=False)
+        self.control.observation_after_stop = Observation(
+            ServiceState.ABSENT, sure=False
+        )
         self.pass_time(10)
         self.assertEqual(self.gone, ["was stopped"])
