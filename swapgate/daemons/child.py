@@ -1,5 +1,9 @@
 """
-A daemon that is a child of the gateway and ends with it.
+Child: a daemon that is a process of the gateway's own and ends with it.
+
+1. It has a session of its own, and is gone when nothing of its group is left.
+2. Without a fixed port it gets a free one, and another if that is lost to another
+   process before it listens there.
 """
 
 import signal
@@ -15,45 +19,22 @@ from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
 from swapgate.daemons import Owner, processes
 from swapgate.daemons.control import port_answers
-from swapgate.daemons.preflight import cannot_run
-from swapgate.daemons.spawn import SessionProcess
+from swapgate.daemons.preflight import cannot_run, port_in_use
+from swapgate.daemons.spawn import SessionProcess, child_environment
 
 _LOOPBACK = "127.0.0.1"
 # So many free ports are tried.
 _TRIES = 3
 # Looking whether a killed group is gone: at first, and at most.
 _LOOK_S, _LOOK_AT_MOST_S = 0.01, 1.0
-# As many as llama.cpp needs from the reason of a failed load to the end.
-_TAIL_LINES = 10
+# llama.cpp says so many from the reason of a failed load to the end.
+TAIL_LINES = 10
 _ENDED = "its process has ended"
-_PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TMPDIR")
-_PASSED_ON_PREFIXES = ("LC_", "XDG_")
-
-
-def _in_use(port: int) -> str:
-    return (
-        f"port {port} is in use ({processes.who_listens(port)}); "
-        "stop that process, or give the model another port"
-    )
-
-
-def child_environment(
-    environ: Mapping[str, str], extra: Mapping[str, str]
-) -> dict[str, str]:
-    """
-    The little that a child needs of our environment, and what its config names.
-    """
-    passed_on = {
-        name: value
-        for name, value in environ.items()
-        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
-    }
-    return passed_on | dict(extra)
 
 
 class Register(Protocol):
     """
-    Where children are noted, so that a gateway after a crash knows them again.
+    Where children are recorded, so that after a crash the next gateway can end them.
     """
 
     def note_start(self, pid: int) -> None: ...
@@ -65,7 +46,7 @@ class Register(Protocol):
 
 class Child:
     """
-    Launches a command in a session of its own, and stops the whole session.
+    Launches a command, and stops all of its process group.
     """
 
     outlives_gateway = False
@@ -76,7 +57,7 @@ class Child:
         service: ChildSpec,
         reactor: Any,
         environ: Mapping[str, str],
-        register: "Register",
+        register: Register,
     ) -> None:
         self._spec = spec
         self._service = service
@@ -89,7 +70,7 @@ class Child:
         self._halted = False
         # It was seen to hold its port.
         self._confirmed = False
-        # It did not get the port that was chosen for it.
+        # Another process got the port that was chosen for it.
         self._lost_port = False
         self._tries_left = 0
         self._kill_call: IDelayedCall | None = None
@@ -105,7 +86,7 @@ class Child:
     async def _preflight(self) -> str | None:
         fixed = self._spec.upstream
         if fixed is not None and await port_answers(fixed, self._reactor):
-            return _in_use(fixed.port)
+            return port_in_use(fixed.port, processes.who_listens(fixed.port))
         argv = self._service.command.argv(0 if fixed is None else fixed.port)
         return cannot_run(argv, self._env, self._service.cwd)
 
@@ -134,14 +115,14 @@ class Child:
         return succeed(False)
 
     def adopt(self, owner: Owner) -> Deferred[bool]:
-        # What an earlier gateway left behind is ended, see `state`.
+        # What an earlier gateway left behind is ended, see `state_folder`.
         return succeed(False)
 
     async def _live(self) -> str:
         """
         From the launch until nothing of it is left: the reason of its end.
 
-        A free port that was lost between its choice and its use is chosen again.
+        Where a free port was lost between its choice and its use, another is chosen.
         """
         while True:
             self._lost_port = False
@@ -159,7 +140,7 @@ class Child:
         argv = self._service.command.argv(port)
         if await port_answers(self.upstream, self._reactor):
             self._lost_port = True
-            return _in_use(port)
+            return port_in_use(port, processes.who_listens(port))
         if (why := cannot_run(argv, self._env, self._service.cwd)) is not None:
             return why
         if self._halted:
@@ -168,14 +149,14 @@ class Child:
         self._register.note_start(process.pid)
         reason = _describe_end(await process.exited)
         self._cancel_kill()
-        await self._outlive_group(process.pid)
+        await self._end_group(process.pid)
         self._register.note_end(process.pid)
         await process.read_the_rest()
         return reason
 
-    async def _outlive_group(self, group: int) -> None:
+    async def _end_group(self, group: int) -> None:
         """
-        Kill what a dead leader has left behind, and wait until it is gone.
+        Kill what a reaped leader has left behind, and wait until it is gone.
         """
         delay_s = _LOOK_S
         processes.signal_group(group, signal.SIGKILL)
@@ -217,26 +198,26 @@ class Child:
         return self.running and self._holder is not None and self._holder.holds()
 
     def detach(self) -> Deferred[None]:
-        # It does not stay.
+        # It does not outlive the gateway.
         return succeed(None)
 
     def port_conflict(self) -> str | None:
         if not self.running:
             return _ENDED
-        stranger = processes.port_conflict(self._process.pid, self.upstream.port)
+        conflict = processes.port_conflict(self._process.pid, self.upstream.port)
         if not self.running:
-            # Its listener went with it, and nobody else is to blame.
+            # Its listener went with it, and no other process is to blame.
             return _ENDED
-        if stranger is None:
+        if conflict is None:
             self._confirmed = True
             self._holder = processes.PortHolder(
                 self._reactor, self._process.pid, self.upstream.port
             )
             self._register.note_argv(self._process.pid)
-        return stranger
+        return conflict
 
     def last_words(self) -> str:
-        return self._process.last_words(_TAIL_LINES)
+        return self._process.last_words(TAIL_LINES)
 
 
 def _describe_end(status: int) -> str:

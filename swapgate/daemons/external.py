@@ -22,6 +22,7 @@ from swapgate.config.values import Upstream
 from swapgate.daemons import Owner
 from swapgate.daemons.control import Control, Observation, ServiceState, port_answers
 from swapgate.daemons.observer import Observer
+from swapgate.daemons.preflight import port_in_use
 from swapgate.daemons.termination import Termination
 from swapgate.daemons.tool import Answer, ToolFailed
 
@@ -60,9 +61,7 @@ class ExternalDaemon:
         self._life: Deferred[None] | None = None
         self._late_at_s = self._reactor.seconds() + self._spec.load_timeout_s
         self._observer = Observer(self._spec, self._control, self._reactor)
-        self._termination = Termination(
-            self._spec, self._control, self._reactor, self._observer
-        )
+        self._termination = Termination(self._observer)
         self._sleep: Deferred[None] | None = None
         self._starting: Deferred[Answer] | None = None
 
@@ -78,15 +77,8 @@ class ExternalDaemon:
         if observation.runs:
             return None
         if observation.absent and await self._observer.port_is_taken():
-            return self._port_in_use()
+            return port_in_use(self.upstream.port, "another process")
         return await self._control.preflight()
-
-    def _port_in_use(self) -> str:
-        port = self.upstream.port
-        return (
-            f"port {port} is in use by another process; "
-            "stop that process, or give the model another port"
-        )
 
     def launch(self, owner: Owner) -> None:
         self._reset()
@@ -171,7 +163,7 @@ class ExternalDaemon:
             return await self._live_on(observation)
         # What is known and never ran is started too: else nothing would.
         if await self._observer.port_is_taken():
-            return self._port_in_use()
+            return port_in_use(self.upstream.port, "another process")
         if self._halted:
             return "stopped before its launch"
         failed = not await self._start()

@@ -35,9 +35,9 @@ class Observer:
 
     _log = Logger()
 
-    _spec: ModelSpec
-    _control: Control
-    _reactor: Any
+    spec: ModelSpec
+    control: Control
+    reactor: Any
     #: Its main process, as it was at the last look.
     process: psutil.Process | None = None
     #: What that has started, as of when it was seen to hold its port.
@@ -53,21 +53,21 @@ class Observer:
 
     @property
     def upstream(self) -> Upstream:
-        assert self._spec.upstream is not None, "the config sees to it"
-        return self._spec.upstream
+        assert self.spec.upstream is not None, "the config sees to it"
+        return self.spec.upstream
 
     async def look(self) -> Observation | None:
         """
         Look once; None where that fails.
         """
         try:
-            self.observation = await self._control.look()
-            self.looked_at_s = self._reactor.seconds()
+            self.observation = await self.control.look()
+            self.looked_at_s = self.reactor.seconds()
         except ToolFailed as error:
             self.observation = None
             if str(error) != self.last_words:
                 self.last_words = str(error)
-                self._log.warn("{model}: {error}", model=self._spec.name, error=error)
+                self._log.warn("{model}: {error}", model=self.spec.name, error=error)
         if self.unsurely_absent:
             if not self._absent:
                 self._absent_since_s = self.looked_at_s
@@ -93,7 +93,7 @@ class Observer:
             return False
         return self.observation.sure or (
             self._absent >= _LOOKS
-            and self._reactor.seconds() - self._absent_since_s >= _LOOKS_OVER_S
+            and self.reactor.seconds() - self._absent_since_s >= _LOOKS_OVER_S
         )
 
     def remember(self, observation: Observation | None) -> None:
@@ -128,15 +128,15 @@ class Observer:
             observation = await self.look()
             if observation is None or observation.pid != self.process.pid:
                 break
-            await deferLater(self._reactor, _LOOK_AFTER_END_S)
+            await deferLater(self.reactor, _LOOK_AFTER_END_S)
         return observation
 
     async def port_is_taken(self) -> bool:
         """
         Whether something listens where nothing may while the daemon does not run.
         """
-        return self._control.port_counts and await port_answers(
-            self.upstream, self._reactor
+        return self.control.port_counts and await port_answers(
+            self.upstream, self.reactor
         )
 
     def holds_port(self) -> bool:
@@ -147,7 +147,7 @@ class Observer:
             return True
         if self._holder is None:
             self._holder = processes.PortHolder(
-                self._reactor, self.process.pid, self.upstream.port
+                self.reactor, self.process.pid, self.upstream.port
             )
         return self._holder.holds()
 

@@ -4,8 +4,9 @@ Spawn: runs a command in a session of its own, reads its pipes, reports its end.
 1. The new process has descriptors 0 to 2 and no other of ours, and it leads a session
    and a group of its own: a signal to the group reaches all that it has started.
 2. It is reaped here and nowhere else, so until then its pid is no other process's.
-3. What it says is read all the time and kept in bounds.
-4. No SIGCHLD is needed: a pidfd reports the end, and where there is none a thread.
+3. Of the gateway's environment it gets the few variables that it needs.
+4. What it says is read all the time and kept in bounds.
+5. No SIGCHLD is needed: a pidfd reports the end, and where there is none a thread.
 """
 
 import os
@@ -27,6 +28,23 @@ _OUTPUT_BYTES = 65536
 _TAIL_BYTES = 4096
 # For so long what the pipes still hold is read after the process has ended.
 _LAST_READ_S = 0.2
+_PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TMPDIR")
+_PASSED_ON_PREFIXES = ("LC_", "XDG_")
+
+
+def child_environment(
+    environ: Mapping[str, str], extra: Mapping[str, str]
+) -> dict[str, str]:
+    """
+    The few variables that a child needs of the gateway's environment, and those that
+    its configuration names.
+    """
+    passed_on = {
+        name: value
+        for name, value in environ.items()
+        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }
+    return passed_on | dict(extra)
 
 
 def _pidfd(pid: int) -> int:
@@ -76,6 +94,16 @@ class SessionProcess:
         )
         self.pid = self._popen.pid
         self.running = True
+        try:
+            self._watch()
+        except Exception:
+            # Without descriptors or threads its end would never be reported.
+            self.signal(signal.SIGKILL)
+            self._popen.wait()
+            self.running = False
+            raise
+
+    def _watch(self) -> None:
         self._pipes = [
             Reader(self._reactor, pipe, keep, self._pipe_closed)
             for pipe, keep in (

@@ -6,16 +6,13 @@ manager will not start it again. The record of a service vanishes before its mem
 free, so the processes that were known are looked for, too.
 """
 
-from typing import Any
-
 from attrs import define
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from swapgate.config.model import ModelSpec
 from swapgate.daemons import processes
-from swapgate.daemons.control import Control, Observation, port_answers
+from swapgate.daemons.control import Observation, port_answers
 from swapgate.daemons.observer import Observer
 from swapgate.daemons.tool import ToolFailed
 
@@ -36,9 +33,6 @@ class Termination:
 
     _log = Logger()
 
-    _spec: ModelSpec
-    _control: Control
-    _reactor: Any
     _observer: Observer
     #: What was there still, at the last look after its stop.
     remains: str = "not looked for yet"
@@ -52,25 +46,25 @@ class Termination:
         Stop it, and wait until it is gone, however long that takes.
         """
         kill_call = self.arm_kill()
-        self._began_s = self._reactor.seconds()
+        self._began_s = self._observer.reactor.seconds()
         self._observer.remember(await self._observer.look())
-        pause_s, stop_at_s = _LOOK_S, self._reactor.seconds()
+        pause_s, stop_at_s = _LOOK_S, self._observer.reactor.seconds()
         while True:
-            if self._reactor.seconds() >= stop_at_s:
+            if self._observer.reactor.seconds() >= stop_at_s:
                 await self._stop()
-                stop_at_s = self._reactor.seconds() + _STOP_AGAIN_S
+                stop_at_s = self._observer.reactor.seconds() + _STOP_AGAIN_S
             if self.detached or await self._is_gone():
                 break
             if not kill_call.active():
                 # Also one that was found, or started anew, after its time was up.
                 self._observer.kill()
-            await deferLater(self._reactor, pause_s)
+            await deferLater(self._observer.reactor, pause_s)
             pause_s = min(2 * pause_s, _LOOK_AT_MOST_S)
         self.disarm_kill()
 
     async def _stop(self) -> None:
         try:
-            answer = await self._control.stop()
+            answer = await self._observer.control.stop()
         except ToolFailed as error:
             complaint = str(error)
         else:
@@ -78,7 +72,9 @@ class Termination:
         if complaint:
             # No harm where nothing was to be stopped; `_is_gone` knows.
             self._log.info(
-                "{model}: {complaint}", model=self._spec.name, complaint=complaint
+                "{model}: {complaint}",
+                model=self._observer.spec.name,
+                complaint=complaint,
             )
 
     async def _is_gone(self) -> bool:
@@ -89,7 +85,7 @@ class Termination:
         if running := next(filter(processes.runs, self._observer.known), None):
             return f"process {running.pid}"
         process = self._observer.process
-        if process is not None and processes.family_lives(process.pid):
+        if process is not None and processes.group_or_session_lives(process.pid):
             return f"a process that process {process.pid} has started"
         observation = await self._observer.look()
         # It may have been started anew in the meantime.
@@ -109,18 +105,18 @@ class Termination:
         The same where no process is known, and only a port can be looked at.
         """
         upstream = self._observer.upstream
-        if self._control.port_counts:
+        if self._observer.control.port_counts:
             # When its manager has long said that it is gone, its port is another's.
-            past_s = self._spec.stop_timeout_s + _PORT_PATIENCE_S
-            late = self._reactor.seconds() >= self._began_s + past_s
-            believed = self._control.has_status and late
+            past_s = self._observer.spec.stop_timeout_s + _PORT_PATIENCE_S
+            late = self._observer.reactor.seconds() >= self._began_s + past_s
+            believed = self._observer.control.has_status and late
         else:
             believed = (
                 observation.sure
                 or self._observer.surely_absent
                 or not upstream.loopback
             )
-        if believed or not await port_answers(upstream, self._reactor):
+        if believed or not await port_answers(upstream, self._observer.reactor):
             return ""
         return f"a listener on port {upstream.port}"
 
@@ -129,8 +125,8 @@ class Termination:
         From now on it has its stop_timeout.
         """
         if self._kill_call is None:
-            self._kill_call = self._reactor.callLater(
-                self._spec.stop_timeout_s, self._observer.kill
+            self._kill_call = self._observer.reactor.callLater(
+                self._observer.spec.stop_timeout_s, self._observer.kill
             )
         return self._kill_call
 

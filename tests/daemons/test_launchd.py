@@ -233,7 +233,7 @@ class LaunchdTests(LaunchdCase):
 
     async def test_no_plist(self) -> None:
         """
-        A file that is not there, is none, or names nobody.
+        A file that is not there, is no plist, or has no label.
         """
         path = self.tools.state / "bad.plist"
         agent = self.agent(path)
@@ -454,7 +454,7 @@ class BrokenTests(LaunchdCase):
 
     async def test_input_output_error_and_halted(self) -> None:
         """
-        Who wants it no more does not wait for that.
+        A halted daemon does not wait for that.
         """
         for verbs, verb in (("bootstrap", "bootstrap"), ("load", "load")):
             self.tools.arrange(eio_s=0.0)

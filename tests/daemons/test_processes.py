@@ -1,5 +1,5 @@
 """
-Processes: real ones, zombies too, and who listens on a port.
+Processes: real ones, zombies too, and the listener on a port.
 """
 
 import os
@@ -63,7 +63,7 @@ class OneProcessTests(SynchronousTestCase):
 
 class PortTests(SynchronousTestCase):
     """
-    Who listens on a port.
+    The process that listens on a port.
     """
 
     def listener(self, *argv: str) -> tuple[int, int]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from swapgate.daemons.processes import group_lives
-from swapgate.daemons.spawn import SessionProcess
+from swapgate.daemons.spawn import SessionProcess, child_environment
 from tests.gate import ROOT
 from tests.stand_ins import until_reaped
 
@@ -128,6 +128,23 @@ class SpawnTests(TestCase):
         self.assertFalse(process.running)
         self.assertEqual(descriptors(), before)
 
+    def test_cannot_be_watched(self) -> None:
+        """
+        A process whose end could not be reported does not stay.
+        """
+        started: list[int] = []
+
+        def fail(pid: int) -> int:
+            started.append(pid)
+            raise RuntimeError("can't start new thread")
+
+        process = SessionProcess(reactor, fail)
+        self.addCleanup(until_reaped)
+        with self.assertRaises(RuntimeError):
+            process.start(("sleep", "60"), ENV, "/")
+        self.assertFalse(process.running)
+        self.assertRaises(ProcessLookupError, os.kill, started[0], 0)
+
     def test_no_signal_is_needed(self) -> None:
         """
         The end of a process is noticed by a reactor that has no handler of SIGCHLD.
@@ -140,3 +157,38 @@ class SpawnTests(TestCase):
             check=True,
         )
         self.assertEqual(told.stdout, f"3 here\n {signal.SIG_DFL}\n")
+
+
+class EnvironmentTests(SynchronousTestCase):
+    """
+    What a child sees of our environment.
+    """
+
+    def test_the_little_it_needs(self) -> None:
+        """
+        Paths, home, user, language and folders pass; all else only where it is named.
+        """
+        environ = {
+            "PATH": "/bin",
+            "HOME": "/h",
+            "USER": "u",
+            "LANG": "C",
+            "LC_ALL": "C",
+            "TMPDIR": "/t",
+            "XDG_CACHE_HOME": "/c",
+            "API_KEY": "k",
+            "LD_PRELOAD": "evil",
+        }
+        self.assertEqual(
+            child_environment(environ, {"MORE": "1", "HOME": "/other"}),
+            {
+                "PATH": "/bin",
+                "HOME": "/other",
+                "USER": "u",
+                "LANG": "C",
+                "LC_ALL": "C",
+                "TMPDIR": "/t",
+                "XDG_CACHE_HOME": "/c",
+                "MORE": "1",
+            },
+        )

@@ -1,5 +1,5 @@
 """
-Tools as real processes: their answers, their bounds, their absence.
+Tool: commands as real processes, their answers, their bounds, their absence.
 """
 
 import json
@@ -34,7 +34,7 @@ def descriptors() -> int:
     return len(list(Path("/dev/fd").iterdir()))
 
 
-class CommandsTests(TestCase):
+class ToolTests(TestCase):
     """
     One tool after the other.
     """
@@ -96,7 +96,7 @@ class CommandsTests(TestCase):
 
     async def test_cancelled(self) -> None:
         """
-        Whoever does not want the answer any more ends the tool.
+        A cancelled run ends the tool.
         """
         pid = Path(self.mktemp()).absolute()
         running = self.run_shell(f"echo $$ > {pid}; sleep 60")
@@ -120,7 +120,7 @@ class CommandsTests(TestCase):
 
     async def test_leaves_a_daemon_behind(self) -> None:
         """
-        What it has started goes on, and its hold on the pipes holds up nobody.
+        What it has started goes on, and its hold on the pipes delays no answer.
         """
         answer = await self.run_shell("sleep 60 & echo $!")
         pid = int(answer.output)
@@ -129,7 +129,7 @@ class CommandsTests(TestCase):
 
     async def test_cannot_be_run(self) -> None:
         """
-        What the system does not run, or not there, is named, and no descriptor is lost.
+        What the system refuses to run is named, and no descriptor is lost.
         """
         # The reactor's own come as it starts.
         await deferLater(reactor, 0)
