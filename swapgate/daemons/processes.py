@@ -1,7 +1,7 @@
 """
 Processes: looks at processes, groups and listening ports, all by psutil.
 
-1. A zombie counts as gone: it holds no memory and no port.
+1. A zombie counts as gone, once its last thread is: it holds no memory and no port.
 2. What the system cannot tell, of another user's process say, is taken for alive.
 """
 
@@ -54,7 +54,8 @@ def seems_to_run(process: psutil.Process) -> bool:
     The same by pid alone, at half the price: for each request, say.
     """
     try:
-        return process.status() not in _ENDED
+        # While one thread is left, memory and ports are not free.
+        return process.status() not in _ENDED or process.num_threads() > 1
     except psutil.NoSuchProcess:
         return False
     except (psutil.Error, OSError):
