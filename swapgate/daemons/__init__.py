@@ -133,5 +133,5 @@ class Daemon(Protocol):
 
     def last_words(self) -> str:
         """
-        The end of its stderr, for the message that reports its failure.
+        The end of its stderr, or of its tool's, for the message that reports a failure.
         """
