@@ -19,7 +19,7 @@ from swapgate.daemons.command import command
 from swapgate.daemons.control import port_answers
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.processes import free_port
-from tests.stand_ins import StandIns
+from tests.stand_ins import StandIns, until_reaped
 
 DOCKER = {
     "start": "docker start m",
@@ -42,6 +42,7 @@ class CommandTests(TestCase):
     def setUp(self) -> None:
         self.tools = StandIns(Path(self.mktemp()).absolute())
         self.addCleanup(self.tools.sweep)
+        self.addCleanup(until_reaped)
         self.port = free_port("127.0.0.1")
 
     def daemon(self, commands: dict[str, str], **options: Any) -> ExternalDaemon:
@@ -99,7 +100,7 @@ class CommandTests(TestCase):
             gone: Deferred[str] = Deferred()
             self.assertTrue(await daemon.adopt(Owner(gone.callback)))
             service.unload()
-            self.assertEqual(await gone, "was stopped by somebody else")
+            self.assertEqual(await gone, "was stopped from outside")
             await gone_first
 
     async def test_fails(self) -> None:

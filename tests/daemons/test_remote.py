@@ -136,7 +136,7 @@ class TLSTests(TestCase):
 
     async def test_untrusted(self) -> None:
         """
-        An authority that nobody knows, or another one.
+        An unknown authority, or another one than the configured.
         """
         self.machine.turn_on(self.authority.server("127.0.0.1"))
         for trusted in ((), (Authority(),)):
