@@ -431,7 +431,7 @@ class ManagedTests(TestCase):
         # One ends its life, the next one meets us while we end it.
         self.control.bugs = [KeyError("b"), KeyError("a")]
         self.control.observation = Observation(State.IDLE)
-        process.send_signal(signal.SIGHUP)
+        process.kill()
         process.wait()
         self.control.argv = self.fake("--stop-time", "0.3")
         second = self.control.run()
