@@ -67,6 +67,14 @@ OLDER_CPU = ("tests.engine.test_older_cpu",)
 BROWSER = ("tests.end_to_end.test_browser",)
 # Folders whose tests mostly wait, for processes and in real time.
 REAL_TIME = ("daemons", "end_to_end")
+# What takes the longest comes first, so that all cores are done at about one time.
+LONGEST = (
+    "tests.fleet.test_random_histories",
+    "tests.end_to_end.test_kinds",
+    "tests.daemons.test_launchd",
+    "tests.end_to_end.test_strangers",
+    "tests.server.test_json_body",
+)
 # Run as programs of their own, or by another environment.
 NOT_MEASURED = (
     "tests/check_wheel.py",
@@ -269,22 +277,30 @@ def pure_jobs() -> list[Job]:
     return [Job(name, tests_of(name), pure=name) for name in PURE]
 
 
-def other_jobs() -> list[Job]:
+def all_jobs() -> list[Job]:
     """
-    The rest of each folder; what waits in real time is by itself, and comes first.
+    Each test module that no other environment runs is in one of them.
     """
-    elsewhere = {*ENGINE, *OLDER_CPU, *BROWSER}
-    elsewhere.update(*(job.modules for job in pure_jobs()))
+    jobs = pure_jobs()
+    taken = {*ENGINE, *OLDER_CPU, *BROWSER}
+    taken.update(*(job.modules for job in jobs))
     folders: dict[str, list[str]] = {}
     for path in sorted(TESTS.rglob("test_*.py")):
         module = module_of(path)
-        if module not in elsewhere:
-            alone = path.parent.name in REAL_TIME
-            folders.setdefault(module if alone else module_of(path.parent), []).append(
-                module
-            )
-    jobs = [Job(name, tuple(modules)) for name, modules in folders.items()]
-    return sorted(jobs, key=lambda job: len(job.modules) > 1)
+        if module not in taken:
+            alone = path.parent.name in REAL_TIME or module in LONGEST
+            name = module if alone else module_of(path.parent)
+            folders.setdefault(name, []).append(module)
+    jobs += (Job(name, tuple(modules)) for name, modules in folders.items())
+    return sorted(jobs, key=rank)
+
+
+def rank(job: Job) -> tuple[int, bool]:
+    """
+    Where it stands among all: the pure ones, which are short, fill the gaps at the end.
+    """
+    long = (LONGEST.index(module) for module in job.modules if module in LONGEST)
+    return min(long, default=len(LONGEST)), bool(job.pure)
 
 
 def main() -> None:
@@ -298,7 +314,7 @@ def main() -> None:
     if args.what == "pure":
         run_jobs(pure_jobs(), args.coverage)
     elif args.what == "tests":
-        run_jobs([*other_jobs(), *pure_jobs()], args.coverage)
+        run_jobs(all_jobs(), args.coverage)
     elif args.what == "browser":
         if chromium() is not None:
             trial(*BROWSER)

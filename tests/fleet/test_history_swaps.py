@@ -59,6 +59,15 @@ class SwapsTests(SynchronousTestCase):
             Swap("a", "unload", "reason 0", 0, 1, "called off"),
         )
 
+    def test_stopped_without_a_drain(self) -> None:
+        """
+        What has died but for its last process: there is nothing to wait for.
+        """
+        self.check(
+            [Phase.READY, Phase.STOPPING, Phase.STOPPED],
+            Swap("a", "unload", "reason 0", 0, 1, "gone"),
+        )
+
     def test_given_up(self) -> None:
         """
         A load that nobody wants any more, and one that has failed.
