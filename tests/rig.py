@@ -210,6 +210,8 @@ class RigCase(TestCase):
     memory: dict[str, str] = {}
     general = ""
     listen: tuple[str, ...] = ("tcp:0:interface=127.0.0.1",)
+    # The gateway's; some of its timers may be held, see `tests.held_timers`.
+    reactor: Any = reactor
 
     def setUp(self) -> None:
         self.journal = Path(self.mktemp()).absolute()
@@ -262,7 +264,7 @@ class RigCase(TestCase):
             python=sys.executable,
             platform=sys.platform,
         )
-        self.service = Swapgate(read_keys(config), reactor, descriptors=65536)
+        self.service = Swapgate(read_keys(config), self.reactor, descriptors=65536)
         self.service.privilegedStartService()
         self.service.startService()
         self.addCleanup(self.stop)
