@@ -39,7 +39,7 @@ class Finder:
         clock: IReactorTime,
     ) -> None:
         self._states, self._supervisor, self._clock = states, supervisor, clock
-        self._looks: set[Deferred[Any]] = set()
+        self._looks: dict[Deferred[Any], None] = {}
 
     async def find_all(self, *, ask: bool) -> None:
         """
@@ -72,10 +72,10 @@ class Finder:
 
     def _look(self, looking: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
         look = Deferred.fromCoroutine(looking)
-        self._looks.add(look)
+        self._looks[look] = None
 
         def note_end(result: _T | Failure) -> _T | Failure:
-            self._looks.discard(look)
+            self._looks.pop(look, None)
             return result
 
         return look.addBoth(note_end)
@@ -114,7 +114,8 @@ class Finder:
         """
         End all looks: tools may hang in them.
         """
-        for look in list(self._looks):
+        # The latest first: what waits for another look would go on after that.
+        for look in reversed(list(self._looks)):
             look.cancel()
 
 
