@@ -203,7 +203,7 @@ class RigCase(TestCase):
     A gateway before stand-in daemons, of which one fits at a time.
     """
 
-    timeout = 60
+    timeout = 240
     # Options of the daemons, by model; every test may change its own.
     models: dict[str, str] = {"a": "", "b": "", "c": ""}
     extra: dict[str, str] = {}

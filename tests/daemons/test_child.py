@@ -55,7 +55,7 @@ class ChildTests(TestCase):
     One child after the other.
     """
 
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         self.journal = Path(self.mktemp())

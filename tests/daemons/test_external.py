@@ -108,7 +108,7 @@ class ManagedTests(TestCase):
     One life after the other.
     """
 
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         self.port = free_port("127.0.0.1")

@@ -38,7 +38,7 @@ class CommandsTests(TestCase):
     One tool after the other.
     """
 
-    timeout = 30
+    timeout = 120
 
     def run_shell(self, script: str, timeout_s: float = 20.0) -> Deferred[Answer]:
         return run(reactor, ("sh", "-c", script), ENV, timeout_s=timeout_s)
