@@ -16,7 +16,7 @@ from attrs import frozen
 
 from benchmarks.client import Client, post
 from benchmarks.measured import Measured, Row
-from benchmarks.processes import Model, free_port, gateway, until_healthy
+from benchmarks.processes import Install, Model, free_port, gateway, until_healthy
 from swapgate.daemons.processes import find
 from tests.stand_ins import StandIns
 
@@ -84,7 +84,7 @@ def by_hand(other: Agent, wanted: Agent) -> float:
     return took_s
 
 
-def swaps() -> list[Measured]:
+def swaps(install: Install) -> list[Measured]:
     """
     Three agents in turns: from the request, while another one is idle, to the first
     byte; less the same by hand, with the same tool.
@@ -101,7 +101,7 @@ def swaps() -> list[Measured]:
             ]
             for tools in (ours, theirs)
         )
-        gate = stack.enter_context(gateway(*agents, tools=ours.bin))
+        gate = stack.enter_context(gateway(install, *agents, tools=ours.bin))
         client = stack.enter_context(Client(gate.port))
         client.time(post(agents[-1].name))
         looks = len(ours.calls("print"))

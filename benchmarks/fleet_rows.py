@@ -19,7 +19,7 @@ from twisted.logger import globalLogBeginner
 
 from benchmarks.client import Client, Stream, listen, post
 from benchmarks.measured import Measured, Row
-from benchmarks.processes import gateway, model
+from benchmarks.processes import Install, gateway, model
 from swapgate.fleet.lifecycle import Phase
 from swapgate.fleet.planner import ModelView, plan
 from swapgate.fleet.scheduler import Scheduler
@@ -62,7 +62,7 @@ def decisions() -> list[Measured]:
     return [Measured(max(took_ms), 5, "ms", f"median {median(took_ms):.2f}")]
 
 
-def launches() -> list[Measured]:
+def launches(install: Install) -> list[Measured]:
     """
     From the last byte of A's answer, for which B waits, to the start of B's program.
     """
@@ -70,7 +70,7 @@ def launches() -> list[Measured]:
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder, "journal")
         one, other = (evolve(model(name), journal=str(journal)) for name in ("a", "b"))
-        with gateway(one, other) as gate, Client(gate.port) as client:
+        with gateway(install, one, other) as gate, Client(gate.port) as client:
             client.time(post(one.name))
             for _ in range(LAUNCHES):
                 wish = {"tokens": 10, "interval_s": 0.02}
@@ -136,6 +136,10 @@ def _resident_mb() -> float:
 
 FLEET_ROWS = [
     Row("launch", "last byte of A's answer to B's launch, median", launches),
-    Row("plan", "a decision with 50 models and 1,000 waiting, the slowest", decisions),
-    Row("swaps", "resident memory after 10,000 swaps", many_swaps),
+    Row(
+        "plan",
+        "a decision with 50 models and 1,000 waiting, the slowest",
+        measure_imported=decisions,
+    ),
+    Row("swaps", "resident memory after 10,000 swaps", measure_imported=many_swaps),
 ]

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from benchmarks.processes import Install
+
 
 @frozen
 class Measured:
@@ -27,8 +29,12 @@ class Measured:
 class Row:
     """
     One sentence of the table; it may have several bounds.
+
+    :param measure: by the processes of an install.
+    :param measure_imported: by what is imported here, which is the checkout's.
     """
 
     key: str
     what: str
-    measure: Callable[[], list[Measured]]
+    measure: Callable[[Install], list[Measured]] | None = None
+    measure_imported: Callable[[], list[Measured]] | None = None

@@ -88,6 +88,24 @@ def model(name: str, load_s: float = 0.0) -> Model:
 
 
 @frozen
+class Install:
+    """
+    Which swapgate is measured.
+
+    :param name: as the table has it.
+    :param python: beside it is the twistd that finds it.
+    :param path: where it is looked for first, if that is not where `python` looks.
+    """
+
+    name: str
+    python: Path
+    path: Path | None = None
+
+
+CHECKOUT = Install("this checkout", Path(sys.executable), ROOT)
+
+
+@frozen
 class Gateway:
     """
     A running gateway.
@@ -99,7 +117,10 @@ class Gateway:
 
 @contextmanager
 def gateway(
-    *models: Model, tools: Path | None = None, options: str = "linger = 0"
+    install: Install,
+    *models: Model,
+    tools: Path | None = None,
+    options: str = "linger = 0",
 ) -> Iterator[Gateway]:
     """
     A gateway with room for one of these models at a time, until the block ends.
@@ -108,12 +129,13 @@ def gateway(
     :param options: of [swapgate]; no model lingers, as that is no cost of a swap.
     """
     # Whoever measures may run a gateway, too, with a configuration and a state folder.
-    own = ("SWAPGATE_CONFIG", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+    own = ("SWAPGATE_CONFIG", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "PYTHONPATH")
     env = {name: value for name, value in os.environ.items() if name not in own}
-    env["PYTHONPATH"] = str(ROOT)
+    if install.path is not None:
+        env["PYTHONPATH"] = str(install.path)
     if tools is not None:
         env["PATH"] = f"{tools}:{env['PATH']}"
-    twistd = Path(sys.executable).with_name("twistd")
+    twistd = install.python.with_name("twistd")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="swapgate-bench-") as name:
         folder = Path(name)

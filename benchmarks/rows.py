@@ -14,14 +14,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from statistics import median, quantiles
-from typing import TYPE_CHECKING
 
 from benchmarks.client import HEALTH, Client, Stream, listen, post, post_bytes
 from benchmarks.measured import Measured, Row
-from benchmarks.processes import Model, Peak, gateway, model, own_time
-
-if TYPE_CHECKING:
-    pass
+from benchmarks.processes import Install, Model, Peak, gateway, model, own_time
 
 LOADS_S = (0.15, 0.3, 0.6, 1.0, 1.5)
 SWAPS_EACH = 4
@@ -35,7 +31,7 @@ BODY_BYTES = 20_000_000
 PING_S = 0.001
 
 
-def swap() -> list[Measured]:
+def swap(install: Install) -> list[Measured]:
     """
     From the request for B, while A is idle, to B's first byte; less B's own time.
     """
@@ -43,7 +39,7 @@ def swap() -> list[Measured]:
     for load_s in LOADS_S:
         wanted, other = model("b", load_s), model("a", load_s)
         above_ms: list[float] = []
-        with gateway(wanted, other) as gate, Client(gate.port) as client:
+        with gateway(install, wanted, other) as gate, Client(gate.port) as client:
             client.time(post(other.name))
             for _ in range(SWAPS_EACH):
                 own_s = own_time(wanted, post(wanted.name))
@@ -56,13 +52,15 @@ def swap() -> list[Measured]:
     return [Measured(median(medians_ms), 100, "ms", detail)]
 
 
-def exchanges(request: bytes, until: bytes, at_most_ms: float) -> list[Measured]:
+def exchanges(
+    install: Install, request: bytes, until: bytes, at_most_ms: float
+) -> list[Measured]:
     """
     The same request over and over, in turns on a direct and a relayed connection.
     """
     took_ms: tuple[list[float], list[float]] = ([], [])
     with ExitStack() as stack:
-        _, *clients = both_ways(stack, model("a"))
+        _, *clients = both_ways(install, stack, model("a"))
         for n in range(WARM_UP + EXCHANGES):
             for side in (0, 1) if n % 2 else (1, 0):
                 took = clients[side].time(request, until) * 1000
@@ -71,11 +69,13 @@ def exchanges(request: bytes, until: bytes, at_most_ms: float) -> list[Measured]
     return [above(median(took_ms[0]), median(took_ms[1]), at_most_ms)]
 
 
-def both_ways(stack: ExitStack, daemon: Model) -> tuple[int, Client, Client]:
+def both_ways(
+    install: Install, stack: ExitStack, daemon: Model
+) -> tuple[int, Client, Client]:
     """
     A gateway's port, and two connections to one daemon: direct, and through it.
     """
-    gate = stack.enter_context(gateway(daemon))
+    gate = stack.enter_context(gateway(install, daemon))
     relayed = stack.enter_context(Client(gate.port))
     relayed.time(post(daemon.name))
     return gate.port, stack.enter_context(Client(daemon.port)), relayed
@@ -86,21 +86,21 @@ def above(direct_ms: float, relayed_ms: float, at_most_ms: float) -> Measured:
     return Measured(relayed_ms - direct_ms, at_most_ms, "ms", detail)
 
 
-def plain() -> list[Measured]:
-    return exchanges(post("a"), b"", 0.6)
+def plain(install: Install) -> list[Measured]:
+    return exchanges(install, post("a"), b"", 0.6)
 
 
-def first_event() -> list[Measured]:
-    return exchanges(post("a", stream=True), b"data:", 0.8)
+def first_event(install: Install) -> list[Measured]:
+    return exchanges(install, post("a", stream=True), b"data:", 0.8)
 
 
-def one_stream() -> list[Measured]:
+def one_stream(install: Install) -> list[Measured]:
     """
     A direct and a relayed stream at the same time, each at 50 events a second.
     """
     request = post("a", stream=True, x_fake={"tokens": 300, "interval_s": 0.02})
     with ExitStack() as stack:
-        _, *clients = both_ways(stack, model("a"))
+        _, *clients = both_ways(install, stack, model("a"))
         streams = [Stream(client) for client in clients]
         for stream in streams:
             stream.client.send(request)
@@ -110,7 +110,7 @@ def one_stream() -> list[Measured]:
     return [above(direct, relayed, 0.2)]
 
 
-def fifty_streams() -> list[Measured]:
+def fifty_streams(install: Install) -> list[Measured]:
     """
     Fifty at a time, each at 50 events a second, direct and relayed by turns.
     """
@@ -118,7 +118,7 @@ def fifty_streams() -> list[Measured]:
     all_ms: tuple[list[float], list[float]] = ([], [])
     with ExitStack() as stack:
         daemon = model("a")
-        relayed_port, *_ = both_ways(stack, daemon)
+        relayed_port, *_ = both_ways(install, stack, daemon)
         for turn in range(4):
             side = turn % 2
             port = relayed_port if side else daemon.port
@@ -136,13 +136,13 @@ def fifty_streams() -> list[Measured]:
     return [above(direct, relayed, 3)]
 
 
-def held() -> list[Measured]:
+def held(install: Install) -> list[Measured]:
     """
     A thousand requests that wait for one load.
     """
     first, wanted = model("a"), model("b", HELD_LOAD_S)
     lost = 0
-    with gateway(first, wanted) as gate, ExitStack() as stack:
+    with gateway(install, first, wanted) as gate, ExitStack() as stack:
         stack.enter_context(Client(gate.port)).time(post(first.name))
         peak = Peak(gate.pid)
         clients = [stack.enter_context(Client(gate.port)) for _ in range(HELD)]
@@ -167,7 +167,7 @@ def held() -> list[Measured]:
     ]
 
 
-def pour() -> list[Measured]:
+def pour(install: Install) -> list[Measured]:
     """
     A client that reads nothing of an answer of 200 MB, as a stream and plain.
     """
@@ -178,7 +178,7 @@ def pour() -> list[Measured]:
         "plain": post("a", x_fake={"plain_bytes": POUR_BYTES}),
     }
     growth_mb: dict[str, float] = {}
-    with gateway(model("a")) as gate:
+    with gateway(install, model("a")) as gate:
         for name, request in requests.items():
             with Client(gate.port) as client:
                 client.time(post("a"))
@@ -191,7 +191,7 @@ def pour() -> list[Measured]:
     return [Measured(max(growth_mb.values()), 16, "MB", detail)]
 
 
-def big_body() -> list[Measured]:
+def big_body(install: Install) -> list[Measured]:
     """
     20 MB as one image, and as a million small things, and 5 MB of what takes longest to
     read; meanwhile `/health` is asked.
@@ -208,7 +208,7 @@ def big_body() -> list[Measured]:
     }
     longest_ms: dict[str, float] = {}
     with (
-        gateway(model("a")) as gate,
+        gateway(install, model("a")) as gate,
         Client(gate.port) as pinger,
         ThreadPoolExecutor(1) as uploader,
     ):

@@ -1,7 +1,12 @@
 """
-Runs trial and fails where trial would not: on no tests, on too little covered.
+Gate: runs trial and fails where trial would not, on no tests or too little covered.
 
     python -m tests.gate pure | tests [--coverage PERCENT] | engine | browser
+
+1. Each test runs once. The tests of a pure module run in a process of their own, whose
+   coverage data alone must show the module covered; all data together make the total.
+2. As many processes run at a time as there are cores, each in a folder of its own.
+3. A run without a test that passed fails, and in CI one with a skipped test, too.
 """
 
 import argparse
@@ -11,9 +16,20 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
+TESTS = ROOT / "tests"
+# trial empties the folder that it runs in.
+FOLDERS = ROOT / "_trial_temp_gate"
+# trial's last line, such as "PASSED (skips=1, successes=2)".
+SUMMARY = re.compile(r"^(PASSED|FAILED)(?: \((.*)\))?\n", re.MULTILINE)
 # Covered wholly, branches too, each by its own tests alone.
 PURE = (
     "api/openai",
@@ -55,6 +71,16 @@ ENGINE = (
 OLDER_CPU = ("tests.engine.test_older_cpu",)
 # Those that need a browser.
 BROWSER = ("tests.end_to_end.test_browser",)
+# Folders whose tests mostly wait, for processes and in real time.
+REAL_TIME = ("daemons", "end_to_end")
+# What takes the longest comes first, so that all cores are done at about one time.
+LONGEST = (
+    "tests.fleet.test_random_histories",
+    "tests.end_to_end.test_kinds",
+    "tests.daemons.test_launchd",
+    "tests.end_to_end.test_strangers",
+    "tests.server.test_json_body",
+)
 # Run as programs of their own, or by another environment.
 NOT_MEASURED = (
     "tests/check_wheel.py",
@@ -94,45 +120,197 @@ def chromium() -> str | None:
     return next((path for path in found if path), None)
 
 
-def trial(*names: str, measured: bool = True, told: bool = True) -> None:
+class Job(NamedTuple):
     """
-    Run these tests, under coverage unless it shall not be measured.
+    Test modules that share a process, and what they alone must cover.
+    """
 
-    :param told: whether a run that passed is shown.
+    name: str
+    modules: tuple[str, ...]
+    pure: str = ""
+
+
+def run_trial(*options: str, measure_to: str = "") -> tuple[bool, Counter[str], str]:
     """
-    coverage = ["-m", "coverage", "run"] if measured else []
-    argv = [sys.executable, *coverage, "-m", "twisted.trial", *names]
-    run = subprocess.run(argv, cwd=ROOT, text=True, capture_output=True, check=False)
-    # Where there was nothing but skips, trial is content too.
-    passed = re.search(r"^PASSED .*successes=[1-9]", run.stdout, re.MULTILINE)
-    good = run.returncode == 0 and passed is not None
-    if told or not good:
-        print(run.stdout, run.stderr, flush=True)
+    Whether all was well, how many tests ended in which way, and what trial wrote.
+
+    :param measure_to: the file for coverage's data; empty: not measured.
+    """
+    measure = ["-m", "coverage", "run", f"--data-file={measure_to}"]
+    argv = [sys.executable, *(measure if measure_to else ()), "-m", "twisted.trial"]
+    run = subprocess.run(
+        [*argv, *options],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    ended: Counter[str] = Counter()
+    for summary in SUMMARY.finditer(run.stdout):
+        for kind, count in re.findall(r"(\w+)=(\d+)", summary[2] or ""):
+            ended[kind] += int(count)
+    ran = ended["successes"] + ended["skips"] > 0
+    return run.returncode == 0 and ran, ended, run.stdout
+
+
+def trial(*names: str) -> None:
+    """
+    Run these tests in one process, not measured.
+    """
+    good, ended, output = run_trial(*names)
+    print(output, flush=True)
     if not good:
         sys.exit(f"failed, or no test ran: {' '.join(names)}")
+    something_passed(ended)
 
 
-def report(floor: str, *options: str) -> None:
+def something_passed(ended: Counter[str]) -> None:
     """
-    Show what the run before this covered, and fail below the floor.
+    Fail where there was nothing but skips, and in CI where there was any.
     """
-    for step in (["combine"], ["report", f"--fail-under={floor}", *options]):
-        argv = [sys.executable, "-m", "coverage", *step]
-        if subprocess.run(argv, cwd=ROOT, check=False).returncode:
-            sys.exit(f"coverage is below {floor} %")
+    if not ended["successes"]:
+        sys.exit("no test has passed")
+    if ended["skips"] and os.environ.get("CI"):
+        sys.exit("a test was skipped, without which this is no CI")
 
 
-def tests_of(pattern: str) -> list[str]:
+def coverage(*argv: str) -> tuple[bool, str]:
     """
-    The test modules of what is called so.
-
-    :param pattern: of a module below `swapgate`, such as `config/ini`.
+    Whether this command of coverage went well, and what it wrote.
     """
-    folder, _, name = pattern.rpartition("/")
-    found = (ROOT / "tests" / folder).glob(f"test_{name}.py")
-    return sorted(
-        ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in found
+    run = subprocess.run(
+        [sys.executable, "-m", "coverage", *argv],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
     )
+    return run.returncode == 0, run.stdout
+
+
+def covered(data: Iterable[Path], into: Path, *options: str) -> tuple[bool, str]:
+    """
+    Join what was measured; whether coverage is content with it, and its table.
+    """
+    files = [str(path) for path in data]
+    good, said = coverage("combine", "--keep", f"--data-file={into}", *files)
+    if good:
+        good, said = coverage("report", f"--data-file={into}", *options)
+    return good, said
+
+
+def run_job(number: int, job: Job, data: Path) -> tuple[bool, Counter[str]]:
+    """
+    Run it, and show what trial wrote with a line of our own at the end.
+    """
+    began = time.monotonic()
+    good, ended, output = run_trial(
+        f"--temp-directory={FOLDERS / str(number)}",
+        *job.modules,
+        measure_to=str(data / f"{number}"),
+    )
+    # The one summary that ends the output is that of all jobs.
+    output = SUMMARY.sub("", output).rstrip()
+    verdict = "good" if good else "FAILED, or no test ran"
+    if good and job.pure:
+        wanted = ("--fail-under=100", f"--include=swapgate/{job.pure}.py")
+        measured = data.glob(f"{number}.*")
+        good, table = covered(measured, data / f"alone-{number}", *wanted)
+        if not good:
+            output += f"\n{table}"
+            verdict = f"FAILED: {job.pure} is not wholly covered by its own tests"
+    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(ended.items()))
+    took_s = time.monotonic() - began
+    line = f"=== {job.name}: {verdict} ({counts}) in {took_s:.0f} s"
+    print(f"{output}\n{line}\n", flush=True)
+    return good, ended
+
+
+def run_jobs(jobs: list[Job], floor: str) -> None:
+    """
+    Run them side by side, and fail where one did, or below the floor.
+    """
+    shutil.rmtree(FOLDERS, ignore_errors=True)
+    FOLDERS.mkdir()
+    into = Path(os.environ.get("COVERAGE_FILE", ROOT / ".coverage"))
+    with tempfile.TemporaryDirectory(prefix="swapgate-coverage-") as name:
+        data = Path(name)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            running = [
+                (job, pool.submit(run_job, number, job, data))
+                for number, job in enumerate(jobs)
+            ]
+            results = [(job, *future.result()) for job, future in running]
+        measured = data.glob("[0-9]*.*")
+        omitted = f"--omit={','.join(NOT_MEASURED)}"
+        enough, table = covered(measured, into, f"--fail-under={floor}", omitted)
+    print(table)
+    ended = sum((counts for _, _, counts in results), Counter[str]())
+    failed = [job.name for job, good, _ in results if not good]
+    counts = ", ".join(f"{kind}={count}" for kind, count in sorted(ended.items()))
+    print(f"{'FAILED' if failed else 'PASSED'} ({counts})", flush=True)
+    if failed:
+        sys.exit(f"failed, or no test ran, or not covered: {', '.join(failed)}")
+    if not enough:
+        sys.exit(f"coverage is below {floor} %")
+    something_passed(ended)
+
+
+def module_of(path: Path) -> str:
+    """
+    What a file of the checkout is called where it is imported.
+    """
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def tests_of(name: str) -> tuple[str, ...]:
+    """
+    The test modules of one module below `swapgate`.
+
+    :param name: such as `config/ini`.
+    """
+    folder, _, last = name.rpartition("/")
+    # A long one has a second room, as in test_loader_mistakes; auth_delay is no room
+    # of auth, but a module.
+    rooms = (TESTS / folder).glob(f"test_{last}_*.py")
+    found = [
+        room
+        for room in rooms
+        if not (ROOT / "swapgate" / folder / room.name.removeprefix("test_")).exists()
+    ]
+    return tuple(map(module_of, sorted([TESTS / folder / f"test_{last}.py", *found])))
+
+
+def pure_jobs() -> list[Job]:
+    return [Job(name, tests_of(name), pure=name) for name in PURE]
+
+
+def all_jobs() -> list[Job]:
+    """
+    Each test module that no other environment runs is in one of them.
+    """
+    jobs = pure_jobs()
+    taken = {*ENGINE, *OLDER_CPU, *BROWSER}
+    taken.update(*(job.modules for job in jobs))
+    folders: dict[str, list[str]] = {}
+    for path in sorted(TESTS.rglob("test_*.py")):
+        module = module_of(path)
+        if module not in taken:
+            alone = path.parent.name in REAL_TIME or module in LONGEST
+            name = module if alone else module_of(path.parent)
+            folders.setdefault(name, []).append(module)
+    jobs += (Job(name, tuple(modules)) for name, modules in folders.items())
+    return sorted(jobs, key=rank)
+
+
+def rank(job: Job) -> tuple[int, bool]:
+    """
+    Where it stands among all: the pure ones, which are short, fill the gaps at the end.
+    """
+    long = (LONGEST.index(module) for module in job.modules if module in LONGEST)
+    return min(long, default=len(LONGEST)), bool(job.pure)
 
 
 def main() -> None:
@@ -144,18 +322,12 @@ def main() -> None:
     parser.add_argument("--coverage", default="0")
     args = parser.parse_args()
     if args.what == "pure":
-        for name in PURE:
-            # A long one has a second room, as in test_loader_mistakes.
-            trial(*tests_of(name), *tests_of(f"{name}_*"), told=False)
-            report("100", f"--include=swapgate/{name}.py")
+        run_jobs(pure_jobs(), args.coverage)
     elif args.what == "tests":
-        elsewhere = (*ENGINE, *OLDER_CPU, *BROWSER)
-        everything = [*tests_of("*"), *tests_of("*/*")]
-        trial(*(name for name in everything if name not in elsewhere))
-        report(args.coverage, f"--omit={','.join(NOT_MEASURED)}")
+        run_jobs(all_jobs(), args.coverage)
     elif args.what == "browser":
         if chromium() is not None:
-            trial(*BROWSER, measured=False)
+            trial(*BROWSER)
         elif os.environ.get("CI"):
             sys.exit("there is no Chromium, without which this is no CI")
         else:
@@ -163,9 +335,9 @@ def main() -> None:
     elif not engine_expected():
         print("there is no wheel of the engine for this machine: not tested")
     else:
-        trial(*ENGINE, measured=False)
+        trial(*ENGINE)
         if qemu() is not None:
-            trial(*OLDER_CPU, measured=False)
+            trial(*OLDER_CPU)
         elif os.environ.get("CI"):
             sys.exit("there is no qemu-x86_64, without which this is no CI")
         else:

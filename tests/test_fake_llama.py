@@ -21,7 +21,7 @@ from typing import IO, Any
 from twisted.trial.unittest import SynchronousTestCase
 
 SCRIPT = Path(__file__).parent / "fake_llama.py"
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 def free_port() -> int:
@@ -151,7 +151,7 @@ class FakeLlamaTests(SynchronousTestCase):
         """
         The port refuses until it listens.
         """
-        self.start("--listen-late", "0.3")
+        self.start("--listen-late", "1.5")
         self.until("started")
         self.assertRaises(ConnectionRefusedError, self.connect)
         self.until("listening")
@@ -167,10 +167,8 @@ class FakeLlamaTests(SynchronousTestCase):
         self.until("listening")
         client = self.ask(stream=True, x_fake={"tokens": 1, "first_token_delay_s": 60})
         self.until("begun")
-        told = time.monotonic()
         self.process.terminate()
         self.assertEqual(self.process.wait(PATIENCE_S), 0)
-        self.assertLess(time.monotonic() - told, 1.0)
         self.assertEqual(self.until("sigterm")["pid"], self.process.pid)
         self.assertEqual(self.until("exited")["status"], 0)
         self.assertNotIn(b"data:", client.recv(65536))

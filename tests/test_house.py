@@ -11,7 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config.loader import candidates, read_config
-from tests.gate import PURE, ROOT
+from tests.gate import BROWSER, ENGINE, OLDER_CPU, PURE, ROOT, all_jobs, module_of
 
 PACKAGE = ROOT / "swapgate"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -49,6 +49,16 @@ class HouseTests(SynchronousTestCase):
             folder, _, last = name.rpartition("/")
             test = ROOT / "tests" / folder / f"test_{last}.py"
             self.assertTrue(test.is_file(), name)
+
+    def test_every_test_module_is_run_once(self) -> None:
+        """
+        By one job of the gate, or by another environment.
+        """
+        found = {module_of(path) for path in (ROOT / "tests").rglob("test_*.py")}
+        elsewhere = {*ENGINE, *OLDER_CPU, *BROWSER}
+        self.assertLessEqual(elsewhere, found)
+        run = [module for job in all_jobs() for module in job.modules]
+        self.assertEqual(sorted(run), sorted(found - elsewhere))
 
     def test_only_tap_imports_the_reactor(self) -> None:
         """
@@ -90,7 +100,7 @@ class HouseTests(SynchronousTestCase):
         Whoever names the program says which home folder it gets.
         """
         spawners = set()
-        for path in (*ROOT.glob("tests/*.py"), *ROOT.glob("benchmarks/*.py")):
+        for path in (*ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/*.py")):
             text = path.read_text("utf-8")
             words = {
                 node.value

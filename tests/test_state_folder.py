@@ -30,7 +30,7 @@ class StateCase(TestCase):
     A folder, and gateways that use it one after the other.
     """
 
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         self.path = Path(self.mktemp())

@@ -76,7 +76,7 @@ class Finder:
         self._looks[look] = None
 
         def note_end(result: _T | Failure) -> _T | Failure:
-            del self._looks[look]
+            self._looks.pop(look, None)
             return result
 
         return look.addBoth(note_end)
@@ -115,7 +115,7 @@ class Finder:
         """
         End all looks: tools may hang in them.
         """
-        # A check before the looks that it waits for, or it would go on.
+        # The latest first: what waits for another look would go on after that.
         for look in reversed(list(self._looks)):
             look.cancel()
 

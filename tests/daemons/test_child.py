@@ -24,8 +24,11 @@ from swapgate.daemons import Owner
 from swapgate.daemons.child import Child
 from swapgate.daemons.processes import free_port, group_lives
 from tests.gate import ROOT
+from tests.held_timers import HeldTimers
 
 FAKE = ROOT / "tests" / "fake_llama.py"
+# No other timer has this length, so it can be held.
+STOP_TIMEOUT_S = 4321.0
 ENVIRON = {"PATH": os.environ["PATH"], "SECRET": "x", "LC_ALL": "C"}
 
 
@@ -52,11 +55,12 @@ class ChildTests(TestCase):
     One child after the other.
     """
 
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         self.journal = Path(self.mktemp())
         self.register = Register()
+        self.timers = HeldTimers(STOP_TIMEOUT_S)
 
     def child(self, *argv: str, port: int | None = None, **options: Any) -> Child:
         """
@@ -75,7 +79,7 @@ class ChildTests(TestCase):
             upstream=upstream or None,
             **options,
         )
-        child = Child(spec, service, reactor, ENVIRON, self.register)
+        child = Child(spec, service, self.timers, ENVIRON, self.register)
         self.gone = self.launch(child)
         return child
 
@@ -151,10 +155,11 @@ class ChildTests(TestCase):
         """
         After stop_timeout it is killed.
         """
-        child = self.fake("--ignore-sigterm", stop_timeout_s=0.2)
+        child = self.fake("--ignore-sigterm", stop_timeout_s=STOP_TIMEOUT_S)
         await self.until("listening")
         child.halt()
         await self.until("sigterm")
+        self.timers.go_off()
         self.assertEqual(await self.gone, "was ended by SIGKILL")
 
     async def test_killed_at_once(self) -> None:

@@ -19,6 +19,8 @@ from swapgate.daemons.command import command
 from swapgate.daemons.control import port_answers
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.processes import free_port
+from swapgate.daemons.tool import TOOL_TIMEOUT_S
+from tests.held_timers import HeldTimers
 from tests.stand_ins import StandIns, until_reaped
 
 DOCKER = {
@@ -26,6 +28,8 @@ DOCKER = {
     "stop": "docker stop m",
     "status": "docker inspect --format {{.State.Running}} m",
 }
+# No other timer has these lengths, so they can be held.
+LOAD_TIMEOUT_S, STOP_TIMEOUT_S = 4321.0, 1234.0
 KUBERNETES = {
     "start": "kubectl scale deployment/m --replicas=1",
     "stop": "kubectl scale deployment/m --replicas=0",
@@ -44,6 +48,7 @@ class CommandTests(TestCase):
         self.addCleanup(self.tools.sweep)
         self.addCleanup(until_reaped)
         self.port = free_port("127.0.0.1")
+        self.timers = HeldTimers(LOAD_TIMEOUT_S, STOP_TIMEOUT_S + TOOL_TIMEOUT_S)
 
     def daemon(self, commands: dict[str, str], **options: Any) -> ExternalDaemon:
         words = {k: Command(words=tuple(v.split())) for k, v in commands.items()}
@@ -57,7 +62,7 @@ class CommandTests(TestCase):
         spec = ModelSpec(
             name="m", memory_bytes=1, service=service, upstream=upstream, **options
         )
-        return command(spec, service, reactor, self.tools.environ)
+        return command(spec, service, self.timers, self.tools.environ)
 
     def launch(self, daemon: ExternalDaemon) -> Deferred[str]:
         gone: Deferred[str] = Deferred()
@@ -120,9 +125,16 @@ class CommandTests(TestCase):
         It is ended when it is not wanted any more, or at load_timeout.
         """
         self.tools.fault("scale", delay_s=60)
-        daemon = self.daemon(KUBERNETES, load_timeout_s=0.5)
-        self.assertEqual(await self.launch(daemon), "could not be started")
-        self.assertIn("did not end within 0.5 s", daemon.last_words())
+        options = {"load_timeout_s": LOAD_TIMEOUT_S, "stop_timeout_s": STOP_TIMEOUT_S}
+        daemon = self.daemon(KUBERNETES, **options)
+        gone = self.launch(daemon)
+        for calls in (1, 2):
+            # One that starts it, and one that stops it, which hangs, too.
+            while len(self.tools.calls("scale")) < calls:
+                await deferLater(reactor, 0.01)
+            self.timers.go_off()
+        self.assertEqual(await gone, "could not be started")
+        self.assertIn("did not end within 4321 s", daemon.last_words())
 
     async def test_no_such_tool(self) -> None:
         """

@@ -23,8 +23,12 @@ from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.processes import find, free_port
 from swapgate.daemons.tool import Answer, ToolFailed
 from tests.doubles import model
+from tests.held_timers import HeldTimers
+from tests.rig import told_in
 from tests.stand_ins import FAKE
 
+# No other timer has this length, so it can be held.
+STOP_TIMEOUT_S = 4321.0
 ABSENT = Observation(ServiceState.ABSENT)
 
 
@@ -104,12 +108,13 @@ class ExternalDaemonTests(TestCase):
     One life after the other.
     """
 
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         self.port = free_port("127.0.0.1")
         self.journal = Path(self.mktemp()).absolute()
         self.control = FakeControl()
+        self.timers = HeldTimers(STOP_TIMEOUT_S)
         self.addCleanup(self.clean_up)
 
     async def clean_up(self) -> None:
@@ -127,7 +132,7 @@ class ExternalDaemonTests(TestCase):
     def daemon(self, **options: Any) -> ExternalDaemon:
         upstream = Upstream(scheme="http", host="127.0.0.1", port=self.port)
         spec = model("m", upstream=upstream, **options)
-        return ExternalDaemon(spec, self.control, reactor)
+        return ExternalDaemon(spec, self.control, self.timers)
 
     def launch(self, daemon: ExternalDaemon) -> Deferred[str]:
         gone: Deferred[str] = Deferred()
@@ -227,8 +232,12 @@ class ExternalDaemonTests(TestCase):
         """
         After stop_timeout its process is killed.
         """
-        daemon, gone = await self.up("--ignore-sigterm", stop_timeout_s=0.3)
+        options = {"stop_timeout_s": STOP_TIMEOUT_S}
+        daemon, gone = await self.up("--ignore-sigterm", **options)
         daemon.halt()
+        while not told_in(self.journal, "sigterm"):
+            await deferLater(reactor, 0.01)
+        self.timers.go_off()
         await gone
         assert self.control.process is not None
         self.assertEqual(self.control.process.wait(), -signal.SIGKILL)
@@ -431,7 +440,7 @@ class ExternalDaemonTests(TestCase):
         # One ends its life, the next one meets us while we end it.
         self.control.bugs = [KeyError("b"), KeyError("a")]
         self.control.observation = Observation(ServiceState.IDLE)
-        process.send_signal(signal.SIGHUP)
+        process.kill()
         process.wait()
         self.control.argv = self.fake("--stop-time", "0.3")
         second = self.control.run()

@@ -90,7 +90,7 @@ class TLSTests(TestCase):
     https, by a client alone.
     """
 
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         self.authority = Authority()

@@ -19,7 +19,11 @@ from swapgate.daemons.control import Observation, ServiceState, port_answers
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.processes import find, free_port
 from swapgate.daemons.systemd import read_show, systemd
+from tests.held_timers import HeldTimers
 from tests.stand_ins import StandIns, until_reaped
+
+# No other timer has this length, so it can be held.
+STOP_TIMEOUT_S = 4321.0
 
 
 class ReadingTests(SynchronousTestCase):
@@ -73,6 +77,7 @@ class SystemdTests(TestCase):
         self.addCleanup(self.tools.sweep)
         self.addCleanup(until_reaped)
         self.port = free_port("127.0.0.1")
+        self.timers = HeldTimers(STOP_TIMEOUT_S)
 
     def unit(self, scope: Any = "user", **options: Any) -> ExternalDaemon:
         service = SystemdSpec(unit="m.service", scope=scope)
@@ -80,7 +85,7 @@ class SystemdTests(TestCase):
         spec = ModelSpec(
             name="m", memory_bytes=1, service=service, upstream=upstream, **options
         )
-        return systemd(spec, service, reactor, self.tools.environ)
+        return systemd(spec, service, self.timers, self.tools.environ)
 
     def launch(self, unit: ExternalDaemon) -> Deferred[str]:
         gone: Deferred[str] = Deferred()
@@ -166,9 +171,12 @@ class SystemdTests(TestCase):
         It is killed at stop_timeout.
         """
         self.tools.unit("m.service", self.port, "--ignore-sigterm")
-        unit = self.unit(stop_timeout_s=0.3)
+        unit = self.unit(stop_timeout_s=STOP_TIMEOUT_S)
         gone = self.launch(unit)
         pid = await self.until_up(unit)
         unit.halt()
+        while not self.tools.told("sigterm"):
+            await deferLater(reactor, 0.01)
+        self.timers.go_off()
         await gone
         self.assertFalse(find(pid))

@@ -39,7 +39,7 @@ class ToolTests(TestCase):
     One tool after the other.
     """
 
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         self.addCleanup(until_reaped)

@@ -104,7 +104,7 @@ class CommandExampleTests(TestCase):
     The examples with commands, word for word, on another port.
     """
 
-    timeout = 30
+    timeout = 120
 
     async def test_they_run(self) -> None:
         """

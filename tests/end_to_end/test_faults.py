@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory
 
+from tests.held_timers import HeldTimers
 from tests.rig import Answer, Client, RigCase, events_of, unchunked
 
 
@@ -269,7 +270,9 @@ class DyingTests(RigCase):
         While one daemon does not stop, a model that is up serves without delay.
         """
         self.memory = {"a": "3 GB", "b": "3 GB", "c": "7 GB"}
-        self.extra = {"a": "stop_timeout = 2 s"}
+        # No other timer has this length.
+        self.reactor = timers = HeldTimers(4321.0)
+        self.extra = {"a": "stop_timeout = 4321 s"}
         await self.start(a="--ignore-sigterm", b="", c="")
         await self.chat("a")
         await self.chat("b")
@@ -278,14 +281,20 @@ class DyingTests(RigCase):
         for _ in range(20):
             self.assertEqual((await self.chat("b")).status, 200)
         self.assertFalse(waiting.called)
+        timers.go_off()
         self.assertEqual((await waiting).status, 200)
 
     async def test_ignores_sigterm(self) -> None:
         """
         A daemon that does not stop is killed, and the next one starts after that.
         """
-        self.extra = {"a": "stop_timeout = 300 ms"}
+        # No other timer has this length.
+        self.reactor = timers = HeldTimers(4321.0)
+        self.extra = {"a": "stop_timeout = 4321 s"}
         await self.start(a="--ignore-sigterm", b="")
         await self.chat("a")
-        self.assertEqual((await self.chat("b")).status, 200)
+        answering = Deferred.fromCoroutine(self.chat("b"))
+        await self.until_told("sigterm", "a")
+        timers.go_off()
+        self.assertEqual((await answering).status, 200)
         self.assertEqual(len(self.told("sigterm", "a")), 1)

@@ -11,8 +11,10 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from swapgate.daemons.processes import find, free_port
+from swapgate.daemons.tool import TOOL_TIMEOUT_S
 from tests.fake_keeper import Definition
 from tests.fake_systemctl import definition
+from tests.held_timers import HeldTimers
 from tests.rig import RigCase
 from tests.stand_ins import StandIns
 
@@ -232,9 +234,17 @@ class FaultTests(KindsCase):
         """
         One that does not end is an error within the bound, and blocks nothing.
         """
+        self.reactor = timers = HeldTimers(TOOL_TIMEOUT_S)
         await self.begin("launchd")
         self.tools.fault("print", hang="before")
-        answer = await self.chat("a")
+        asked = len(self.tools.calls("print"))
+        answering = Deferred.fromCoroutine(self.chat("a"))
+        while not answering.called:
+            if len(self.tools.calls("print")) > asked:
+                asked += 1
+                timers.go_off()
+            await deferLater(reactor, 0.01)
+        answer = await answering
         self.assertEqual(answer.status, 409)
         self.assertIn("did not end within 10 s", answer.error["message"])
         self.tools.fault("print")
@@ -245,11 +255,16 @@ class FaultTests(KindsCase):
         It is killed at stop_timeout, and the next one starts after that.
         """
         self.define("a", "--ignore-sigterm")
-        await self.begin("launchd", a="stop_timeout = 300 ms")
+        # No other timer has this length.
+        self.reactor = timers = HeldTimers(4321.0)
+        await self.begin("launchd", a="stop_timeout = 4321 s")
         await self.chat("a")
         pid = self.told("started", "a")[0]["pid"]
         noted = Deferred.fromCoroutine(self.note_end("a"))
-        self.assertEqual((await self.chat("b")).status, 200)
+        answering = Deferred.fromCoroutine(self.chat("b"))
+        await self.until_told("sigterm", "a")
+        timers.go_off()
+        self.assertEqual((await answering).status, 200)
         await noted
         self.assertFalse(find(pid))
         self.assertEqual(len(self.told("sigterm", "a")), 1)

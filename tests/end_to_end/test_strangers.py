@@ -70,11 +70,11 @@ class StrangerTests(StrangersCase):
         os.kill(pid, signal.SIGKILL)
         await self.note_end(name)
 
-    async def in_place_of_a_dead_daemon(self, kind: str) -> None:
+    async def in_place_of_a_dead_daemon(self, kind: str, **more: str) -> None:
         """
         It gets no prompt, the model's request gets an error, and others are served.
         """
-        await self.begin(kind)
+        await self.begin(kind, **more)
         self.assertEqual((await self.chat("a")).status, 200)
         await self.killed("a")
         stranger = await self.take("a")
@@ -95,7 +95,8 @@ class StrangerTests(StrangersCase):
         """
         One of systemd.
         """
-        await self.in_place_of_a_dead_daemon("systemd")
+        # So long its port may be its own still.
+        await self.in_place_of_a_dead_daemon("systemd", a="stop_timeout = 100 ms")
 
     async def test_before_the_start(self) -> None:
         """

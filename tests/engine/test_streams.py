@@ -110,7 +110,7 @@ class StreamTests(EngineCase):
         hung_up = time.monotonic()
         while await self.is_generating():
             pass
-        self.assertLess(time.monotonic() - hung_up, 2)
+        self.assertLess(time.monotonic() - hung_up, 20)
         self.assertEqual(len(self.daemons), 1)
         self.assertIn("Paris", await self.question("gemma", FRANCE))
 
@@ -139,4 +139,5 @@ class StreamTests(EngineCase):
         began = self.end()
         await self.cut_short(client)
         await self.twistd.ended
-        self.assertLess(time.monotonic() - began, 4)
+        # By itself it would have had 15 s.
+        self.assertLess(time.monotonic() - began, 12)

@@ -1,5 +1,5 @@
 """
-What `swapgate.swaps` remembers of phases that follow each other.
+What `swapgate.fleet.history` remembers of phases that follow each other.
 """
 
 from itertools import pairwise
@@ -50,6 +50,15 @@ class SwapsTests(SynchronousTestCase):
             [Phase.FAILED, Phase.STARTING], Swap("a", "load", "reason 0", 0, None, None)
         )
 
+    def test_died(self) -> None:
+        """
+        A daemon that died while ready is unloaded until its end is proven.
+        """
+        self.check(
+            [Phase.READY, Phase.STOPPING, Phase.STOPPED],
+            Swap("a", "unload", "reason 0", 0, 1, "gone"),
+        )
+
     def test_called_off(self) -> None:
         """
         A model that was to go and stays.
@@ -57,6 +66,15 @@ class SwapsTests(SynchronousTestCase):
         self.check(
             [Phase.READY, Phase.DRAINING, Phase.READY],
             Swap("a", "unload", "reason 0", 0, 1, "called off"),
+        )
+
+    def test_stopped_without_a_drain(self) -> None:
+        """
+        What has died but for its last process: there is nothing to wait for.
+        """
+        self.check(
+            [Phase.READY, Phase.STOPPING, Phase.STOPPED],
+            Swap("a", "unload", "reason 0", 0, 1, "gone"),
         )
 
     def test_given_up(self) -> None:

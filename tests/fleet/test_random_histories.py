@@ -306,7 +306,7 @@ class Ending(Histories):
 
     def teardown(self) -> None:
         super().teardown()
-        if hasattr(self, "fleet"):
+        if hasattr(self, "scheduler"):
             self.let_all_go_well()
             self.the_budget_holds()
             self.no_event_is_without_an_answer()
