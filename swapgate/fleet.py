@@ -97,7 +97,8 @@ class Fleet:
         self._carrying = self._busy = False
         # Nothing is planned before what is up already is known.
         self._looking = False
-        self._looks: set[Deferred[Any]] = set()
+        # In the order in which they began.
+        self._looks: dict[Deferred[Any], None] = {}
         self._upkeep = LoopingCall(self._look_after)
         self._upkeep.clock = clock
         self._stopping: Stopping | None = None
@@ -153,10 +154,10 @@ class Fleet:
         Tools may hang in it: it ends when the fleet does.
         """
         look = Deferred.fromCoroutine(looking)
-        self._looks.add(look)
+        self._looks[look] = None
 
         def note_end(result: _T | Failure) -> _T | Failure:
-            self._looks.discard(look)
+            del self._looks[look]
             return result
 
         return look.addBoth(note_end)
@@ -629,7 +630,8 @@ class Fleet:
             self._upkeep.stop()
         self._stopping = Stopping(self)
         self._set_alarm()
-        for look in list(self._looks):
+        # A check before the looks that it waits for, or it would go on.
+        for look in reversed(list(self._looks)):
             look.cancel()
         return self._stopping.begin()
 
