@@ -13,7 +13,8 @@ from twisted.internet.testing import StringTransport
 from twisted.web.http_headers import Headers
 
 from benchmarks.measured import Measured, Row
-from swapgate.config.access import Access, Key
+from swapgate.config.access import Access
+from swapgate.config.keys import Key
 from swapgate.server.auth import admit
 from swapgate.server.request_origin import listener_of, request_origin
 

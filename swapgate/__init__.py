@@ -1,25 +1,42 @@
 """
-One OpenAI-compatible port in front of model daemons that do not fit together.
+swapgate: one OpenAI-compatible port for daemons that do not fit together in memory.
 
-Read in this order. What is decided, without Twisted, clock or I/O: `config` (what did
-the user write; `models`, `services`, `access`, `limits`, `words`, `values` and `ini`
-below it), `guard` (who may ask), `body` (what is in it; `grammar` below it),
-`routing` (what does a request want) and `routes` (which paths run a model), `phases`
-(one daemon's life), `plan` (who is loaded, evicted, served), `loads` (how long does
-that take), `swaps` (what was swapped lately), `heads` (is this an answer), `sse` (what
-stream bytes mean).
+The way of one request, and the order to read in:
 
-What is done about it: `keyfiles` (what nobody else may read), `daemons` (start, stop),
-`wire` (bytes that leave at once), `connection` (what comes over one), `upstream` (ask),
-`health` (is it up yet), `state` (what outlives a crash), `entries` (what somebody has
-who waits or is served), `line` (who waits for one model), `place` (what is known of one
-model), `books` (what is written down), `hangups` (who has just given up a load),
-`tending` (what is done with one daemon), `scheduler` (who may use which daemon, when),
-`stopping` (how it ends), `survey` (how it all stands now), `relay` (bytes back to the
-client), `web` (what HTTP sees), `logs` (how an event is written down), `descriptors`
-(how many the system grants), `startup` (what is said when it starts), `tap` (how it is
-wired; the only import of the reactor).
+    server/site, channel  accept its connection, within bounds and deadlines
+    server/request_head   check its head; server/auth then checks host, origin and API
+                          key, server/target the path: all before the body is read
+    server/json_body      find `model` and `stream` in the body as it arrives
+    api/resource          dispatch: own answers, /swapgate/ (api/admin; api/status makes
+                          the state), or a model's, by the paths of api/routes
+    api/proxy             lease the model, ask, ask again once where a daemon has died;
+                          api/keepalive tells the client of the wait, api/responses of
+                          an error, such as the 409 of a failed load
+    fleet/scheduler       queue the request; carry out what fleet/planner decides, which
+                          keeps the memory budget and is fair: evict, start, admit
+    fleet/supervisor      launch, poll and stop daemons by the means of `daemons`; the
+                          state machine of each is the table in fleet/lifecycle;
+                          fleet/finder looks for daemons that run already
+    daemons/processes     is it still the process that listens on its port?
+    upstream/client       send the request to the daemon, on a pooled connection
+    api/relay             write and flush each token to the client; then api/proxy
+                          releases the lease
 
-`engine` is a daemon of our own, for machines without a llama-server, and `demo` what
-`etc/demo.cfg` makes of it.
+The layers. Each imports only what stands below it, packages in one row not each other:
+
+    tap                 `twistd swapgate`: its command line, and the only reactor import
+    service             composition root: build, start, reload at SIGHUP, stop
+    startup             messages at the start
+    api, state_folder   what a request means, its answer or error; what outlives a run,
+                        and the children of a killed gateway, which are ended
+    server, fleet       the clients' connections; which model is up, who is served when
+    daemons, upstream   start, find and stop a daemon, one module for each kind (child,
+                        launchd, systemd, command, remote); HTTP with a daemon
+    net, descriptors    endpoints, and writes that leave at once; file descriptors
+    config              the file's text to checked, frozen values, all options
+    errors, logs        API errors and their bodies; the format of the log
+
+`engine` is a llama-server of our own, in a process of its own, and `demo` what
+etc/demo.cfg runs. Decisions are values: the modules listed as PURE in tests/gate.py
+know no Twisted, no clock and no I/O.
 """

@@ -1,5 +1,5 @@
 """
-File descriptors: as many as the system grants, and how many clients that is enough for.
+File descriptors: raises the process's limit; how many clients that is enough for.
 """
 
 import resource
@@ -10,42 +10,44 @@ from attrs import evolve
 
 from swapgate.config.limits import Limits
 
-# Each client may need another one upstream; polls, pipes and files need theirs.
+# Each client may need a second one upstream; polls, pipes and files need theirs.
 _EACH, _RESERVED = 2, 48
-# What macOS grants one process at least (OPEN_MAX).
+# What macOS grants a process at least (OPEN_MAX).
 _OPEN_MAX = 10240
-# Where nothing tells a bound.
+# Where no limit is known.
 _PLENTY = 2**20
 _SYSCTL = ("/usr/sbin/sysctl", "-n", "kern.maxfilesperproc")
 
 
-def grant(platform: str) -> int:
+def raise_limit(platform: str) -> int:
     """
-    Raise the limit of this process as far as it goes: how many descriptors it has.
+    Raise this process's soft limit as far as it goes; return what it is then.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     def set_soft(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
-    return raised(_finite(soft), _finite(hard), most_of_one(platform, _ask), set_soft)
+    return raise_soft(
+        _finite(soft), _finite(hard), process_maximum(platform, _ask), set_soft
+    )
 
 
 def _finite(limit: int) -> int | None:
     return None if limit == resource.RLIM_INFINITY else limit
 
 
-def raised(
+def raise_soft(
     soft: int | None,
     hard: int | None,
     most: int | None,
     set_soft: Callable[[int], None],
 ) -> int:
     """
-    Raise the soft limit by `set_soft`, which may refuse: how many there are then.
+    Raise the soft limit with `set_soft`, which may fail; return what it is then.
 
-    :param most: what the system gives one process, whatever its limits say. None here
-        and in the limits: as many as one likes.
+    :param most: the system's maximum for one process, whatever its limits say. None,
+        as of the limits: infinite.
     """
     wanted = min((n for n in (hard, most) if n is not None), default=_PLENTY)
     has = wanted if soft is None else min(soft, wanted)
@@ -53,16 +55,16 @@ def raised(
         try:
             set_soft(wanted)
         except (ValueError, OSError):
-            # Older systems refuse what is more than they have, and tell no number.
+            # Older systems refuse more than they have, without telling how many.
             wanted //= 2
         else:
             return wanted
     return has
 
 
-def most_of_one(platform: str, ask: Callable[[], str]) -> int | None:
+def process_maximum(platform: str, ask: Callable[[], str]) -> int | None:
     """
-    What macOS gives one process, though its hard limit says more, or no end.
+    macOS's maximum for one process, though its hard limit may be more, or infinite.
     """
     if platform != "darwin":
         return None
@@ -81,14 +83,14 @@ def _ask() -> str:
 
 def needed(max_connections: int) -> int:
     """
-    How many descriptors so many clients may need.
+    How many descriptors this many clients may need.
     """
     return _EACH * max_connections + _RESERVED
 
 
 def within(limits: Limits, descriptors: int) -> Limits:
     """
-    The limits that so many descriptors can carry.
+    The limits, lowered to what this many descriptors are enough for.
     """
     possible = max(1, (descriptors - _RESERVED) // _EACH)
     return evolve(limits, max_connections=min(limits.max_connections, possible))

@@ -1,5 +1,5 @@
 """
-Errors: what the gateway answers itself, and its body in the OpenAI shape.
+API errors: status, code, message and headers of an error response, in OpenAI's shape.
 """
 
 import json
@@ -7,12 +7,12 @@ import json
 
 class APIError(Exception):
     """
-    A request we answer ourselves: `status` is the HTTP code, `code` the machine's word.
+    An error response of the gateway's own: `status` is HTTP's, `code` OpenAI's.
 
-    :param param: the part of the body that is to blame.
-    :param should_retry: whether the client is told to try again or not; None leaves
-        it to the status.
-    :param headers: what the answer must say besides.
+    :param param: the field of the body that is wrong.
+    :param should_retry: whether the client is told to retry or not; None leaves it to
+        the status.
+    :param headers: more headers that the response must have.
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class APIError(Exception):
     @property
     def type(self) -> str:
         """
-        Whose fault it is, in OpenAI's words.
+        Whether the client or the server is at fault, in OpenAI's words.
         """
         return "invalid_request_error" if self.status < 500 else "server_error"
 
     @property
     def error(self) -> dict[str, object]:
         """
-        The error object that OpenAI's clients know, in an answer or in a stream.
+        OpenAI's error object, for a response's body or an event of a stream.
         """
         return {
             "message": self.message,
@@ -52,9 +52,31 @@ class APIError(Exception):
             "code": self.code,
         }
 
+    @property
+    def response_headers(self) -> tuple[tuple[str, str], ...]:
+        """
+        The headers of its response, but for those about the body.
+        """
+        retry = (
+            ("Retry-After", self.retry_after_s),
+            ("X-Should-Retry", self.should_retry),
+        )
+        said = ((name, str(it).lower()) for name, it in retry if it is not None)
+        return (*self.headers, *said)
 
-def error_body(refusal: APIError) -> bytes:
+
+UPSTREAM_FAILED = "upstream_failed"
+
+
+def upstream_failed(message: str) -> APIError:
     """
-    The JSON of an answer that is a refusal.
+    The error of a daemon that has not answered as it should.
     """
-    return json.dumps({"error": refusal.error}).encode("ascii")
+    return APIError(status=502, code=UPSTREAM_FAILED, message=message)
+
+
+def error_body(error: APIError) -> bytes:
+    """
+    The JSON body of its response.
+    """
+    return json.dumps({"error": error.error}).encode("ascii")

@@ -1,10 +1,16 @@
 """
-How is an event written down? As text or as JSON, one line or more of what only shows.
+Logs: writes events to twistd's log file, as text or as JSON.
+
+1. Control characters are escaped: no event can forge a line or drive a terminal.
+2. Logging never blocks and never fails: what a full disk or pipe cannot take is lost.
 """
 
 import json
 import os
+import signal
 import stat
+import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -17,42 +23,64 @@ from twisted.logger import (
     formatEvent,
     formatEventAsClassicLogText,
 )
+from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
-# What legacy events carry beside their text.
+# The fields of legacy events beside their text.
 _LEGACY = frozenset({"format", "isError", "message", "printed", "system", "time"})
 
 
 @implementer(ILogObserver)
 class EventLog:
     """
-    Writes what happens into the file that twistd would have written it into.
+    A log observer that writes to a file.
 
-    :param form: text or json; may be changed at any time.
+    :param logformat: text or json; may be changed at any time.
     """
 
-    def __init__(self, form: str, file: FileLogObserver) -> None:
-        self.form = form
-        self._file = file
-        file.formatEvent = self._line
-        _never_wait(file)
+    def __init__(self, logformat: str, file: Any) -> None:
+        self.logformat = logformat
+        self._write = FileLogObserver(file, self._format)
+        _set_nonblocking(file)
 
     def __call__(self, event: LogEvent) -> None:
-        # A full disk, a closed pipe, a character that this file has not: nobody can be
-        # told, and nobody shall wait.
+        # A full disk, a closed pipe, a character that the file's encoding lacks.
         with suppress(OSError, ValueError):
-            self._file(event)
+            self._write(event)
 
-    def _line(self, event: LogEvent) -> str | None:
-        return as_json(event) if self.form == "json" else as_text(event)
+    def _format(self, event: LogEvent) -> str | None:
+        return as_json(event) if self.logformat == "json" else as_text(event)
 
 
-def _never_wait(file: FileLogObserver) -> None:
+def open_log_file(twistd: Mapping[str, Any], reactor: Any) -> Any:
     """
-    What reads our log may have stopped: a pipe that is full would hold up everybody.
+    What twistd's options say it logs to, rotated at SIGUSR1 as by twistd itself.
+
+    twistd's own observer can neither be given another format nor asked for its file.
+
+    :return: None where it is no file: twistd logs to syslog, to an observer of the
+        user's, or refuses to start.
     """
+    foreground = twistd["nodaemon"]
+    name = twistd["logfile"] or ("-" if foreground else "twistd.log")
+    if twistd["logger"] or twistd["syslog"]:
+        return None
+    if name == "-":
+        return sys.stdout if foreground else None
+    file = LogFile.fromFullPath(name)
+    if not signal.getsignal(signal.SIGUSR1):
+        rotate = file.rotate
+        signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(rotate))
+    return file
+
+
+def _set_nonblocking(file: Any) -> None:
+    """
+    The reader of a pipe may have stopped: a write to a full one would block us.
+    """
+    # Files that are no descriptor have no fileno, or one that raises.
     with suppress(AttributeError, OSError, ValueError):
-        descriptor = file._outFile.fileno()
+        descriptor = file.fileno()
         mode = os.fstat(descriptor).st_mode
         # A terminal is shared with a shell that does not expect it.
         if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
@@ -61,10 +89,10 @@ def _never_wait(file: FileLogObserver) -> None:
 
 def as_text(event: LogEvent) -> str | None:
     """
-    As twistd writes it, but for control characters.
+    As twistd formats it, but for control characters.
     """
     line = formatEventAsClassicLogText(event)
-    return line if line is None or line[:-1].isprintable() else _showing(line)
+    return line if line is None or line[:-1].isprintable() else _escaped(line)
 
 
 def as_json(event: LogEvent) -> str | None:
@@ -85,7 +113,7 @@ def as_json(event: LogEvent) -> str | None:
             event, includeTimestamp=False, includeSystem=False
         )
     for name, value in event.items():
-        # The text tells all; these are for machines.
+        # Fields of the text, for machines.
         if isinstance(value, str | int | float) and not (
             name.startswith("log_") or name in _LEGACY or name in facts
         ):
@@ -93,7 +121,7 @@ def as_json(event: LogEvent) -> str | None:
     return json.dumps(facts) + "\n"
 
 
-def _showing(text: str) -> str:
+def _escaped(text: str) -> str:
     """
     Line ends and tabs stay: the lines after an event's first are indented by one.
     """

@@ -1,12 +1,14 @@
 """
-Where do bytes go, and how do they leave at once?
+Network: endpoints to listen on and to connect to, and writes that leave at once.
 """
 
 import socket
 from contextlib import suppress
 from typing import Any
 
+from twisted.application.service import Service
 from twisted.internet.abstract import FileDescriptor, isIPAddress, isIPv6Address
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
@@ -14,29 +16,33 @@ from twisted.internet.endpoints import (
     serverFromString,
     wrapClientTLS,
 )
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
 from twisted.internet.tcp import Connection
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
+from swapgate.config.endpoints import DEFAULT_LISTEN
 from swapgate.config.ini import ConfigError
-from swapgate.config.loader import (
-    DEFAULT_LISTEN,
-    Config,
-)
+from swapgate.config.loader import Config
 from swapgate.config.values import Upstream
 
-# Of what a client has not taken yet, so much is in the system's hands.
+# How much of what the other side has not taken the system may buffer.
 _BUFFERED = 128 * 1024
 
 
 def flush(transport: object) -> None:
     """
-    Send what was written now, not a reactor turn later.
+    Send what was written now, not at the reactor's next turn.
 
-    What cannot be sent stays queued, and errors are left for the reactor to meet. Under
-    TLS nothing happens: its records are made at the reactor's next turn.
+    What cannot be sent stays queued, and the reactor meets and reports the errors. Does
+    nothing under TLS, whose records are made at the reactor's next turn.
     """
     if (
         isinstance(transport, FileDescriptor)
@@ -48,7 +54,7 @@ def flush(transport: object) -> None:
 
 def unsent(transport: Any) -> int:
     """
-    How many bytes that were written has the other side's system not taken yet?
+    How many of the written bytes the system has not taken yet.
     """
     if isinstance(transport, FileDescriptor):
         return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
@@ -60,10 +66,10 @@ def unsent(transport: Any) -> int:
 
 def bound_send_buffer(transport: Any) -> None:
     """
-    Have the system buffer little of what the other side has not taken.
+    Bound the system's send buffer, so that `unsent` follows what the client takes.
 
-    A large buffer takes bytes in large steps: 3 MB of Linux's own stand still for
-    a minute while 20 KB/s of them are taken.
+    A large one takes bytes in large steps: 3 MB, Linux's own, stand still for a minute
+    while a client takes 20 KB/s of them.
     """
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
@@ -74,13 +80,13 @@ def bound_send_buffer(transport: Any) -> None:
 
 def send_now(transport: Any, data: bytes) -> None:
     """
-    `transport.write(data)` and `flush(transport)`, with less work where nothing waits.
+    `transport.write(data)` and `flush(transport)`, faster where nothing is queued.
     """
     if isinstance(transport, FileDescriptor) and not (
         transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting
     ):
         sent = transport.writeSomeData(data)
-        # An error is met again, and reported, by the reactor.
+        # The reactor meets an error again, and reports it.
         if isinstance(sent, int):
             data = data[sent:]
     if data:
@@ -95,13 +101,13 @@ def endpoint_of(
     trust_root: object = None,
 ) -> IStreamClientEndpoint:
     """
-    Where to connect to. An address goes by no resolver, and is refused at once.
+    The endpoint to connect to; an address needs no resolver, and fails at once.
 
     HostnameEndpoint resolves and IDNA-encodes at every connection, and tells of a
     refusal only after its delay between attempts, 0.3 s.
 
-    :param trust_root: who vouches for an https host, an `IOpenSSLTrustRoot`; None:
-        whom the system trusts, or the file that SSL_CERT_FILE names.
+    :param trust_root: an `IOpenSSLTrustRoot` for https; None: the system's, or the file
+        that SSL_CERT_FILE names.
     """
     where = (reactor, upstream.host, upstream.port, timeout_s)
     endpoint: IStreamClientEndpoint
@@ -120,12 +126,12 @@ def endpoint_of(
 
 def check_endpoints(config: Config, reactor: Any) -> None:
     """
-    Let Twisted read the endpoint strings: a mistake in one is a line like any other.
+    Let Twisted parse the endpoint strings: a mistake becomes a ConfigError.
     """
     for endpoint in config.listen:
         try:
             serverFromString(reactor, endpoint)
-        # Each kind of endpoint stumbles in its own way: over a number, a file, a name.
+        # Each kind of endpoint raises its own errors: for a number, a file, a name.
         except Exception as error:
             raise ConfigError(
                 f"{endpoint!r} is no endpoint ({error}); "
@@ -134,3 +140,39 @@ def check_endpoints(config: Config, reactor: Any) -> None:
                 section="swapgate",
                 option="listen",
             ) from None
+
+
+class PortService(Service):
+    """
+    Listens on one endpoint, from its privileged start until it is stopped.
+
+    Twisted's StreamServerEndpointService hides its port, and where an endpoint says
+    port 0, only the port knows the number.
+    """
+
+    def __init__(
+        self, endpoint: IStreamServerEndpoint, factory: IProtocolFactory
+    ) -> None:
+        self.endpoint, self._factory = endpoint, factory
+        #: Fires when the port is open.
+        self.opened: Deferred[IListeningPort] = Deferred()
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen; raise what Twisted's own endpoints fail with, all of them at once.
+        """
+        super().privilegedStartService()
+        opened = self.endpoint.listen(self._factory)
+        if opened.called:
+            failures: list[Failure] = []
+            opened.addErrback(failures.append)
+            if failures:
+                failures[0].raiseException()
+        self.opened = opened
+
+    def stopService(self) -> Deferred[Any]:
+        super().stopService()
+        self.opened.cancel()
+        return self.opened.addCallbacks(
+            lambda port: port.stopListening(), lambda _: None
+        )

@@ -1,5 +1,11 @@
 """
-Service: the composition root. Builds the gateway, starts, reloads and stops it.
+Service: the composition root. Builds the gateway; starts, reloads and stops it.
+
+1. Start: the state folder's lock, SIGHUP, then the ports; the daemons of an earlier
+   gateway are ended before the first one of ours is started.
+2. Reload: all of the new configuration is checked before any of it takes effect;
+   `listen` and `state_dir` take effect at the next start.
+3. Stop, within `shutdown_timeout`: no new connections, drain, stop the daemons, close.
 """
 
 import os
@@ -10,22 +16,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.application.strports import service as listen_on
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
-from twisted.logger import FileLogObserver, ILogObserver, Logger
+from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
-# Where twistd logs to, it alone decides.
-from twisted.scripts._twistd_unix import UnixAppLogger
-
 from swapgate.api.resource import Gateway
-from swapgate.config.access import laid_open, with_backlog
+from swapgate.config.access import exposed_endpoint
 from swapgate.config.daemon_kinds import (
     ChildSpec,
     CommandSpec,
@@ -33,12 +35,11 @@ from swapgate.config.daemon_kinds import (
     RemoteSpec,
     SystemdSpec,
 )
+from swapgate.config.endpoints import with_backlog
 from swapgate.config.file import load_config
 from swapgate.config.ini import ConfigError
 from swapgate.config.limits import Limits
-from swapgate.config.loader import (
-    Config,
-)
+from swapgate.config.loader import Config
 from swapgate.config.model import ModelSpec
 from swapgate.daemons import Daemon
 from swapgate.daemons.child import Child
@@ -49,22 +50,28 @@ from swapgate.daemons.systemd import systemd
 from swapgate.descriptors import needed, within
 from swapgate.fleet.history import LoadTimes
 from swapgate.fleet.scheduler import Scheduler
-from swapgate.logs import EventLog
-from swapgate.net import check_endpoints
+from swapgate.logs import EventLog, open_log_file
+from swapgate.net import PortService, check_endpoints
 from swapgate.server.site import GatewaySite
-from swapgate.startup import cannot_listen, missing_engine, one_gateway, welcome
+from swapgate.startup import (
+    cannot_listen,
+    exit_if_taken,
+    missing_engine,
+    report_failure,
+    welcome,
+)
 from swapgate.state_folder import StateFolder
 from swapgate.upstream.client import UpstreamClient
 
-# So many connections may wait to be accepted, as far as the system allows.
+# How many connections may wait to be accepted, as far as the system allows.
 _BACKLOG = 1024
 
 
-def _check_open_ones(config: Config, in_use: Sequence[str]) -> None:
+def _check_open_ports(config: Config, in_use: Sequence[str]) -> None:
     """
-    Ports stay open until the next start: what guards them must stay with them.
+    Ports stay open until the next start: the keys that protect them must stay, too.
     """
-    endpoint = laid_open(in_use, config.listen, config.access)
+    endpoint = exposed_endpoint(in_use, config.listen, config.access)
     if endpoint is not None:
         raise ConfigError(
             f"{endpoint!r} is open to other machines until the next start; keep "
@@ -77,7 +84,7 @@ def _check_open_ones(config: Config, in_use: Sequence[str]) -> None:
 
 class Swapgate(MultiService):
     """
-    The ports and the fleet: no port is open longer than there are daemons behind it.
+    The gateway as a Twisted service, with a child service for each port.
     """
 
     _log = Logger()
@@ -101,10 +108,10 @@ class Swapgate(MultiService):
         self._event_log: EventLog | None = None
         self._config, self._reactor = config, reactor
         self._descriptors = descriptors
-        # What is listened on, until the process ends.
+        # The endpoints in use, until the process ends.
         self._listen = config.listen
         self._state = StateFolder(config.state_dir, reactor)
-        self._load_times = LoadTimes(self._state.keep_load_times)
+        self._load_times = LoadTimes(self._state.save_load_times)
         self._scheduler = Scheduler(
             config,
             lambda spec: _daemon(spec, reactor, self._state),
@@ -120,7 +127,9 @@ class Swapgate(MultiService):
             reactor=reactor,
         )
         self._ports = [
-            listen_on(with_backlog(endpoint, _BACKLOG), self._site, reactor=reactor)
+            PortService(
+                serverFromString(reactor, with_backlog(endpoint, _BACKLOG)), self._site
+            )
             for endpoint in config.listen
         ]
         for port in self._ports:
@@ -128,7 +137,7 @@ class Swapgate(MultiService):
 
     def _limits(self, config: Config) -> Limits:
         """
-        What the configuration says, within what there are descriptors for.
+        The configured limits, lowered to what there are descriptors for.
         """
         wanted, limits = config.limits, within(config.limits, self._descriptors)
         if limits.max_connections < wanted.max_connections:
@@ -144,51 +153,31 @@ class Swapgate(MultiService):
 
     def setServiceParent(self, parent: Any) -> None:
         super().setServiceParent(parent)
-        # twistd asks its application for a log before it makes one.
+        # twistd takes its application's log observer, and makes one if there is none.
         if self._twistd is not None and isinstance(parent, Componentized):
-            own = UnixAppLogger(self._twistd)._getLogObserver()
-            # Syslog has lines of its own.
-            if isinstance(own, FileLogObserver):
-                self._event_log = EventLog(self._form(self._config), own)
+            file = open_log_file(self._twistd, self._reactor)
+            if file is not None:
+                self._event_log = EventLog(self._format_of(self._config), file)
                 parent.setComponent(ILogObserver, self._event_log)
 
-    def _form(self, config: Config) -> str:
+    def _format_of(self, config: Config) -> str:
         return self._logformat or config.logformat
 
     def privilegedStartService(self) -> None:
         try:
             self._open()
         except SystemExit as end:
-            self._start_failed(str(end))
+            report_failure(str(end), self._twistd)
             raise
-
-    def _start_failed(self, line: str) -> None:
-        """
-        Tell the one who started us, and leave no pid file: twistd does both for an
-        Exception only, with a traceback.
-        """
-        if self._twistd is None:
-            return
-        # The parent ends as soon as it is told.
-        if pidfile := self._twistd.get("pidfile"):
-            Path(pidfile).unlink(missing_ok=True)
-        pipe = self._twistd.get("statusPipe")
-        if pipe is None:
-            # sys.stderr is the log by now, which may be a file.
-            print(line, file=sys.__stderr__)
-        else:
-            # Both are /dev/null: the parent waits, and shows of this 100 bytes.
-            os.write(pipe, f"1 {line}".encode("ascii", "backslashreplace")[:100])
-            os.close(pipe)
 
     def _open(self) -> None:
         try:
-            with one_gateway():
-                self._state.take()
+            with exit_if_taken():
+                self._state.acquire()
         except OSError as error:
             raise SystemExit(f"the state folder cannot be used: {error}") from None
-        # As soon as a port is open somebody may think that we run.
-        with suppress(ValueError):  # Not the main thread: a test of somebody's.
+        # Before a port is open: from then on we seem to run, and may be sent SIGHUP.
+        with suppress(ValueError):  # In a thread that is not the main one.
             signal.signal(
                 signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload)
             )
@@ -202,9 +191,10 @@ class Swapgate(MultiService):
         super().startService()
         self._load_times.recall(self._state.load_times())
         self._scheduler.start(self._state.end_orphans())
-        # Twisted keeps the open ports to itself; with port 0 they alone know which.
-        waits: list[Any] = [port._waitingForPort for port in self._ports]
-        gatherResults(waits).addCallback(self._welcome)
+        opened = gatherResults([port.opened for port in self._ports])
+        opened.addCallbacks(
+            self._welcome, lambda why: self._log.failure("cannot listen", why)
+        )
 
     def _welcome(self, ports: list[IListeningPort]) -> None:
         line = welcome(self._config, [port.getHost() for port in ports])
@@ -220,13 +210,13 @@ class Swapgate(MultiService):
 
     def reload(self) -> None:
         """
-        Read the configuration again. A wrong one is reported, and changes nothing.
+        Read the configuration again. A wrong one is logged, and changes nothing.
         """
         old = self._config
         try:
             new = load_config(old.path)
             check_endpoints(new, self._reactor)
-            _check_open_ones(new, self._listen)
+            _check_open_ports(new, self._listen)
         except (ConfigError, SystemExit) as error:
             self._log.error("the configuration stays as it was: {error}", error=error)
             return
@@ -237,32 +227,32 @@ class Swapgate(MultiService):
         self._gateway.reconfigure(new)
         self._site.limits = self._limits(new)
         if self._event_log is not None:
-            self._event_log.form = self._form(new)
+            self._event_log.logformat = self._format_of(new)
         self._scheduler.reconfigure(new)
         self._log.info("{path} is in effect", path=new.path)
 
     def stopService(self) -> Deferred[None]:
         """
-        Close the ports, end what is under way, stop the daemons, hang up.
+        Close the ports, drain, stop the daemons, close the connections.
         """
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        with self._no_more_signals():
+        with self._ignoring_signals():
             end_s = self._reactor.seconds() + self._config.shutdown_timeout_s
             await super().stopService()
             await self._scheduler.stop()
             await self._site.close(max(end_s - self._reactor.seconds(), 0.0))
-            self._state.leave()
+            self._state.release()
 
     @contextmanager
-    def _no_more_signals(self) -> Iterator[None]:
+    def _ignoring_signals(self) -> Iterator[None]:
         """
-        Who asks us to stop again is told; the reactor would stumble over it.
+        A second SIGINT or SIGTERM is only logged; the reactor would raise.
         """
 
         def tell(*_: object) -> None:
-            # Whatever was interrupted may be writing to the log.
+            # The code that the signal interrupts may be writing to the log.
             self._reactor.callFromThread(self._log.info, "stopping already")
 
         before = {}

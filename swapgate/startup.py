@@ -1,33 +1,32 @@
 """
 Start-up messages: what is served and where, or why it cannot be, each in one line.
 
-What is said must be true of every kind of endpoint: of several, of a UNIX socket, of
-port 0, of one that is open to other machines.
+They must be true for every kind of endpoint: for several, a UNIX socket, port 0, one
+that is open to other machines.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL
+from pathlib import Path
+from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
 
-from swapgate.config.daemon_kinds import (
-    ChildSpec,
-    RemoteSpec,
-)
-from swapgate.config.loader import (
-    Config,
-)
+from swapgate.config.daemon_kinds import ChildSpec, RemoteSpec
+from swapgate.config.loader import Config
 from swapgate.config.model import ONE_AT_A_TIME
 from swapgate.config.values import gigabytes
 from swapgate.daemons import processes
 from swapgate.state_folder import FolderTaken
 
-# More would not be read.
+# How many models are named.
 _MOST_NAMES = 12
-# Every address of the machine, and the one of these that it calls itself by.
+# The wildcard addresses, and the loopback address by which each can be reached.
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
@@ -60,7 +59,7 @@ def _listed(names: list[str]) -> str:
 
 def _budget(config: Config) -> str:
     """
-    What may be up together; remote models take no memory of it.
+    How many models may be up together; remote ones do not count.
     """
     own = sum(not isinstance(each.service, RemoteSpec) for each in config.models)
     if own == 0:
@@ -93,7 +92,7 @@ def _where(endpoint: str, address: IAddress) -> str:
         name = address.name
         path = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
         return f"the socket {path}"
-    # Some plugin's: it alone knows how it is reached.
+    # A plugin's: only the plugin knows how it is reached.
     return endpoint
 
 
@@ -101,11 +100,11 @@ def missing_engine(
     config: Config, python: str, *, installed: bool, on_path: bool
 ) -> str | None:
     """
-    Which models our own engine shall run while its package is missing, and the remedy.
+    Which models need swapgate's engine while its package is missing, and the remedy.
 
-    :param python: ours; what another one has installed is not known.
-    :param installed: whether it is there.
-    :param on_path: whether there is a llama-server, which will do for the demo.
+    :param python: our interpreter; what another one has installed is not known.
+    :param installed: whether the engine's package is.
+    :param on_path: whether there is a llama-server, which the demo can use instead.
     """
     modules = {"swapgate.engine"} if on_path else {"swapgate.engine", "swapgate.demo"}
     names = [
@@ -128,8 +127,8 @@ def cannot_listen(error: Exception) -> str:
     Why a port cannot be opened, and what to do about it.
     """
     if not isinstance(error, CannotListenError):
-        # A UNIX socket's folder, which is looked at before the socket is; a number that
-        # is no port, a name that is no host.
+        # About a UNIX socket's folder, which Twisted checks before the socket; a number
+        # that is no port, a name that is no host.
         return f"cannot listen: {error}; make that possible, or change listen"
     reason = error.socketError
     number = getattr(reason, "errno", None)
@@ -154,9 +153,9 @@ def cannot_listen(error: Exception) -> str:
 
 
 @contextmanager
-def one_gateway() -> Iterator[None]:
+def exit_if_taken() -> Iterator[None]:
     """
-    End with one line where another gateway has the state folder.
+    Exit with one line if another gateway has the state folder.
     """
     try:
         yield
@@ -165,3 +164,27 @@ def one_gateway() -> Iterator[None]:
             f"swapgate runs already: {taken}; use that one, stop it, or give this one "
             "another state_dir and another listen"
         ) from None
+
+
+def report_failure(line: str, twistd: Mapping[str, Any] | None) -> None:
+    """
+    Show why the start fails on the terminal, and remove the pid file: for a SystemExit
+    twistd does neither.
+
+    :param twistd: its options; None where it is not twistd that starts us.
+    """
+    if twistd is None:
+        return
+    # The parent ends as soon as it is told.
+    if pidfile := twistd.get("pidfile"):
+        Path(pidfile).unlink(missing_ok=True)
+    # By which a daemonised twistd tells its waiting parent; there is no public way, and
+    # tests.end_to_end.test_start fails without it.
+    pipe = twistd.get("statusPipe")
+    if pipe is None:
+        # sys.stderr is the log by now.
+        print(line, file=sys.__stderr__)
+    else:
+        # The parent shows 100 bytes of it.
+        os.write(pipe, f"1 {line}".encode("ascii", "backslashreplace")[:100])
+        os.close(pipe)

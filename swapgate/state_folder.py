@@ -1,5 +1,10 @@
 """
-What outlives the gateway? Its lock, a record of its children, how long loads took.
+State folder: what outlives the gateway. Its lock, its children, how long loads took.
+
+1. One gateway has the folder, by a lock that ends with the process.
+2. Only its user reads or writes there, and no symbolic link leads out of it.
+3. A process is ended as an orphan only if pid, start time, boot and, once it was up,
+   argv are those of a noted child: a pid may belong to another process by now.
 """
 
 import errno
@@ -22,21 +27,21 @@ from swapgate.daemons import processes
 
 _LOCK, _CHILDREN, _LOADS = "lock", "children.json", "loads.json"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-# An orphan has so long to end by itself, and again when it is killed.
-_PATIENCE_S = 0.9
-_LOOK_S = 0.02
+# How long an orphan may take to end after SIGTERM, and again after SIGKILL.
+_ORPHAN_S = 0.9
+_POLL_S = 0.02
 
 
 class FolderTaken(Exception):
     """
-    Another gateway lives by this state folder: its process, and the folder.
+    Another gateway has this state folder: the message names its process.
     """
 
 
 @frozen
 class ChildRecord:
     """
-    A process that we started: what it takes to know it again.
+    A child process: what it takes to recognise it later.
 
     :param born: see `processes.born`.
     :param argv: as the system shows it once it is up; before that it may still change.
@@ -50,14 +55,14 @@ class ChildRecord:
 
 class StateFolder:
     """
-    One gateway's folder: nobody else's eyes, nobody else's gateway.
+    One gateway's folder, for one user.
     """
 
     _log = Logger()
 
     def __init__(self, path: str, reactor: Any, *, user: int | None = None) -> None:
         """
-        :param user: whose folder it is; None: that of the one who runs this.
+        :param user: the user id of its owner; None: this process's.
         """
         self._path = Path(path)
         self._user = os.geteuid() if user is None else user
@@ -65,13 +70,13 @@ class StateFolder:
         self._lock: int | None = None
         self._children: dict[int, ChildRecord] = {}
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """
-        Make it ours until we end, however we do.
+        Make the folder and lock it until this process ends.
 
         :raises FolderTaken: while another gateway has it.
-        :raises OSError: if it cannot be made or opened, or another user decides where
-            it is or what is in it.
+        :raises OSError: if it cannot be made or opened, or belongs to another user, or
+            is reached through another user's link.
         """
         self._check_links()
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -84,13 +89,13 @@ class StateFolder:
         os.ftruncate(self._lock, 0)
         os.write(self._lock, f"{os.getpid()}\n".encode())
 
-    def look(self) -> None:
+    def check_free(self) -> None:
         """
-        Whether it could be taken at this moment; nothing is made or changed.
+        Check that it is not locked at this moment; nothing is made or changed.
 
         :raises FolderTaken: while another gateway has it.
         """
-        # Where there is none there is no gateway; what else is wrong `take` will tell.
+        # Without a folder there is no gateway; `acquire` will tell what else is wrong.
         with suppress(OSError):
             os.close(self._locked(0))
 
@@ -110,19 +115,19 @@ class StateFolder:
 
     def _check_links(self) -> None:
         """
-        Root's symbolic links on the way are the system's, as /tmp is on macOS.
+        No link of another user leads there; root's may, as /tmp is one on macOS.
         """
         path = self._path.absolute()
-        for place in (*path.parents, path):
-            if place.is_symlink() and place.lstat().st_uid not in (0, self._user):
+        for part in (*path.parents, path):
+            if part.is_symlink() and part.lstat().st_uid not in (0, self._user):
                 raise PermissionError(
-                    f"{place} is a symbolic link of another user; write a state_dir "
+                    f"{part} is a symbolic link of another user; write a state_dir "
                     "that does not lead through it"
                 )
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """
-        Let the next gateway have it.
+        Unlock it for the next gateway.
         """
         if self._lock is not None:
             os.close(self._lock)
@@ -130,7 +135,7 @@ class StateFolder:
 
     def note_start(self, pid: int) -> None:
         """
-        This child runs now.
+        Note a child that has been started.
         """
         with suppress(psutil.Error, OSError):
             born = processes.born(psutil.Process(pid))
@@ -139,7 +144,7 @@ class StateFolder:
 
     def note_argv(self, pid: int) -> None:
         """
-        This child is up: it will not become another program any more.
+        Note the command line of a child that is up: it will exec no other program.
         """
         record = self._children.get(pid)
         if record is not None and not record.argv:
@@ -150,50 +155,50 @@ class StateFolder:
 
     def note_end(self, pid: int) -> None:
         """
-        Nothing of this child is left.
+        Forget a child of which nothing is left.
         """
         if self._children.pop(pid, None) is not None:
             self._save()
 
     def _save(self) -> None:
-        self._keep(_CHILDREN, [asdict(record) for record in self._children.values()])
+        self._write(_CHILDREN, [asdict(record) for record in self._children.values()])
 
-    def keep_load_times(self, times: Mapping[str, list[float]]) -> None:
+    def save_load_times(self, times: Mapping[str, list[float]]) -> None:
         """
-        Remember how long loads take here.
+        Write how long loads took.
         """
-        self._keep(_LOADS, times)
+        self._write(_LOADS, times)
 
     def load_times(self) -> Any:
         """
-        What was remembered of it; None where nothing was.
+        What save_load_times wrote; None where there is none.
         """
         try:
-            return self._kept(_LOADS)
+            return self._read(_LOADS)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:
             self._log.warn("the record of loads is broken: {error}", error=error)
             return None
 
-    def _kept(self, name: str) -> Any:
+    def _read(self, name: str) -> Any:
         path = self._path / name
         with open(path, encoding="utf-8", opener=_private) as file:
             return json.load(file)
 
-    def _keep(self, name: str, value: object) -> None:
+    def _write(self, name: str, value: object) -> None:
         new = self._path / f"{name}.new"
         try:
             with open(new, "w", opener=_private) as file:
                 json.dump(value, file)
             new.replace(self._path / name)
         except OSError as error:
-            # A full disk, say. Only a crash before the next success would notice.
+            # A full disk, say. It matters only if we crash before the next success.
             self._log.warn("cannot write {path}: {error}", path=str(new), error=error)
 
     async def end_orphans(self) -> None:
         """
-        End what an earlier gateway left; whoever is not known for sure is spared.
+        End the children that an earlier gateway left, if they are surely its own.
         """
         await gatherResults(
             [Deferred.fromCoroutine(self._end_if_ours(r)) for r in self._recorded()]
@@ -207,7 +212,7 @@ class StateFolder:
 
     def _recorded(self) -> Sequence[ChildRecord]:
         try:
-            found = self._kept(_CHILDREN)
+            found = self._read(_CHILDREN)
             return [
                 ChildRecord(**{**each, "argv": tuple(each["argv"])}) for each in found
             ]
@@ -220,21 +225,21 @@ class StateFolder:
     async def _end(self, group: int) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
             processes.signal_group(group, number)
-            end_s = self._reactor.seconds() + _PATIENCE_S
+            end_s = self._reactor.seconds() + _ORPHAN_S
             while processes.group_lives(group) and self._reactor.seconds() < end_s:
-                await deferLater(self._reactor, _LOOK_S)
+                await deferLater(self._reactor, _POLL_S)
         if processes.group_lives(group):
             self._log.error("{pid} cannot be ended; its memory is lost", pid=group)
 
 
 def _private(path: str, flags: int) -> int:
-    # A symbolic link would lead out of the folder, to whatever it names.
+    # A symbolic link would lead out of the folder.
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _boot() -> str:
     """
-    Which run of the machine this is, where it can be told: pids begin anew with it.
+    The machine's boot id, "" where there is none: pids begin anew with each boot.
     """
     with suppress(OSError):
         return _BOOT_ID.read_text("ascii").strip()
@@ -243,7 +248,7 @@ def _boot() -> str:
 
 def _is_ours(record: ChildRecord) -> bool:
     """
-    Whether the process that has this pid now is the one that was noted.
+    Whether the process with this pid is the one that was noted.
     """
     if record.boot != _boot():
         return False

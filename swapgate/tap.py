@@ -11,17 +11,17 @@ from twisted.python import usage
 
 from swapgate.config.file import load_config
 from swapgate.config.ini import ConfigError
-from swapgate.config.loader import LOG_FORMATS
-from swapgate.descriptors import grant
+from swapgate.config.options import LOG_FORMATS
+from swapgate.descriptors import raise_limit
 from swapgate.net import check_endpoints
 from swapgate.service import Swapgate
-from swapgate.startup import one_gateway
+from swapgate.startup import exit_if_taken
 from swapgate.state_folder import StateFolder
 
 
 class Options(usage.Options):
     """
-    The command line of `twistd swapgate`.
+    Its command line.
     """
 
     synopsis = "[options]"
@@ -47,9 +47,9 @@ class Options(usage.Options):
             count = len(self.parsed.models)
             print(f"{self.parsed.path}: good, {count} model{'' if count == 1 else 's'}")
             raise SystemExit(0)
-        # Before twistd finds the other's pid file, and advises another for this one.
-        with one_gateway():
-            StateFolder(self.parsed.state_dir, None).look()
+        # Before twistd finds the other gateway's pid file, and advises to use another.
+        with exit_if_taken():
+            StateFolder(self.parsed.state_dir, None).check_free()
 
 
 def makeService(options: Options) -> IService:
@@ -64,8 +64,8 @@ def makeService(options: Options) -> IService:
     return Swapgate(
         options.parsed,
         reactor,
-        # A held request is a descriptor, and launchd's default is a few hundred.
-        descriptors=grant(sys.platform),
+        # Each waiting request takes one, and launchd's default is a few hundred.
+        descriptors=raise_limit(sys.platform),
         twistd=options.parent,
         logformat=options["logformat"],
     )

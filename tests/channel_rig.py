@@ -62,9 +62,9 @@ class TCPWire(Wire):
         self.half_closed = True
 
 
-class Hall(Resource):
+class RecordingResource(Resource):
     """
-    Where the requests arrive.
+    A resource that records its requests.
     """
 
     isLeaf = True
@@ -91,9 +91,9 @@ class ChannelCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.hall = Hall()
+        self.resource = RecordingResource()
         self.site = GatewaySite(
-            self.hall, access=ACCESS, reactor=self.clock, limits=Limits()
+            self.resource, access=ACCESS, reactor=self.clock, limits=Limits()
         )
         self.connect(TCPWire())
 
@@ -110,7 +110,7 @@ class ChannelCase(SynchronousTestCase):
 
     def error(self) -> tuple[int, str]:
         """
-        Status and code of the one answer that was heard.
+        Status and code of the one response that was sent.
         """
         head, _, body = self.wire.value().partition(b"\r\n\r\n")
         self.assertIn(b"\r\nContent-Length: %d" % len(body), head)

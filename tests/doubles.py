@@ -156,7 +156,7 @@ class FakeClient:
     upstream: Upstream = Upstream(scheme="http", host="127.0.0.1", port=1)
     closed: bool = False
     idle_dropped: int = 0
-    shown: str = ""
+    last_probe: str = ""
 
     async def get_status(self, path: str) -> int:
         assert path == "/health"

@@ -1,7 +1,7 @@
 """
 What the stand-ins for service managers share: it keeps real processes, as they do.
 
-A `Service` is a folder. Whoever calls the tool writes and reads there; a keeper, which
+A `Service` is a folder. The tool writes and reads there; a keeper, which
 is a process of its own, runs the daemon, sees its end, and starts it again if it is to.
 Nothing but the standard library, so that a tool is up in 30 ms.
 """

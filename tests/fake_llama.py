@@ -160,7 +160,7 @@ class Daemon:
 
     def terminated(self, *_: object) -> None:
         """
-        SIGTERM: like the engine, end at once, whoever is being served.
+        SIGTERM: like the engine, end at once, in the middle of answers too.
         """
         self.note("sigterm")
         if not self.args.ignore_sigterm:

@@ -22,7 +22,7 @@ def definition(state: Path, unit: str) -> Definition | None:
 
 def show(state: Path, unit: str, wanted: list[str]) -> None:
     """
-    Print the wanted properties; of a unit that nobody knows as well.
+    Print the wanted properties, of an unknown unit as well.
     """
     service = Service(state, unit)
     record, last = service.record, service.last

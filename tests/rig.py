@@ -269,7 +269,7 @@ class RigCase(TestCase):
         self.service.startService()
         self.addCleanup(self.stop)
         [listening] = self.service.services
-        address = (await listening._waitingForPort).getHost()
+        address = (await listening.opened).getHost()
         self.port = getattr(address, "port", 0)
 
     async def stop(self) -> None:

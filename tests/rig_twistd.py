@@ -77,7 +77,7 @@ class TwistdCase(RigCase):
 
     def spawn_gateway(self, text: str) -> None:
         config = self.config
-        self.assertNotIn("tcp:11430", text, "the port of whoever runs the tests")
+        self.assertNotIn("tcp:11430", text, "the port of a gateway that is in use")
         config.write_text(text)
         self.gateway = Gateway()
         spawner: Any = reactor
@@ -92,7 +92,7 @@ class TwistdCase(RigCase):
         if not self.gateway.ended.called:
             self.gateway.signal("KILL")
             await self.gateway.ended
-        # What it leaves behind is ours to end.
+        # Nothing else ends what a killed gateway leaves behind.
         for entry in self.told("started"):
             signal_group(entry["pgid"], signal.SIGKILL)
 

@@ -8,9 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from twisted.internet import reactor as _reactor
+from twisted.internet.task import deferLater
+
+from swapgate.daemons.spawn import Reader
 from tests.fake_keeper import Service, sweep
 from tests.rig import told_in, whole_lines
 
+reactor: Any = _reactor
 _FOLDER = Path(__file__).resolve().parent
 FAKE = _FOLDER / "fake_llama.py"
 # As a package, `tests` would import more than a tool that is up in 30 ms can bear.
@@ -24,6 +29,14 @@ from tests.fake_keeper import tool
 sys.argv.insert(1, {state!r})
 tool(main)
 """
+
+
+async def until_reaped() -> None:
+    """
+    Wait for the end of tools that were killed: until then the reactor watches them.
+    """
+    while any(isinstance(each, Reader) for each in reactor.getReaders()):
+        await deferLater(reactor, 0.01)
 
 
 class StandIns:

@@ -1,5 +1,5 @@
 """
-How many descriptors are asked for and granted, by value.
+File descriptors: how many are asked for and granted, by value.
 """
 
 import errno
@@ -10,7 +10,13 @@ from collections.abc import Callable
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config.limits import Limits
-from swapgate.descriptors import grant, most_of_one, needed, raised, within
+from swapgate.descriptors import (
+    needed,
+    process_maximum,
+    raise_limit,
+    raise_soft,
+    within,
+)
 
 NO_END = None
 
@@ -29,7 +35,7 @@ def granting(most: int, tried: list[int]) -> Callable[[int], None]:
     return set_soft
 
 
-class RaisedTests(SynchronousTestCase):
+class RaiseSoftTests(SynchronousTestCase):
     """
     From a soft limit to as many as there are.
     """
@@ -58,7 +64,7 @@ class RaisedTests(SynchronousTestCase):
             (256, NO_END, None, 2**20, [2**20], 2**20),
         ):
             asked: list[int] = []
-            self.assertEqual(raised(soft, hard, most, granting(grants, asked)), has)
+            self.assertEqual(raise_soft(soft, hard, most, granting(grants, asked)), has)
             self.assertEqual(asked, tried)
 
     def test_granted_here(self) -> None:
@@ -69,13 +75,13 @@ class RaisedTests(SynchronousTestCase):
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(before[0], 512), before[1]))
         for platform in ("linux", "darwin"):
-            granted = grant(platform)
+            granted = raise_limit(platform)
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             self.assertGreaterEqual(soft, granted)
             self.assertEqual(hard, before[1])
 
 
-class MostTests(SynchronousTestCase):
+class ProcessMaximumTests(SynchronousTestCase):
     """
     What macOS gives one process.
     """
@@ -84,11 +90,11 @@ class MostTests(SynchronousTestCase):
         """
         The system is asked; where that fails it is what every version gives.
         """
-        self.assertIsNone(most_of_one("linux", failing(AssertionError())))
-        self.assertEqual(most_of_one("darwin", lambda: "245760\n"), 245760)
-        self.assertEqual(most_of_one("darwin", lambda: "unknown oid"), 10240)
+        self.assertIsNone(process_maximum("linux", failing(AssertionError())))
+        self.assertEqual(process_maximum("darwin", lambda: "245760\n"), 245760)
+        self.assertEqual(process_maximum("darwin", lambda: "unknown oid"), 10240)
         for error in (FileNotFoundError(), subprocess.TimeoutExpired("sysctl", 5)):
-            self.assertEqual(most_of_one("darwin", failing(error)), 10240)
+            self.assertEqual(process_maximum("darwin", failing(error)), 10240)
 
 
 def failing(error: Exception) -> Callable[[], str]:

@@ -1,17 +1,17 @@
 """
-Errors in the shape of OpenAI's API.
+API errors, in the shape of OpenAI's API.
 """
 
 import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.errors import APIError, error_body
+from swapgate.errors import APIError, error_body, upstream_failed
 
 
-class RefusalTests(SynchronousTestCase):
+class APIErrorTests(SynchronousTestCase):
     """
-    How a refusal is said.
+    Body and headers of an error response.
     """
 
     def test_shape(self) -> None:
@@ -42,5 +42,20 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(refusal.type, "server_error")
         self.assertEqual((refusal.param, refusal.should_retry), (None, None))
         self.assertEqual(refusal.retry_after_s, 2)
+        failed = upstream_failed("m")
+        self.assertEqual((failed.status, failed.code), (502, "upstream_failed"))
         final = APIError(status=409, code="c", message="m", should_retry=False)
         self.assertIs(final.should_retry, False)
+
+    def test_headers(self) -> None:
+        """
+        Those that are given, then when and whether to try again.
+        """
+        allow = ("Allow", "GET")
+        error = APIError(status=405, code="c", message="m", headers=(allow,))
+        self.assertEqual(error.response_headers, (allow,))
+        error.retry_after_s, error.should_retry = 2, False
+        self.assertEqual(
+            error.response_headers,
+            (allow, ("Retry-After", "2"), ("X-Should-Retry", "false")),
+        )

@@ -1,19 +1,24 @@
 """
-How events are written down.
+Logs: events as text and as JSON, and the file that they go to.
 """
 
 import json
 import os
+import signal
+import sys
+from collections.abc import Callable
 from datetime import datetime
 from errno import ENOSPC
 from io import StringIO
+from pathlib import Path
 from socket import socketpair
 
-from twisted.logger import Logger, textFileLogObserver
+from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.logs import EventLog
+from swapgate.logs import EventLog, open_log_file
 from tests.rig_twistd import TwistdCase
 
 
@@ -38,7 +43,7 @@ class EventLogTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.file = StringIO()
-        self.log = EventLog("text", textFileLogObserver(self.file))
+        self.log = EventLog("text", self.file)
         self.logger = Logger("here", observer=self.log)
 
     def test_text(self) -> None:
@@ -57,7 +62,7 @@ class EventLogTests(SynchronousTestCase):
         """
         One object a line, with what an event says of itself.
         """
-        self.log.form = "json"
+        self.log.logformat = "json"
         self.logger.error("{a} is\n{b}", a=1, b="\x1b", c=1.5, d=object(), text="no")
         [line] = self.file.getvalue().splitlines()
         facts = json.loads(line)
@@ -80,7 +85,7 @@ class EventLogTests(SynchronousTestCase):
         """
         for ends in (os.pipe(), [end.detach() for end in socketpair()]):
             with os.fdopen(ends[0], "rb") as read, os.fdopen(ends[1], "w") as file:
-                logger = Logger(observer=EventLog("text", textFileLogObserver(file)))
+                logger = Logger(observer=EventLog("text", file))
                 self.assertFalse(os.get_blocking(ends[1]))
                 os.set_blocking(ends[0], False)
                 for number in range(20_000):
@@ -95,7 +100,7 @@ class EventLogTests(SynchronousTestCase):
         Its traceback is there in both.
         """
         for form in ("text", "json"):
-            self.log.form = form
+            self.log.logformat = form
             self.logger.failure("a bug", Failure(KeyError("spam")))
         text, _, as_json = self.file.getvalue().partition("\n{")
         self.assertIn("a bug\n\tTraceback", text)
@@ -108,19 +113,87 @@ class EventLogTests(SynchronousTestCase):
         Nothing is written.
         """
         for form in ("text", "json"):
-            self.log.form = form
+            self.log.logformat = form
             self.logger.info("")
         self.assertEqual(self.file.getvalue(), "")
 
     def test_a_log_that_cannot_be_written(self) -> None:
         """
-        Is nobody's concern.
+        Loses the event, and nothing else.
         """
 
         for file in (Full(), StringIO()):
-            log = EventLog("text", textFileLogObserver(file))
+            log = EventLog("text", file)
             file.close()
             Logger("here", observer=log).info("lost")
+
+
+class LogFileTests(SynchronousTestCase):
+    """
+    What twistd logs to, by its own command line.
+    """
+
+    def setUp(self) -> None:
+        self.calls: list[Callable[[], None]] = []
+        before = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        self.addCleanup(signal.signal, signal.SIGUSR1, before)
+
+    def callFromThread(self, call: Callable[[], None]) -> None:  # noqa: N802
+        self.calls.append(call)
+
+    def open(self, *argv: str) -> object:
+        options = ServerOptions()
+        options.parseOptions(argv)
+        return open_log_file(options, self)
+
+    def test_the_terminal(self) -> None:
+        """
+        In the foreground, unless a file is named.
+        """
+        self.assertIs(self.open("-n"), sys.stdout)
+        self.assertIs(self.open("-n", "--logfile=-"), sys.stdout)
+
+    def test_not_ours(self) -> None:
+        """
+        Syslog, an observer of the user's, and what twistd refuses.
+        """
+        self.assertIsNone(self.open("--syslog"))
+        self.assertIsNone(self.open("--logger=twisted.logger.globalLogPublisher"))
+        self.assertIsNone(self.open("--logfile=-"))
+
+    def test_rotated(self) -> None:
+        """
+        A file is rotated at SIGUSR1, in the reactor's thread, and written on.
+        """
+        path = Path(self.mktemp())
+        file = self.open("-n", f"--logfile={path}")
+        logger = Logger("here", observer=EventLog("text", file))
+        logger.info("first")
+        signal.raise_signal(signal.SIGUSR1)
+        [rotate] = self.calls
+        rotate()
+        logger.info("second")
+        self.assertIn("first", path.with_suffix(".1").read_text())
+        self.assertTrue(path.read_text().endswith("[here#info] second\n"))
+
+    def test_a_handler_of_the_users(self) -> None:
+        """
+        Is left alone.
+        """
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        self.open("-n", f"--logfile={self.mktemp()}")
+        self.assertIs(signal.getsignal(signal.SIGUSR1), signal.SIG_IGN)
+
+    def test_the_usual_file(self) -> None:
+        """
+        A daemon that is told nothing logs to twistd.log in its folder.
+        """
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(folder)
+        self.open()
+        self.assertTrue(Path("twistd.log").exists())
 
 
 class TwistdTests(TwistdCase):

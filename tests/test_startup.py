@@ -1,5 +1,5 @@
 """
-What is said at the start: true of every endpoint, and with a remedy.
+Start-up messages: true of every endpoint, and with a remedy.
 """
 
 import socket

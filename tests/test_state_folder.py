@@ -1,5 +1,5 @@
 """
-The state folder, and what an earlier gateway left behind, with real processes.
+State folder: its lock, and what an earlier gateway left, with real processes.
 """
 
 import json
@@ -41,13 +41,13 @@ class StateCase(TestCase):
         The folder as the next gateway sees it.
         """
         folder = StateFolder(str(self.path), reactor)
-        self.addCleanup(folder.leave)
+        self.addCleanup(folder.release)
         return folder
 
     def next_gateway(self) -> StateFolder:
-        self.folder.leave()
+        self.folder.release()
         folder = self.open()
-        folder.take()
+        folder.acquire()
         return folder
 
     def orphan(self, *argv: str) -> "subprocess.Popen[bytes]":
@@ -83,7 +83,7 @@ class FolderTests(StateCase):
         The folder is 0700, whatever it was; its files are 0600.
         """
         self.path.mkdir(mode=0o755)
-        self.folder.take()
+        self.folder.acquire()
         self.folder._save()
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o700)
         for file in self.path.iterdir():
@@ -93,14 +93,14 @@ class FolderTests(StateCase):
         """
         The second one is refused until the first has left.
         """
-        self.folder.take()
+        self.folder.acquire()
         other = self.open()
-        taken = self.assertRaises(FolderTaken, other.take)
+        taken = self.assertRaises(FolderTaken, other.acquire)
         said = f"process {os.getpid()} has the folder {self.path}"
         self.assertEqual(str(taken), said)
-        self.assertRaises(FolderTaken, other.look)
-        self.folder.leave()
-        other.take()
+        self.assertRaises(FolderTaken, other.check_free)
+        self.folder.release()
+        other.acquire()
 
     def test_of_another_user(self) -> None:
         """
@@ -123,7 +123,7 @@ class FolderTests(StateCase):
             owner = top.lstat().st_uid
             (parent / real).chmod(0o755)
             folder = StateFolder(str(path), reactor, user=owner + 1)
-            error = self.assertRaises(OSError, folder.take)
+            error = self.assertRaises(OSError, folder.acquire)
             self.assertIn(f"{parent}/{said}", str(error))
             self.assertEqual(stat.S_IMODE((parent / real).stat().st_mode), 0o755)
             self.assertEqual(list((parent / real).iterdir()), [])
@@ -134,14 +134,14 @@ class FolderTests(StateCase):
         """
         self.path.symlink_to(Path(self.mktemp()).absolute())
         self.path.resolve().mkdir()
-        self.folder.take()
+        self.folder.acquire()
         self.assertTrue((self.path.resolve() / "lock").is_file())
 
     def test_broken_record_of_loads(self) -> None:
         """
         Passed over, and reported.
         """
-        self.folder.take()
+        self.folder.acquire()
         for broken in ("", "{", "\xff", "[" * 100_000, '{"a":' * 100_000):
             (self.path / "loads.json").write_text(broken, "latin-1")
             with capturedLogs() as logged:
@@ -159,11 +159,11 @@ class FolderTests(StateCase):
         names = ("lock", "loads.json", "loads.json.new", "children.json.new")
         for name in names:
             (self.path / name).symlink_to(target)
-        self.assertRaises(OSError, self.folder.take)
+        self.assertRaises(OSError, self.folder.acquire)
         (self.path / "lock").unlink()
-        self.folder.take()
+        self.folder.acquire()
         self.assertEqual(self.folder.load_times(), None)
-        self.folder.keep_load_times({"a": [2.0]})
+        self.folder.save_load_times({"a": [2.0]})
         self.folder._save()
         self.assertEqual(target.read_text(), '{"a": [1.0]}')
 
@@ -171,16 +171,16 @@ class FolderTests(StateCase):
         """
         A folder that was left can be left.
         """
-        self.folder.leave()
-        self.folder.take()
-        self.folder.leave()
-        self.folder.leave()
+        self.folder.release()
+        self.folder.acquire()
+        self.folder.release()
+        self.folder.release()
 
     async def test_cannot_be_written(self) -> None:
         """
         A disk that takes nothing is a line in the log, and no more.
         """
-        self.folder.take()
+        self.folder.acquire()
         (self.path / "children.json.new").mkdir()
         self.folder.note_start(self.orphan().pid)
         self.assertFalse((self.path / "children.json").exists())
@@ -195,7 +195,7 @@ class OrphanTests(StateCase):
         """
         A child that is known again is ended, and forgotten.
         """
-        self.folder.take()
+        self.folder.acquire()
         orphan = self.orphan()
         self.folder.note_start(orphan.pid)
         self.folder.note_argv(orphan.pid)
@@ -207,7 +207,7 @@ class OrphanTests(StateCase):
         """
         One that ignores SIGTERM is killed.
         """
-        self.folder.take()
+        self.folder.acquire()
         orphan = self.orphan(sys.executable, "-c", IGNORING)
         assert orphan.stdout is not None
         await deferToThread(orphan.stdout.readline)
@@ -217,9 +217,9 @@ class OrphanTests(StateCase):
 
     async def test_strangers_are_spared(self) -> None:
         """
-        The same pid with another birth, boot or command line is somebody else.
+        The same pid with another birth, boot or command line is another process.
         """
-        self.folder.take()
+        self.folder.acquire()
         orphan = self.orphan()
         self.folder.note_start(orphan.pid)
         self.folder.note_argv(orphan.pid)
@@ -240,7 +240,7 @@ class OrphanTests(StateCase):
         """
         What ended in order leaves no record.
         """
-        self.folder.take()
+        self.folder.acquire()
         orphan = self.orphan()
         self.folder.note_start(orphan.pid)
         self.assertEqual([record["pid"] for record in self.records()], [orphan.pid])
@@ -250,9 +250,9 @@ class OrphanTests(StateCase):
 
     async def test_gone_already(self) -> None:
         """
-        A record of what ended meanwhile harms nobody.
+        A record of what has ended meanwhile does no harm.
         """
-        self.folder.take()
+        self.folder.acquire()
         orphan = self.orphan("true")
         await deferToThread(orphan.wait)
         (self.path / "children.json").write_text(
@@ -266,7 +266,7 @@ class OrphanTests(StateCase):
         """
         A record that cannot be read is reported, and nothing is ended for it.
         """
-        self.folder.take()
+        self.folder.acquire()
         orphan = self.orphan()
         for broken in ("", "{", '[{"pid": 1}]', "[1]", '"x"', "[" * 100_000):
             with self.subTest(broken=broken):
@@ -278,6 +278,6 @@ class OrphanTests(StateCase):
         """
         Without a record there is nothing to do.
         """
-        self.folder.take()
+        self.folder.acquire()
         clearing = Deferred.fromCoroutine(self.folder.end_orphans())
         await clearing

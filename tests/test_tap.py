@@ -202,7 +202,7 @@ class MakeServiceTests(Case):
             port = taken.getsockname()[1]
             text = GOOD.replace("tcp:0:", f"tcp:{port}:")
             service = self.make(text.replace("[model", "state_dir = s\n[model"))
-            self.addCleanup(service._state.leave)
+            self.addCleanup(service._state.release)
             self.assertRaises(SystemExit, service.privilegedStartService)
         self.assertTrue(callable(signal.getsignal(signal.SIGHUP)))
 

@@ -1,5 +1,5 @@
 """
-The administration: what goes on, and a hand on it.
+Administration: /swapgate/state, /swapgate/events, and loading or unloading a model.
 """
 
 import json
@@ -9,10 +9,10 @@ from urllib.parse import parse_qs
 
 from twisted.internet.interfaces import IReactorTime
 
-from swapgate.api.events import Events
+from swapgate.api.events import StateBroadcast
 from swapgate.api.openai import check_content_type
 from swapgate.api.responses import allow_only, answer
-from swapgate.api.status import status
+from swapgate.api.status import VERSION, status
 from swapgate.errors import APIError
 from swapgate.fleet.lease import QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
@@ -24,16 +24,16 @@ _ACTION = re.compile(r"/swapgate/models/(.+)/(load|unload)")
 
 class Admin:
     """
-    Everything below /swapgate/.
+    Answers what is below /swapgate/.
     """
 
     def __init__(self, scheduler: Scheduler, clock: IReactorTime) -> None:
         self._scheduler = scheduler
-        self._events = Events(self._state, scheduler, clock)
+        self._events = StateBroadcast(self._state, scheduler, clock)
 
     async def serve(self, request: GatewayRequest, target: Target) -> None:
         """
-        Answer, or refuse.
+        Answer, or raise the `APIError` that refuses.
         """
         if target.path == "/swapgate/state":
             allow_only(request, target, b"GET", b"HEAD")
@@ -41,9 +41,9 @@ class Admin:
         elif target.path == "/swapgate/events":
             allow_only(request, target, b"GET")
             await self._events.serve(request)
-        elif action := _ACTION.fullmatch(target.path):
+        elif match := _ACTION.fullmatch(target.path):
             allow_only(request, target, b"POST")
-            await self._act(request, target, action[1], action[2])
+            await self._act(request, target, match[1], match[2])
         else:
             raise APIError(
                 status=404,
@@ -56,12 +56,12 @@ class Admin:
         return json.dumps(status(self._scheduler, time.time())).encode("ascii")
 
     async def _act(
-        self, request: GatewayRequest, target: Target, name: str, what: str
+        self, request: GatewayRequest, target: Target, name: str, action: str
     ) -> None:
         """
         Load or unload; answered when that is done.
         """
-        # No page of a foreign site can send this unasked.
+        # A page of another site cannot send this type without a preflight.
         check_content_type(request.getHeader(b"Content-Type"))
         model = self._scheduler.config.names.get(name)
         if model is None:
@@ -71,19 +71,19 @@ class Admin:
                 message=f"there is no model of that name; "
                 f"there are {', '.join(self._scheduler.config.names)}",
             )
-        now = _read_now(target.raw)
-        if what == "load":
+        now = _cuts_answers(target.raw)
+        if action == "load":
             (await self._scheduler.lease(model, QueuedRequest())).release()
         else:
             await self._scheduler.unload(model, now=now)
         phase = self._scheduler.states[model].life.phase.value
-        done = {"version": 1, "model": model, "phase": phase}
+        done = {"version": VERSION, "model": model, "phase": phase}
         answer(request, 200, json.dumps(done).encode("ascii"))
 
 
-def _read_now(target: bytes) -> bool:
+def _cuts_answers(target: bytes) -> bool:
     """
-    Whether answers are to be cut: ?now=1.
+    Whether an unload cuts the answers in flight: ?now=1.
     """
     query = parse_qs(target.partition(b"?")[2], keep_blank_values=True)
     match query.pop(b"now", [b"0"]):

@@ -1,10 +1,10 @@
 """
-Stream of state snapshots: one snapshot for all listeners of `/swapgate/events`.
+Events: broadcasts snapshots of the state to all subscribers of `/swapgate/events`.
 
-1. Changes that come close together make one snapshot, which every listener gets.
-2. A listener that has no room gets the latest one when it has; one that takes nothing
-   is closed by its connection's send_timeout.
-3. There is a bound on them, for each costs a write at every change.
+1. Changes that come close together make one snapshot, which every subscriber gets.
+2. Backpressure: a subscriber that reads slowly gets only the latest snapshot when it
+   reads again; one that reads nothing is closed by its connection's send_timeout.
+3. Their number is bounded, for each costs a write at every change.
 """
 
 from collections.abc import Callable
@@ -20,16 +20,16 @@ from swapgate.fleet.scheduler import Scheduler
 from swapgate.net import flush
 from swapgate.server.request import GatewayRequest
 
-LISTENERS = 256
+MAX_SUBSCRIBERS = 256
 # Changes that come closer together make one snapshot.
 _INTERVAL_S = 0.05
 _HEARTBEAT_S = 15.0
 _RETRY_AFTER_S = 5
 
 
-class Events:
+class StateBroadcast:
     """
-    All listeners, and the one snapshot that they get.
+    All subscribers, and the snapshot that they share.
     """
 
     def __init__(
@@ -38,41 +38,41 @@ class Events:
         self._snapshot = snapshot
         self._scheduler = scheduler
         self._clock = clock
-        self._listeners: set[Listener] = set()
+        self._subscribers: set[Subscriber] = set()
         self._unwatch: Callable[[], None] | None = None
         self._call: IDelayedCall | None = None
-        self._heartbeat = LoopingCall(self._tell, sse.comment("still here"))
+        self._heartbeat = LoopingCall(self._write_all, sse.comment("still here"))
         self._heartbeat.clock = clock
 
     async def serve(self, request: GatewayRequest) -> None:
         """
-        Tell one more listener, until it leaves.
+        Add a subscriber, until its client leaves.
         """
-        if len(self._listeners) >= LISTENERS:
+        if len(self._subscribers) >= MAX_SUBSCRIBERS:
             raise APIError(
                 status=503,
                 code="too_many_listeners",
-                message=f"{LISTENERS} listen already, as many as may; close some, or "
-                "ask for /swapgate/state now and then",
+                message=f"{MAX_SUBSCRIBERS} clients listen already, the most that may; "
+                "close some, or poll /swapgate/state",
                 retry_after_s=_RETRY_AFTER_S,
             )
-        listener = Listener(request, self.event)
-        self._listeners.add(listener)
+        subscriber = Subscriber(request, self.event)
+        self._subscribers.add(subscriber)
         if self._unwatch is None:
             self._unwatch = self._scheduler.watch(self._changed)
             self._heartbeat.start(_HEARTBEAT_S, now=False)
         try:
-            listener.start()
-            # Nothing fires it: a client that goes cancels it.
+            subscriber.start()
+            # Never fires: a client that leaves cancels it.
             await Deferred()
         finally:
-            self._listeners.discard(listener)
-            if not self._listeners:
+            self._subscribers.discard(subscriber)
+            if not self._subscribers:
                 self._stop()
 
     def event(self) -> bytes:
         """
-        How it all stands now.
+        A snapshot of now, as an event.
         """
         return b"event: state\ndata: " + self._snapshot() + b"\n\n"
 
@@ -83,12 +83,12 @@ class Events:
     def _send(self) -> None:
         self._call = None
         event = self.event()
-        for listener in list(self._listeners):
-            listener.update(event)
+        for subscriber in list(self._subscribers):
+            subscriber.update(event)
 
-    def _tell(self, comment: bytes) -> None:
-        for listener in list(self._listeners):
-            listener.write(comment)
+    def _write_all(self, comment: bytes) -> None:
+        for subscriber in list(self._subscribers):
+            subscriber.write(comment)
 
     def _stop(self) -> None:
         if self._unwatch is not None:
@@ -101,14 +101,14 @@ class Events:
 
 
 @implementer(IPushProducer)
-class Listener:
+class Subscriber:
     """
-    One listener: a snapshot at once, and one after each change that it has room for.
+    One client: a snapshot at once, and one after each change, as fast as it reads.
     """
 
     def __init__(self, request: GatewayRequest, event: Callable[[], bytes]) -> None:
         """
-        :param event: the snapshot of now, for one that has missed some.
+        :param event: makes a snapshot of now, after changes that were not sent.
         """
         self._request = request
         self._event = event

@@ -1,5 +1,5 @@
 """
-OpenAI's API: the fields of a body -> a `ModelRequest`, or the `APIError` it deserves.
+OpenAI's API: a body's fields to a `ModelRequest` or an `APIError`; the list of models.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Final
 from attrs import frozen
 
 from swapgate.errors import APIError
-from swapgate.server.json_body import BodyFields, Kind
+from swapgate.server.json_body import BodyFields, JSONType
 from swapgate.server.json_grammar import quoted
 
 _UTF_8: Final = frozenset({b"utf-8", b"utf8"})
@@ -19,9 +19,9 @@ _JSON_TYPE: Final = re.compile(rb"application/(?:[!#$&^_.+\w-]+\+)?json")
 
 def check_content_type(value: bytes | None, encoding: bytes | None = None) -> None:
     """
-    Refuse what does not say that it is plain JSON in UTF-8.
+    Refuse what is not declared as plain JSON in UTF-8.
 
-    A page on a foreign site can send every other type without asking first.
+    A page of another site can send other types without a preflight.
 
     :param encoding: the Content-Encoding.
     """
@@ -51,7 +51,9 @@ def _unsupported(what: str) -> APIError:
 @frozen
 class ModelRequest:
     """
-    What is asked for: `model` is the configured name, also where an alias was sent.
+    The model and the kind of answer that a request asks for.
+
+    :param model: the configured name, also where an alias was sent.
     """
 
     model: str
@@ -60,18 +62,18 @@ class ModelRequest:
 
 def read_model_request(fields: BodyFields, names: Mapping[str, str]) -> ModelRequest:
     """
-    Turn what a body wishes into what we can do.
+    Check the fields of a body, and resolve its model.
 
-    :param names: every name and alias, and the name of the model that it means.
+    :param names: the name of the model for every name and alias.
     """
-    if fields.model is Kind.ABSENT:
+    if fields.model is JSONType.ABSENT:
         raise APIError(
             status=400,
             code="missing_required_parameter",
             message=f"the body has no model; it must name {_one_of(names)}",
             param="model",
         )
-    if isinstance(fields.model, Kind):
+    if isinstance(fields.model, JSONType):
         raise _wrong_type("model", fields.model, f"a string, {_one_of(names)}")
     if not fields.model:
         raise APIError(
@@ -87,9 +89,9 @@ def read_model_request(fields: BodyFields, names: Mapping[str, str]) -> ModelReq
             message=f"no model {quoted(fields.model)} is here; send {_one_of(names)}",
             param="model",
         )
-    if isinstance(fields.stream, Kind) and fields.stream not in {
-        Kind.ABSENT,
-        Kind.NULL,
+    if isinstance(fields.stream, JSONType) and fields.stream not in {
+        JSONType.ABSENT,
+        JSONType.NULL,
     }:
         raise _wrong_type("stream", fields.stream, "true or false")
     return ModelRequest(names[fields.model], fields.stream is True)
@@ -99,7 +101,7 @@ def _one_of(names: Iterable[str]) -> str:
     return "one of " + ", ".join(map(json.dumps, names))
 
 
-def _wrong_type(param: str, kind: Kind, right: str) -> APIError:
+def _wrong_type(param: str, kind: JSONType, right: str) -> APIError:
     return APIError(
         status=400,
         code="invalid_type",

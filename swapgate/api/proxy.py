@@ -1,5 +1,10 @@
 """
-How does one request come to its answer? Held, asked, passed on; once more if need be.
+Reverse proxy: one request waits for a lease, is sent to the daemon, and is answered.
+
+1. The body passes as the client's own bytes; it is never serialised again.
+2. After a failure before the first byte of an answer the request is queued again,
+   once; the second failure is 502.
+3. The lease is released however it ends; a daemon that failed is released as suspect.
 """
 
 from typing import Any
@@ -18,48 +23,21 @@ from twisted.web.client import (
     ResponseFailed,
     ResponseNeverReceived,
 )
-from twisted.web.http_headers import Headers
 
+from swapgate.api.headers import headers_to_daemon
 from swapgate.api.keepalive import WaitNotifier
 from swapgate.api.openai import ModelRequest
-from swapgate.api.relay import Ending, Relay
-from swapgate.errors import APIError
+from swapgate.api.relay import Outcome, Relay
+from swapgate.errors import UPSTREAM_FAILED, upstream_failed
 from swapgate.fleet.lease import Lease, QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.request import GatewayRequest
 from swapgate.server.target import Target
-from swapgate.upstream.client import (
-    BodyProducer,
-    Exchange,
-)
+from swapgate.upstream.client import Exchange
+from swapgate.upstream.request_body import BodyProducer
 from swapgate.upstream.response_head import BadUpstreamResponse
 
-# What a client says to us alone: hop by hop, of its browser, its keys for us. Whatever
-# else it says is the daemon's to read. Bodies come as they are, so none is compressed.
-_NOT_PASSED_ON = frozenset(
-    {
-        b"host",
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"content-length",
-        b"expect",
-        b"accept-encoding",
-        b"authorization",
-        b"x-api-key",
-        b"cookie",
-        b"origin",
-        b"referer",
-    }
-)
-_FAILED = "upstream_failed"
-# The daemon was asked, and no byte of an answer came.
+# The request was sent, or could not be, and no byte of an answer came.
 _UNANSWERED = (
     ConnectError,
     ConnectingCancelledError,
@@ -74,11 +52,11 @@ _UNANSWERED = (
 @frozen
 class ProxyRequest:
     """
-    One request on its way.
+    One request on its way to a daemon, and its answer on the way back.
     """
 
     _request: GatewayRequest
-    _asked: ModelRequest
+    _model_request: ModelRequest
     _target: Target
     _scheduler: Scheduler
     _clock: IReactorTime
@@ -86,10 +64,10 @@ class ProxyRequest:
 
     async def run(self) -> None:
         """
-        Hold, ask and pass on; once more if the daemon turns out to be dead.
+        Lease, send and relay; once more if the daemon turns out to be dead.
         """
         request, log_entry = self._request, self._request.log_entry
-        log_entry.model = self._asked.model
+        log_entry.model = self._model_request.model
         why = ""
         for again in (False, True):
             lease = await self._lease()
@@ -98,43 +76,38 @@ class ProxyRequest:
                 # this request, too: it would be sent once more.
                 lease.client.drop_idle()
             log_entry.leased_s = self._clock.seconds()
-            ending = Ending.UNANSWERED
+            outcome = Outcome.UNANSWERED
             try:
-                ending = await self._try(lease)
-            except BadUpstreamResponse as bad_response:
-                self._log.info(
-                    "{model}: no answer ({why})",
-                    model=log_entry.model,
-                    why=str(bad_response),
-                )
-                why = f"; the last time {bad_response}"
+                outcome = await self._try(lease)
+            except BadUpstreamResponse as error:
+                self._log_unanswered(lease, str(error))
+                why = f"; the last time {error}"
             finally:
-                failed = ending is not Ending.WHOLE and not request._disconnected
+                failed = outcome is not Outcome.WHOLE and not request._disconnected
                 lease.release(suspect=failed and lease.ended is None)
-            # Cancelling a request may look like a failure of the daemon.
-            if ending is not Ending.UNANSWERED or request._disconnected:
+            # A client that hangs up cancels the request, which looks like a failure.
+            if outcome is not Outcome.UNANSWERED or request._disconnected:
                 if failed:
-                    log_entry.error = lease.ended.code if lease.ended else _FAILED
+                    ended = lease.ended
+                    log_entry.error = ended.code if ended else UPSTREAM_FAILED
                 return
             if lease.ended:
-                # Once more would load again what is to be gone.
+                # Another try would load again what was just unloaded.
                 raise lease.ended.refusal()
-        raise APIError(
-            status=502,
-            code=_FAILED,
-            message=f"the daemon of {self._asked.model} failed twice without an answer"
-            f"{why}",
+        raise upstream_failed(
+            f"the daemon of {log_entry.model} failed twice without an answer{why}"
         )
 
     async def _lease(self) -> Lease:
         """
-        Wait for the model; whoever wants a stream is told of the wait in it.
+        Wait for the model; the client of a stream is told of the wait meanwhile.
         """
-        request, name = self._request, self._asked.model
-        entry = QueuedRequest(client=_who(request), streams=self._asked.stream)
-        waiting = self._scheduler.lease(name, entry)
+        request, name = self._request, self._model_request.model
+        streams = self._model_request.stream
+        entry = QueuedRequest(client=_client_identity(request), streams=streams)
+        leased = self._scheduler.lease(name, entry)
         notifier = None
-        if self._asked.stream and not waiting.called:
+        if streams and not leased.called:
             spec = self._scheduler.states[name].spec
             notifier = WaitNotifier(
                 request,
@@ -145,7 +118,7 @@ class ProxyRequest:
             )
             notifier.start()
         try:
-            return await waiting
+            return await leased
         finally:
             if notifier is not None:
                 notifier.stop()
@@ -154,16 +127,14 @@ class ProxyRequest:
             request.setHeader(b"X-Swapgate-Load-Ms", b"%d" % (log_entry.load_s * 1e3))
             request.setHeader(b"X-Swapgate-Queue-Ms", b"%d" % (log_entry.queue_s * 1e3))
 
-    async def _try(self, lease: Lease) -> Ending:
+    async def _try(self, lease: Lease) -> Outcome:
         """
-        Ask once, and pass the answer on.
+        Send the request once, and relay the answer.
         """
         exchange = await self._exchange(lease)
         if isinstance(exchange, str):
-            self._log.info(
-                "{model}: no answer ({why})", model=lease.spec.name, why=exchange
-            )
-            return Ending.UNANSWERED
+            self._log_unanswered(lease, exchange)
+            return Outcome.UNANSWERED
         relay = Relay(
             self._request,
             exchange.response,
@@ -171,7 +142,7 @@ class ProxyRequest:
             self._clock,
             first_timeout_s=lease.spec.first_token_timeout_s,
             stall_timeout_s=lease.spec.stall_timeout_s,
-            excuse=lambda: lease.ended,
+            cut_reason=lambda: lease.ended,
         )
         lease.cut = relay.cut
         exchange.response.deliverBody(relay)
@@ -179,22 +150,22 @@ class ProxyRequest:
 
     async def _exchange(self, lease: Lease) -> Exchange | str:
         """
-        The head of the daemon's answer, or why there is none.
+        The response, once its headers are here; or the reason why there is none.
         """
         request = self._request
-        asked = Deferred.fromCoroutine(
+        exchange = Deferred.fromCoroutine(
             lease.client.ask(
                 request.method,
                 self._target.raw,
-                _passed_on(request.requestHeaders),
+                headers_to_daemon(request.requestHeaders),
                 BodyProducer(request.body.pieces()),
             )
         )
         if lease.spec.first_token_timeout_s is not None:
-            asked.addTimeout(lease.spec.first_token_timeout_s, self._clock)
-        lease.cut = lambda _: asked.cancel()
+            exchange.addTimeout(lease.spec.first_token_timeout_s, self._clock)
+        lease.cut = lambda _: exchange.cancel()
         try:
-            return await asked
+            return await exchange
         except CancelledError:
             if lease.ended is None:
                 raise
@@ -202,26 +173,13 @@ class ProxyRequest:
         except _UNANSWERED as error:
             return type(error).__name__
 
+    def _log_unanswered(self, lease: Lease, why: str) -> None:
+        self._log.info("{model}: no answer ({why})", model=lease.spec.name, why=why)
 
-def _who(request: GatewayRequest) -> tuple[Any, ...] | None:
+
+def _client_identity(request: GatewayRequest) -> tuple[Any, ...] | None:
     """
-    What tells one client from another, where anything does.
+    What tells one client from another: address and User-Agent; None on a UNIX socket.
     """
     host = getattr(request.getClientAddress(), "host", None)
     return None if host is None else (host, request.getHeader(b"User-Agent"))
-
-
-def _passed_on(headers: Headers) -> Headers:
-    """
-    Of a client's headers those that are meant for the daemon.
-    """
-    named = b",".join(headers.getRawHeaders(b"Connection", ())).lower()
-    dropped = _NOT_PASSED_ON.union(token.strip() for token in named.split(b","))
-    return Headers(
-        {
-            name: values
-            for name, values in headers.getAllRawHeaders()
-            if (lower := name.lower()) not in dropped
-            and not lower.startswith((b"sec-", b"access-control-"))
-        }
-    )

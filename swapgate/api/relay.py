@@ -1,5 +1,14 @@
 """
-How do upstream bytes reach the client? A LineReceiver that is also the producer.
+Relay: streams a daemon's answer to the client, token by token, with backpressure.
+
+1. Two roles in one: a LineReceiver, the protocol of the daemon's body, and the push
+   producer of the client's response. A client that reads slowly pauses the daemon.
+2. Whole lines of an event stream pass at once, and half a line waits for its end; any
+   other body passes as it comes. What one read brings is one write, and a flush.
+3. Nothing is written before the first byte of the body: until then the status is free,
+   and the request can be sent again.
+4. An answer that was cut never looks whole: an error event where it is a stream, then
+   an end without the final chunk (RFC 9112, 8).
 """
 
 from collections.abc import Callable
@@ -8,67 +17,53 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
-from twisted.web.http import NO_BODY_CODES, PotentialDataLoss, toChunk
+from twisted.web.http import PotentialDataLoss, toChunk
 from twisted.web.iweb import IResponse
 from twisted.web.server import Request
 from zope.interface import implementer
 
 from swapgate.api import sse
+from swapgate.api.headers import copy_response_head
+from swapgate.api.stall_timer import StallTimer
+from swapgate.errors import APIError, upstream_failed
 from swapgate.fleet.lease import Cut
-from swapgate.net import (
-    flush,
-    send_now,
-)
+from swapgate.net import flush, send_now
 from swapgate.upstream.connection import UpstreamConnection
 
-# What passes of a daemon's headers. Not its CORS headers, cookies, Server or Date.
-PASSED_HEADERS = frozenset(
-    {
-        b"Content-Type",
-        b"Content-Encoding",
-        b"Content-Disposition",
-        b"Content-Language",
-        b"Cache-Control",
-        b"Retry-After",
-        b"X-Request-Id",
-    }
-)
 _WHOLE_EVENTS = (b"\n\n", b"\n\r\n")
-# A line longer than this is no line but a daemon that has lost its mind.
-_LONGEST_LINE = 64 * 2**20
+# A longer line, or a longer answer that is kept until it is complete, is a daemon's
+# fault and would only fill the memory.
+_MAX_BUFFERED = 64 * 2**20
 _FIRST_ERROR = 400
 
 
-class Ending(Enum):
+class Outcome(Enum):
     """
-    How a relay ended.
+    What became of a daemon's answer.
     """
 
-    # All of the answer was passed on.
+    # All of it was relayed.
     WHOLE = "whole"
-    # The daemon failed before a byte of the answer was passed on.
+    # The daemon failed before a byte of the answer was relayed.
     UNANSWERED = "unanswered"
-    # The daemon failed later; the client has been told as far as it can be.
+    # It ended early after that; the client was told as far as it can be.
     CUT = "cut"
 
 
 @implementer(IPushProducer)
 class Relay(LineReceiver):
     """
-    Passes one response's body on: an event stream by lines, all else as it comes.
-
-    What one read brings leaves in one write, at once. Nothing is written before the
-    first byte of the body is there: until then the status is still free.
+    Relays the body of one response; `done` fires with its outcome.
     """
 
     transport: Any
     delimiter = b"\n"
-    MAX_LENGTH = _LONGEST_LINE
+    MAX_LENGTH = _MAX_BUFFERED
 
     def __init__(
         self,
@@ -79,74 +74,77 @@ class Relay(LineReceiver):
         *,
         first_timeout_s: float | None,
         stall_timeout_s: float | None,
-        excuse: Callable[[], Cut | None] = lambda: None,
+        cut_reason: Callable[[], Cut | None] = lambda: None,
     ) -> None:
         """
         :param first_timeout_s: how long the first byte may take; None is for ever.
         :param stall_timeout_s: the same between later ones.
-        :param excuse: why it is no fault of the daemon's if it ends early.
+        :param cut_reason: why the gateway had the answer end early; None: it did not.
         """
-        self.done: Deferred[Ending] = Deferred(lambda _: self._abandon())
+        # Cancelled when the client has gone.
+        self.done: Deferred[Outcome] = Deferred(lambda _: self._abort())
         self._request = request
         self._response = response
         self._connection = connection
-        self._clock = clock
-        self._excuse = excuse
-        self._timeout_s = first_timeout_s
+        self._cut_reason = cut_reason
+        self._first_timeout_s = first_timeout_s
         self._stall_timeout_s = stall_timeout_s
-        self._stall_call: IDelayedCall | None = None
+        self._stall_timer = StallTimer(clock, self._stalled)
+        # Ready to be written.
         self._out: list[bytes] = []
         # The start of a line whose end has not come yet.
-        self._begun: list[bytes] = []
-        self._begun_length = 0
+        self._partial_line: list[bytes] = []
+        self._partial_length = 0
         self._event_is_open = False
-        self._heard = False
-        self._heard_s = 0.0
-        self._over = False
-        self._passed_on = False
-        self._streams = sse.is_event_stream(
-            (response.headers.getRawHeaders(b"Content-Type") or [None])[0]
-        )
-        # The client was promised a stream while it waited. What is none is put into it.
+        self._has_read = False
+        self._has_written = False
+        self._ended = False
+        # The client was promised a stream while it was held: its status is sent.
         self._promised = request.startedWriting
-        if self._promised and response.code != 200:
-            self._streams = False
-        self._held_back = 0
+        content_type = response.headers.getRawHeaders(b"Content-Type") or [None]
+        self._streams = sse.is_event_stream(content_type[0]) and not (
+            self._promised and response.code != 200
+        )
+        # An answer that is no stream becomes one event of the promised stream, for
+        # which all of it is needed.
+        self._collects = self._promised and not self._streams
+        self._collected = 0
         if not self._streams:
             self.setRawMode()
 
     def connectionMade(self) -> None:
         self._connection.reader = self
         self._request.registerProducer(self, True)
-        self._expect(self._timeout_s)
+        self._stall_timer.start(self._first_timeout_s)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._over:
+        if self._ended:
             return
-        self._heard_s = self._clock.seconds()
-        if not self._heard:
-            self._heard = True
-            self._expect(self._stall_timeout_s)
-        if self._streams and not self._begun and data.endswith(_WHOLE_EVENTS):
-            # What mostly comes; nothing would be learnt from its lines.
+        if self._has_read:
+            self._stall_timer.note_read()
+        else:
+            self._has_read = True
+            self._stall_timer.start(self._stall_timeout_s)
+        if self._streams and not self._partial_line and data.endswith(_WHOLE_EVENTS):
+            # The usual read; splitting it into lines would show nothing more.
             self._out.append(data)
             self._event_is_open = False
             return
         if self._streams and b"\n" not in data:
             # Kept in pieces: LineReceiver would copy a long line again at every read.
-            self._begun.append(data)
-            self._begun_length += len(data)
-            if self._begun_length > self.MAX_LENGTH:
+            self._partial_line.append(data)
+            self._partial_length += len(data)
+            if self._partial_length > self.MAX_LENGTH:
                 self.lineLengthExceeded(data)
             return
-        if self._begun:
-            data = b"".join([*self._begun, data])
-            self._begun.clear()
-            self._begun_length = 0
+        if self._partial_line:
+            data = b"".join([*self._partial_line, data])
+            self._partial_line.clear()
+            self._partial_length = 0
         super().dataReceived(data)
         if self._streams and (rest := self.clearLineBuffer()):
-            self._begun.append(rest)
-            self._begun_length = len(rest)
+            self._partial_line.append(rest)
+            self._partial_length = len(rest)
 
     def lineReceived(self, line: bytes) -> None:
         self._out += (line, b"\n")
@@ -154,30 +152,24 @@ class Relay(LineReceiver):
 
     def rawDataReceived(self, data: bytes) -> None:
         self._out.append(data)
-        self._held_back += len(data)
-        if self._keeps_back and self._held_back > _LONGEST_LINE:
-            self._fail("sent an endless answer")
-
-    @property
-    def _keeps_back(self) -> bool:
-        """
-        Whether nothing is passed on before all of it is here.
-        """
-        return bool(self._promised) and not self._streams
+        if self._collects:
+            self._collected += len(data)
+            if self._collected > _MAX_BUFFERED:
+                self._fail("sent an endless answer")
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self._fail("sent an endless line")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._over:
+        if self._ended:
             return
         if reason.check(ResponseDone) or (
             reason.check(PotentialDataLoss) and self._is_whole_by_its_close()
         ):
-            self._out += self._begun
-            self._end(Ending.WHOLE)
-        elif (excuse := self._excuse()) is not None:
-            self.cut(excuse)
+            self._out += self._partial_line
+            self._end(Outcome.WHOLE)
+        elif (why := self._cut_reason()) is not None:
+            self.cut(why)
         else:
             self._fail("ended in the middle of its answer")
 
@@ -191,119 +183,82 @@ class Relay(LineReceiver):
         """
         lost = self._connection.lost
         in_order = lost is not None and lost.check(ConnectionDone) is not None
-        return in_order and not (self._begun or self._event_is_open)
+        return in_order and not (self._partial_line or self._event_is_open)
 
     def read_ended(self) -> None:
         """
-        Write what this read has brought, and see it off.
+        Write and flush what one read of the daemon's connection has brought.
         """
-        if self._over or not self._out or self._keeps_back:
+        if self._ended or not self._out or self._collects:
             return
         data = b"".join(self._out)
         self._out.clear()
-        self._passed_on = True
+        self._has_written = True
         transport = self._request.channel.transport
         if self._request.startedWriting:
             self._request.sentLength += len(data)
             framed = b"".join(toChunk(data)) if self._request.chunked else data
             send_now(transport, framed)
         else:
-            self._write_head()
+            copy_response_head(self._response, self._request)
             self._request.write(data)
             flush(transport)
 
-    def _write_head(self) -> None:
-        self._request.setResponseCode(self._response.code)
-        for name, values in self._response.headers.getAllRawHeaders():
-            if name in PASSED_HEADERS:
-                # A second one would be read by some and not by others.
-                self._request.responseHeaders.setRawHeaders(name, values[:1])
-        # Twisted's client takes it out of the headers it hands on.
-        length = self._response.length
-        if isinstance(length, int) and self._response.code not in NO_BODY_CODES:
-            self._request.responseHeaders.setRawHeaders(
-                b"Content-Length", [b"%d" % length]
-            )
+    def cut(self, why: Cut) -> None:
+        """
+        End the answer early, for a reason of the gateway's that its client is told.
+        """
+        # The status is sent already; it says only whose fault the event calls it.
+        self._end_early(APIError(status=503, code=why.code, message=why.message))
 
-    def _expect(self, timeout_s: float | None) -> None:
-        """
-        From now on a silence may last so long; None is for ever.
-        """
-        self._expect_nothing()
-        self._timeout_s = timeout_s
-        self._heard_s = self._clock.seconds()
-        if timeout_s is not None:
-            self._stall_call = self._clock.callLater(timeout_s, self._listen)
-
-    def _listen(self) -> None:
-        """
-        The time is over: was it silent? Moving a timer at each read would cost more.
-        """
-        assert self._timeout_s is not None
-        left_s = self._heard_s + self._timeout_s - self._clock.seconds()
-        if left_s > 0:
-            self._stall_call = self._clock.callLater(left_s, self._listen)
-        else:
-            self._fail(f"fell silent for {self._timeout_s:g} s")
-
-    def _expect_nothing(self) -> None:
-        if self._stall_call is not None and self._stall_call.active():
-            self._stall_call.cancel()
+    def _stalled(self, allowed_s: float) -> None:
+        self._fail(f"fell silent for {allowed_s:g} s")
 
     def _fail(self, what: str) -> None:
-        self._give_up(f"the model's daemon {what}", "upstream_failed")
+        self._end_early(upstream_failed(f"the model's daemon {what}"))
 
-    def _give_up(self, message: str, code: str) -> None:
-        if self._over:
+    def _end_early(self, error: APIError) -> None:
+        if self._ended:
             return
-        if self._passed_on or (self._out and not self._keeps_back):
-            self._begun.clear()
+        if self._has_written or (self._out and not self._collects):
+            self._partial_line.clear()
             if self._streams:
-                self._write_error(message, code)
-            self._end(Ending.CUT)
+                if self._event_is_open:
+                    self._out.append(b"\n")
+                self._out.append(sse.error_event(error))
+            self._end(Outcome.CUT)
         else:
-            self._end(Ending.UNANSWERED)
+            self._end(Outcome.UNANSWERED)
         self._connection.abort_now()
 
-    def _write_error(self, message: str, code: str) -> None:
-        if self._event_is_open:
-            self._out.append(b"\n")
-        self._out.append(
-            sse.error_event(
-                {
-                    "message": message,
-                    "type": "server_error",
-                    "param": None,
-                    "code": code,
-                }
-            )
-        )
-
-    def _end(self, ending: Ending) -> None:
+    def _end(self, outcome: Outcome) -> None:
         """
-        Send what is left and end the response as `ending` deserves.
+        Write what is left, and end the client's response as the outcome requires.
         """
-        whole = ending is Ending.WHOLE
-        if ending is not Ending.UNANSWERED:
+        whole = outcome is Outcome.WHOLE
+        if outcome is not Outcome.UNANSWERED:
             if not self._request.startedWriting:
-                self._write_head()
+                copy_response_head(self._response, self._request)
             out = b"".join(self._out)
-            if self._keeps_back:
+            if self._collects:
                 whole = self._response.code < _FIRST_ERROR
                 out = sse.late_answer(self._response.code, out)
             self._request.write(out)
         transport: Any = self._request.channel.transport
-        self._close()
+        self._ended = True
+        self._connection.reader = None
+        self._stall_timer.stop()
+        self._request.unregisterProducer()
         if whole:
             self._request.finish()
-        elif ending is not Ending.UNANSWERED:
+        elif outcome is not Outcome.UNANSWERED:
             # By FIN, without the final chunk: a reset would lose what was sent before.
             flush(transport)
             if self._end_would_look_whole():
                 transport.abortConnection()
             else:
                 self._request.channel.loseConnection()
-        self.done.callback(ending)
+        self.done.callback(outcome)
 
     def _end_would_look_whole(self) -> bool:
         """
@@ -316,35 +271,24 @@ class Relay(LineReceiver):
             or self._request.responseHeaders.hasHeader(b"Content-Length")
         )
 
-    def cut(self, why: Cut) -> None:
+    def _abort(self) -> None:
         """
-        End the answer here, for a reason that its client is told.
+        The client has gone: the daemon must stop generating.
         """
-        self._give_up(why.message, why.code)
-
-    def _close(self) -> None:
-        self._over = True
-        self._connection.reader = None
-        self._expect_nothing()
-        self._request.unregisterProducer()
-
-    def _abandon(self) -> None:
-        """
-        The client has gone: nobody wants the rest, and the engine must stop making it.
-        """
-        if not self._over:
-            self._over = True
-            self._expect_nothing()
+        if not self._ended:
+            self._ended = True
+            self._stall_timer.stop()
             self._connection.abort_now()
 
     def pauseProducing(self) -> None:
-        self._expect_nothing()
+        # The client is slow now; the daemon's silence is no stall.
+        self._stall_timer.stop()
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        if not self._over:
-            self._expect(self._timeout_s)
+        if not self._ended:
+            self._stall_timer.restart()
             self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
-        self._abandon()
+        self._abort()

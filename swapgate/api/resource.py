@@ -1,5 +1,7 @@
 """
-The API: a request is answered here, refused, or held until its daemon can answer.
+Gateway resource: answers a request, hands it to the administration, or proxies it.
+
+What the head shows to be wrong is refused before the body is read.
 """
 
 import json
@@ -33,7 +35,7 @@ _ADMIN = "/swapgate/"
 
 class Gateway(Resource):
     """
-    The one resource: every path is looked at here.
+    The only resource of the site: dispatches every path itself.
     """
 
     isLeaf = True
@@ -42,7 +44,7 @@ class Gateway(Resource):
         self, config: Config, scheduler: Scheduler, clock: IReactorTime, started: int
     ) -> None:
         """
-        :param started: when the gateway did, in seconds of the epoch.
+        :param started: the gateway's start, in seconds of the epoch.
         """
         super().__init__()
         self._scheduler = scheduler
@@ -53,13 +55,13 @@ class Gateway(Resource):
 
     def reconfigure(self, config: Config) -> None:
         """
-        Know the names of another configuration from now on.
+        Use the names and paths of another configuration from now on.
         """
         self._names = config.names
         self._extra_paths = {model.name: model.extra_paths for model in config.models}
         listing = json.dumps(models_listing(config.names, self._started)).encode()
         healthy = b'{"status": "ok"}'
-        self._own = {
+        self._answers = {
             "/health": healthy,
             "/v1/health": healthy,
             "/models": listing,
@@ -74,14 +76,14 @@ class Gateway(Resource):
 
     async def _serve(self, request: GatewayRequest) -> None:
         target = read_target(request.uri)
-        own = self._own.get(target.path)
-        if own is not None:
+        body = self._answers.get(target.path)
+        if body is not None:
             allow_only(request, target, b"GET", b"HEAD")
-            answer(request, 200, own)
+            answer(request, 200, body)
         elif target.path.startswith(_ADMIN):
             await self._admin.serve(request, target)
         elif request.method == b"POST":
-            await self._relay(request, target)
+            await self._proxy(request, target)
         else:
             raise APIError(
                 status=404,
@@ -95,10 +97,10 @@ class Gateway(Resource):
         """
         Whether the body that follows this head is to be kept.
 
-        :raises Refusal: for what would be refused when all of it is here.
+        :raises APIError: where the complete request would be refused as well.
         """
         path = read_target(target).path
-        if method != b"POST" or path in self._own or path.startswith(_ADMIN):
+        if method != b"POST" or path in self._answers or path.startswith(_ADMIN):
             return False
         self._check_head(path, headers)
         return True
@@ -113,18 +115,18 @@ class Gateway(Resource):
             _first(headers, b"Content-Type"), _first(headers, b"Content-Encoding")
         )
 
-    async def _relay(self, request: GatewayRequest, target: Target) -> None:
+    async def _proxy(self, request: GatewayRequest, target: Target) -> None:
         self._check_head(target.path, request.requestHeaders)
-        ask = self._read_model_request(request)
-        extra = self._extra_paths[ask.model]
+        asked = self._read_model_request(request)
+        extra = self._extra_paths[asked.model]
         if not runs_a_model(target.path) and target.path not in extra:
-            # Another model has it.
+            # It is an extra path of another model.
             raise _not_relayed(target.path)
-        await ProxyRequest(request, ask, target, self._scheduler, self._clock).run()
+        await ProxyRequest(request, asked, target, self._scheduler, self._clock).run()
 
     def _may_run(self, path: str) -> bool:
         """
-        Whether this path runs a model, of whichever name.
+        Whether this path runs any model.
         """
         return runs_a_model(path) or any(
             path in extra for extra in self._extra_paths.values()

@@ -1,5 +1,9 @@
 """
-What does the gateway answer itself, and what does it call a failure?
+Responses of the gateway's own: JSON bodies, and the status and code of each failure.
+
+1. Before the first byte a failure has a status. A model that cannot be had is 409 with
+   `x-should-retry: false`: clients retry a 5xx, and each try would load again.
+2. After it only an error event, and an end without the final chunk, can tell.
 """
 
 from twisted.internet.defer import CancelledError
@@ -22,14 +26,13 @@ from swapgate.net import flush
 from swapgate.server.request import GatewayRequest
 from swapgate.server.target import Target
 
-_STOPPING_RETRY_AFTER_S = 5
-_FULL_RETRY_AFTER_S = 5
+_RETRY_AFTER_S = 5
 _log = Logger()
 
 
 def answer(request: GatewayRequest, status: int, body: bytes) -> None:
     """
-    Give an answer of our own, whole.
+    Send a whole JSON answer.
     """
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", b"application/json")
@@ -40,7 +43,7 @@ def answer(request: GatewayRequest, status: int, body: bytes) -> None:
 
 def allow_only(request: GatewayRequest, target: Target, *methods: bytes) -> None:
     """
-    Refuse what this path does not take.
+    Refuse a method that this path does not take.
     """
     if request.method not in methods:
         names = [method.decode("ascii") for method in methods]
@@ -54,11 +57,11 @@ def allow_only(request: GatewayRequest, target: Target, *methods: bytes) -> None
 
 def answer_failure(failure: Failure, request: GatewayRequest) -> None:
     """
-    Tell the client why there is no answer, as far as it can still be told.
+    Tell the client why its request failed, as far as it can still be told.
     """
     if failure.check(CancelledError):
         return
-    error = _refusal(failure.value)
+    error = _error_for(failure.value)
     if error is None:
         _log.failure("a bug in swapgate", failure)
         error = APIError(
@@ -70,36 +73,31 @@ def answer_failure(failure: Failure, request: GatewayRequest) -> None:
     if request._disconnected or request.finished:
         return
     if request.startedWriting:
-        # Too late for a status: only an event and an end without an end can tell.
-        if request.promised:
-            request.write(b"\n" + sse.error_event(error.error))
+        if request.stream_begun:
+            request.write(b"\n" + sse.error_event(error))
             flush(request.channel.transport)
         # Its transport alone would wait, under TLS for ever, for one that produces.
         request.channel.loseConnection()
         return
-    for name, value in error.headers:
+    for name, value in error.response_headers:
         request.setHeader(name, value)
-    if error.retry_after_s is not None:
-        request.setHeader(b"Retry-After", b"%d" % error.retry_after_s)
-    if error.should_retry is False:
-        request.setHeader(b"x-should-retry", b"false")
     answer(request, error.status, error_body(error))
 
 
-def _refusal(error: BaseException | None) -> APIError | None:
+def _error_for(error: BaseException | None) -> APIError | None:
     """
-    What an error is called to the client; None for what should not have happened.
+    The error that the client is answered with; None for an exception that is a bug.
     """
     match error:
         case APIError():
             return error
         case LoadFailed(retry_in_s=wait_s):
-            return _no_model(
+            return _unavailable(
                 "model_load_failed",
                 f"{error}; it can be tried again in {max(wait_s, 0):.0f} s",
             )
         case TooLarge():
-            return _no_model(
+            return _unavailable(
                 "model_too_large",
                 f"this model can never be up: {error}",
             )
@@ -111,18 +109,18 @@ def _refusal(error: BaseException | None) -> APIError | None:
                 param="model",
             )
         case NotLoaded():
-            return _no_model(
+            return _unavailable(
                 "model_not_loaded",
                 f"{error} is not up, and the request that would have loaded it "
                 "was given up; ask again to load it",
             )
         case NotStopped():
-            return _no_model(
+            return _unavailable(
                 "model_not_stopped",
                 f"{error}; it counts against the memory budget until it has ended",
             )
         case Unloaded():
-            return _no_model(
+            return _unavailable(
                 "model_unloaded",
                 f"{error} was unloaded before it had begun to answer; ask "
                 "again to load it",
@@ -133,21 +131,21 @@ def _refusal(error: BaseException | None) -> APIError | None:
                 code="queue_full",
                 message="as many requests wait already as max_held allows; "
                 "try again later",
-                retry_after_s=_FULL_RETRY_AFTER_S,
+                retry_after_s=_RETRY_AFTER_S,
             )
         case ShuttingDown():
             return APIError(
                 status=503,
                 code="stopping",
                 message="the gateway is stopping; try again when it is back",
-                retry_after_s=_STOPPING_RETRY_AFTER_S,
+                retry_after_s=_RETRY_AFTER_S,
             )
     return None
 
 
-def _no_model(code: str, message: str) -> APIError:
+def _unavailable(code: str, message: str) -> APIError:
     """
-    The model is not there, and asking again at once would not help.
+    The model is not up, and sending the request again at once would not help.
     """
     return APIError(
         status=409, code=code, message=message, param="model", should_retry=False

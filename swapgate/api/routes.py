@@ -1,8 +1,8 @@
 """
-Routes: the table of paths, which of them run a model and which administrate a daemon.
+Routes: the table of paths that run a model, and of those that administrate a daemon.
 
-What stands in neither is unknown, so that a wrong path loads nothing. The engines that
-are meant are llama-server, vLLM and SGLang, and those that speak as one of them does.
+A path in neither is unknown, so that a wrong path loads nothing. The engines meant are
+llama-server, vLLM and SGLang, and those with the API of one of them.
 """
 
 import re
@@ -58,18 +58,17 @@ _RUNS: Final = frozenset(
 )
 
 
-# audio/speech, images/generations and what else is there, but nothing below it.
+# audio/speech, images/generations and their like, but nothing below these.
 _MEDIA: Final = re.compile(r"(?:/v1)?/(?:audio|images)/[a-z_]+")
 
 
-# What lets a caller do something to a daemon rather than with its model. A path is
-# compared in lower case and without /v1, though engines are stricter: no API has a
-# name that differs only in that.
+# What changes a daemon instead of running its model. A path is compared in lower case
+# and without /v1, though engines are stricter: no API has names that differ only in it.
 _ADMINISTRATION: Final = re.compile(
     r"""/(?:
     # llama-server and its forks: slots are saved to files; adapters, vectors and whole
     # models come and go; the proxy and the tools reach out from where the engine runs;
-    # another client's answer is acted upon.
+    # another client's answer can be changed.
     slots | props | lora-adapters | cvectors | models | cors-proxy | tools | mcp
     | chat/completions/control | streams?
     # vLLM.
@@ -91,7 +90,7 @@ _ADMINISTRATION: Final = re.compile(
 
 def runs_a_model(path: str) -> bool:
     """
-    Whether this path, in its normal form, asks something of a model.
+    Whether this path, in its normal form, runs a model.
     """
     return path in _RUNS or _MEDIA.fullmatch(path) is not None
 

@@ -1,17 +1,22 @@
 """
-What stream bytes mean, and how an error or a comment is said in them.
+Server-sent events (SSE): how a stream is recognised; events, errors and comments in it.
+
+1. A blank line ends an event; a reader drops one that has none (HTML standard, 9.2.6).
+2. A line that begins with a colon is a comment, which every reader skips.
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from swapgate.errors import APIError, upstream_failed
+
 _LONGEST_MESSAGE = 1000
 
 
 def is_event_stream(content_type: bytes | None) -> bool:
     """
-    Whether a body of this Content-Type goes by lines.
+    Whether a body of this Content-Type is a stream of events.
     """
     if content_type is None:
         return False
@@ -25,18 +30,16 @@ def closes_event(line: bytes) -> bool:
     return line in {b"", b"\r"}
 
 
-def error_event(error: Mapping[str, object]) -> bytes:
+def error_event(error: APIError) -> bytes:
     """
     The last event of a stream that cannot be finished, in the OpenAI shape.
-
-    :param error: `message`, `type`, `param` and `code`.
     """
-    return event({"error": error})
+    return event({"error": error.error})
 
 
 def comment(text: str) -> bytes:
     """
-    What every reader of a stream skips, in one line.
+    A comment of one line.
     """
     return f": {text}\n\n".encode()
 
@@ -50,23 +53,18 @@ def event(data: Mapping[str, Any]) -> bytes:
 
 def late_answer(status: int, body: bytes) -> bytes:
     """
-    An answer that is no stream, as an event of the stream that was begun before it.
+    An answer that is no stream, as one event of a stream that has begun already.
     """
     if status < 400:
         return b"".join(b"data: %b\n" % line for line in body.splitlines()) + b"\n"
     try:
-        told = json.loads(body)["error"]
+        error = json.loads(body)["error"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        told = body.decode("utf-8", "replace")[:_LONGEST_MESSAGE]
-    if isinstance(told, dict):
-        return error_event(told)
+        error = body.decode("utf-8", "replace")[:_LONGEST_MESSAGE]
+    if isinstance(error, dict):
+        return event({"error": error})
     return error_event(
-        {
-            "message": f"the model's daemon answered {status}: {told}",
-            "type": "server_error",
-            "param": None,
-            "code": "upstream_failed",
-        }
+        upstream_failed(f"the model's daemon answered {status}: {error}")
     )
 
 
@@ -74,9 +72,10 @@ def reasoning_chunk(
     text: str, *, ident: str, model: str, created: int, first: bool
 ) -> bytes:
     """
-    A chunk of a chat's answer that says something before the answer.
+    A chunk of a chat completion that carries `text` as the model's reasoning.
 
     :param created: seconds of the epoch.
+    :param first: the chat's first chunk, which names the role.
     """
     delta = {"role": "assistant", "content": None} if first else {}
     choice = {

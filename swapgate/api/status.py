@@ -1,5 +1,5 @@
 """
-How does it all stand now? What `/swapgate/state` shows, as plain values.
+Status: models, budget, queue and swaps as `/swapgate/state` shows them.
 """
 
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ from swapgate.fleet.model_state import ModelState
 from swapgate.fleet.scheduler import Scheduler
 
 VERSION = 1
-_MOST_IN_QUEUE = 100
+_QUEUE_SHOWN = 100
 
 
 def status(scheduler: Scheduler, epoch_s: float) -> Mapping[str, Any]:
     """
-    One snapshot; times are seconds of the epoch.
+    A snapshot; times are seconds of the epoch.
 
     :param epoch_s: now, as the wall clock has it.
     """
-    # What happened when by the fleet's clock, on the wall's.
+    # From the scheduler's clock to the wall's.
     offset_s = epoch_s - scheduler.clock.seconds()
     counted = scheduler.config.budget_bytes != ONE_AT_A_TIME
     states = list(scheduler.states.values())
-    used = sum(p.spec.memory_bytes for p in states if p.life.phase.resident)
+    used = sum(each.spec.memory_bytes for each in states if each.life.phase.resident)
     return {
         "version": VERSION,
         "at": _date(epoch_s),
@@ -81,7 +81,7 @@ def _since(since_s: float | None, scheduler: Scheduler) -> float | None:
 
 def _load(elapsed_s: float | None, estimate_s: float | None) -> Mapping[str, Any]:
     """
-    How far a load is: from 0 to 1, which it is only when it is over.
+    How far a load is, from 0 to 1; less than 1 until it is over.
     """
     progress = None
     if elapsed_s is not None and estimate_s:
@@ -95,14 +95,14 @@ def _load(elapsed_s: float | None, estimate_s: float | None) -> Mapping[str, Any
 
 def _queue(scheduler: Scheduler) -> list[Mapping[str, Any]]:
     """
-    The first ones of those who wait.
+    The queued requests that came first.
     """
     now_s = scheduler.clock.seconds()
     entries = sorted(
         (t for state in scheduler.states.values() for t in state.queue.entries),
         key=lambda entry: entry.number,
     )
-    first = list(islice(entries, _MOST_IN_QUEUE))
+    first = list(islice(entries, _QUEUE_SHOWN))
     models = {entry.model for entry in first}
     behind = {
         name: found and found[0]

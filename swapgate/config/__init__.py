@@ -1,3 +1,3 @@
 """
-Configuration: the text of a file -> a frozen `Config`. Pure, but for `secrets`.
+Configuration: the text of a file -> a frozen `Config`. Pure, but for `file`, `secrets`.
 """

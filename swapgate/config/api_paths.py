@@ -1,8 +1,5 @@
 """
-The table of paths: which of them run a model, and which administrate a daemon.
-
-What stands in neither is unknown, so that a wrong path loads nothing. The engines that
-are meant are llama-server, vLLM and SGLang, and those that speak as one of them does.
+Request paths in the configuration: the normal form of a path, and readers of paths.
 """
 
 import re
@@ -10,6 +7,7 @@ from collections.abc import Set
 from typing import Final
 
 from swapgate.config.ini import BadValue
+from swapgate.config.values import entries
 
 # What the gateway answers itself.
 _OWN: Final = re.compile(r"/(?:health|v1/health|models|v1/models|swapgate(?:/.*)?)")
@@ -27,9 +25,20 @@ def normal(path: str) -> str:
 
 def extra_paths(text: str) -> Set[str]:
     """
-    The user's additions to what runs a model, between commas or line ends.
+    `extra_paths`: further paths that run a model.
     """
-    return frozenset(map(_extra_path, re.split(r"\s*[,\n]\s*", text.strip())))
+    return frozenset(map(_extra_path, entries(text)))
+
+
+def health_path(text: str) -> str | None:
+    """
+    `health`: the path to poll, or None for the word "none".
+    """
+    if text == "none":
+        return None
+    if not re.fullmatch(r"/[!-~]*", text) or "#" in text:
+        raise BadValue(f"{text!r} is no path; write one like /health, or none")
+    return text
 
 
 def _extra_path(path: str) -> str:

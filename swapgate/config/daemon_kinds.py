@@ -1,20 +1,21 @@
 """
-What runs a model's daemon? One reader for each kind of it.
+Kinds of daemon: child, launchd, systemd, command, remote; one frozen spec for each.
 
-A further kind of daemon comes in here: its reader, and its own options.
+A further kind is a spec, its reader below, and the rows of its options in `options`.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from swapgate.config.expand import Command, Expander
-from swapgate.config.ini import BadValue, Section, nearest
+from swapgate.config.ini import Section
+from swapgate.config.options import default, fields, read
 from swapgate.config.values import Upstream
 
-# What a resolver takes; a name may hold more than that.
+# What a resolver takes, which is less than a name may hold.
 _LABEL = r"(?!-)(?!(?!xn)..--)[A-Za-z0-9-]{1,63}(?<!-)"
 _RESOLVABLE = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
@@ -22,7 +23,9 @@ _RESOLVABLE = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 @frozen(kw_only=True)
 class ChildSpec:
     """
-    A daemon that is a process of ours: `env` is what `env =` adds, resolved.
+    A daemon that is a child process of the gateway.
+
+    :param env: what the option adds to the usual variables.
     """
 
     command: Command
@@ -33,7 +36,7 @@ class ChildSpec:
 @frozen(kw_only=True)
 class LaunchdSpec:
     """
-    A daemon that is an agent of macOS.
+    A daemon that is an agent of launchd.
 
     :param label: None: the plist's own.
     :param verbs: bootstrap and bootout, or the legacy load and unload.
@@ -41,17 +44,17 @@ class LaunchdSpec:
 
     plist: str
     label: str | None = None
-    verbs: Literal["bootstrap", "load"] = "bootstrap"
+    verbs: Literal["bootstrap", "load"] = default("verbs")
 
 
 @frozen(kw_only=True)
 class SystemdSpec:
     """
-    A daemon that is a unit of systemd, of this user's or the system's own.
+    A daemon that is a unit of systemd, the user's or the system's.
     """
 
     unit: str
-    scope: Literal["user", "system"] = "user"
+    scope: Literal["user", "system"] = default("scope")
 
 
 @frozen(kw_only=True)
@@ -59,7 +62,7 @@ class CommandSpec:
     """
     A daemon that commands start and stop: a container, a deployment, anything.
 
-    :param status: tells whether it is up; None: its port does.
+    :param status: tells whether it is up; None: its port tells.
     """
 
     start: Command
@@ -72,10 +75,10 @@ class CommandSpec:
 @frozen(kw_only=True)
 class RemoteSpec:
     """
-    A daemon that others run, on this machine or another.
+    A daemon that is neither started nor stopped here, on this machine or another.
 
     :param api_key: what it asks for.
-    :param api_key_file: where that is read, if not in the environment.
+    :param api_key_file: where the key is read, if not in the environment.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -85,142 +88,75 @@ class RemoteSpec:
 ServiceSpec = ChildSpec | LaunchdSpec | SystemdSpec | CommandSpec | RemoteSpec
 
 
-def _child(section: Section, address: Upstream | None, around: Expander) -> ServiceSpec:
+def _child(
+    section: Section, address: Upstream | None, expander: Expander
+) -> ServiceSpec:
     if address and not (address.scheme == "http" and address.loopback):
-        raise section.wrong(
+        raise section.error(
             f"{address.url} is not where a child listens; write http://127.0.0.1:PORT",
             "upstream",
         )
-    command = section.need(
-        "command",
-        lambda text: around.command(text, None if address is None else address.port),
-        "command = llama-server --port ${port} ...",
+    spec = ChildSpec(
+        cwd=expander.folder, **fields(section, ChildSpec, expander, "child")
     )
-    if address is None and not command.tells_port:
-        raise section.wrong(
+    if address is None and not spec.command.tells_port:
+        raise section.error(
             "never says ${port}; write it where the daemon takes its port, "
             "or say with upstream which one it takes",
             "command",
         )
-    env = section.read("env", around.variables, ())
-    return ChildSpec(command=command, env=env, cwd=around.folder)
+    return spec
 
 
 def _launchd(
-    section: Section, address: Upstream | None, around: Expander
+    section: Section, address: Upstream | None, expander: Expander
 ) -> ServiceSpec:
-    plist = section.need("plist", around.path, "plist = PATH")
-    _need_upstream(section, address)
-    label = section.read("label", around.settled(_service_name), None)
-    verbs: Any = section.read("verbs", one_of("bootstrap", "load"), "bootstrap")
-    return LaunchdSpec(plist=plist, label=label, verbs=verbs)
+    spec = LaunchdSpec(**fields(section, LaunchdSpec, expander, "launchd"))
+    _check_upstream(section, address)
+    return spec
 
 
 def _systemd(
-    section: Section, address: Upstream | None, around: Expander
+    section: Section, address: Upstream | None, expander: Expander
 ) -> ServiceSpec:
-    unit = section.need("unit", around.settled(_service_name), "unit = NAME.service")
-    _need_upstream(section, address)
-    scope: Any = section.read("scope", one_of("user", "system"), "user")
-    return SystemdSpec(unit=unit, scope=scope)
+    spec = SystemdSpec(**fields(section, SystemdSpec, expander, "systemd"))
+    _check_upstream(section, address)
+    return spec
 
 
 def _command(
-    section: Section, address: Upstream | None, around: Expander
+    section: Section, address: Upstream | None, expander: Expander
 ) -> ServiceSpec:
-    port = _need_upstream(section, address).port
-
-    def words(text: str) -> Command:
-        return around.command(text, port)
-
+    _check_upstream(section, address)
     return CommandSpec(
-        start=section.need("start", words, "start = docker start NAME"),
-        stop=section.need("stop", words, "stop = docker stop NAME"),
-        status=section.read("status", words, None),
-        env=section.read("env", around.variables, ()),
-        cwd=around.folder,
+        cwd=expander.folder, **fields(section, CommandSpec, expander, "command")
     )
 
 
 def _remote(
-    section: Section, address: Upstream | None, around: Expander
+    section: Section, address: Upstream | None, expander: Expander
 ) -> ServiceSpec:
-    if address is None:
-        raise section.wrong("needs upstream; write upstream = http://HOST:PORT")
-    _check_host(section, address)
-    file, key = section.read(
-        "api_key", lambda text: key_place(text, around), (None, None)
-    )
+    _check_upstream(section, address, "HOST")
+    file, key = read(section, "api_key", expander) or (None, None)
     return RemoteSpec(api_key_file=file, api_key=key)
 
 
-def key_place(text: str, around: Expander) -> tuple[str | None, str | None]:
+def _check_upstream(
+    section: Section, address: Upstream | None, host: str = "127.0.0.1"
+) -> None:
     """
-    The file that holds a key, or the key that the environment does. The key itself has
-    no place in a file that is shown around, so that whatever stands here instead is not
-    repeated.
+    It is there, and Twisted can look its host up.
     """
-    if text.startswith("file:"):
-        path = text.removeprefix("file:").strip()
-        if not path:
-            raise BadValue("names no file; write file:PATH")
-        return around.path(path), None
-    found = re.fullmatch(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", text)
-    if found is None:
-        raise BadValue(
-            "does not belong here itself; write ${NAME} for a variable of the "
-            "environment, and nothing else, or file:PATH"
-        )
-    if found[1] not in around.environ:
-        raise BadValue(f"{text} is not set in the environment; set it")
-    return None, key_in(around.environ[found[1]], text)
-
-
-def key_in(text: str, place: str) -> str:
-    """
-    The key in a text that was found at `place`, fit for a header; never repeated.
-    """
-    key = text.strip()
-    if not re.fullmatch(r"[!-~]+", key):
-        raise BadValue(f"{place} holds no key; it must be one word of plain ASCII")
-    return key
-
-
-def _need_upstream(section: Section, address: Upstream | None) -> Upstream:
     if address is None:
-        raise section.wrong("needs upstream; write upstream = http://127.0.0.1:PORT")
-    _check_host(section, address)
-    return address
-
-
-def _check_host(section: Section, address: Upstream) -> None:
+        raise section.error(f"needs upstream; write upstream = http://{host}:PORT")
     if ":" not in address.host and not _RESOLVABLE.fullmatch(address.host):
-        raise section.wrong(
+        raise section.error(
             f"{address.host!r} is no name that can be looked up; write letters, digits "
             "and hyphens between dots, or an address",
             "upstream",
         )
 
 
-def _service_name(text: str) -> str:
-    """
-    What a service manager calls it: one word, and never an option of its tool.
-    """
-    if text.startswith("-") or not re.fullmatch(r"[!-~]+", text):
-        raise BadValue(f"{text!r} is no service's name; write one word")
-    return text
-
-
-def one_of(*words: str) -> Callable[[str], str]:
-    def reading(text: str) -> str:
-        if text not in words:
-            raise BadValue(f"{text!r} is unknown; write {' or '.join(words)}")
-        return text
-
-    return reading
-
-
-# A further kind of daemon is a reader here and its own options below.
 _KINDS: Mapping[str, Callable[[Section, Upstream | None, Expander], ServiceSpec]] = {
     "child": _child,
     "launchd": _launchd,
@@ -228,39 +164,13 @@ _KINDS: Mapping[str, Callable[[Section, Upstream | None, Expander], ServiceSpec]
     "command": _command,
     "remote": _remote,
 }
-KIND_OPTIONS = {
-    "child": {"command", "env"},
-    "launchd": {"plist", "label", "verbs", "health"},
-    "systemd": {"unit", "scope", "health"},
-    "command": {"start", "stop", "status", "env", "health"},
-    "remote": {"api_key", "health"},
-}
-
-
-def said(kinds: Iterable[str]) -> str:
-    """
-    As a message lists them: a, b or c.
-    """
-    *others, last = kinds
-    return f"{', '.join(others)} or {last}" if others else last
-
-
-KINDS_SAID = said(_KINDS)
-
-
-def kind_of(text: str) -> str:
-    """
-    What runs the daemon.
-    """
-    if text in _KINDS:
-        return text
-    raise BadValue(f"{text!r} is unknown; {nearest(text, _KINDS)}write {KINDS_SAID}")
 
 
 def read_service(
-    kind: str, section: Section, address: Upstream | None, around: Expander
+    kind: str, section: Section, address: Upstream | None, expander: Expander
 ) -> ServiceSpec:
     """
-    How a daemon of this kind is run.
+    How a daemon of this kind is run, where `address` is its upstream.
     """
-    return _KINDS[kind](section, address, around)
+    port = None if address is None else address.port
+    return _KINDS[kind](section, address, evolve(expander, port=port))

@@ -1,18 +1,18 @@
 """
-What do words stand for: ${dir}, ${NAME}, ~, a command, a path, a child's variables?
+Expander: substitutes ${dir}, ${python}, ${NAME} and ~ in values, commands and paths.
+
+1. What is substituted is not read again: it may hold dollars, spaces and quotes.
+2. A variable that is not set is an error, but for the names in `env`.
 """
 
 import re
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
-from typing import TypeVar
 
 from attrs import frozen
 
 from swapgate.config.ini import BadValue
-
-T = TypeVar("T")
 
 _DOLLAR = re.compile(r"\$(?:(\$)|\{([^}]*)\})?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -36,7 +36,7 @@ def substitute(text: str, look_up: Callable[[str], str], *, dollar: str = "$") -
 @frozen(kw_only=True)
 class Command:
     """
-    The words of a command, in which only ${port} and $$ are left to substitute.
+    A command, split; only ${port} and $$ are left to substitute.
     """
 
     words: tuple[str, ...]
@@ -51,7 +51,7 @@ class Command:
     @property
     def tells_port(self) -> bool:
         """
-        Does the daemon learn from its arguments which port is its own?
+        Whether the port stands among the arguments.
         """
         return self.argv(1) != self.argv(2)
 
@@ -59,24 +59,23 @@ class Command:
 @frozen(kw_only=True)
 class Expander:
     """
-    What values may refer to: ${dir}, ${python}, the environment, the home folder.
+    What values may refer to.
+
+    :param folder: ${dir}, the configuration's folder, from which paths are seen.
+    :param python: ${python}, the path of the interpreter.
+    :param port: ${port} in a command, where it is known before the launch.
     """
 
     folder: str
     python: str
     environ: Mapping[str, str]
+    port: int | None = None
 
-    def settle(self, text: str) -> str:
+    def expand(self, text: str) -> str:
         """
         `text` with everything substituted.
         """
         return substitute(text, self._look_up)
-
-    def settled(self, reading: Callable[[str], T]) -> Callable[[str], T]:
-        """
-        `reading`, made to substitute first.
-        """
-        return lambda text: reading(self.settle(text))
 
     def path(self, text: str) -> str:
         """
@@ -86,36 +85,36 @@ class Expander:
             raise BadValue(f"{text!r} is another user's home; write the whole path")
         if "\n" in text:
             raise BadValue(f"{text!r} is not one path; write it in one line")
-        return str(PurePosixPath(self.folder) / self.settle(_tilde(text)))
+        return str(PurePosixPath(self.folder) / self.expand(_tilde(text)))
 
-    def command(self, text: str, port: int | None) -> Command:
+    def command(self, text: str) -> Command:
         """
         Words as a shell would split them, each substituted afterwards.
 
-        What is substituted is never split again, so ${dir} may hold spaces. Where
-        `port` is not known yet, ${port} stays for the launch.
+        Where the port is not known yet, ${port} stays for the launch.
         """
 
         def look_up(name: str) -> str:
             if name != "port":
                 return self._look_up(name).replace("$", "$$")
-            return "${port}" if port is None else str(port)
+            return "${port}" if self.port is None else str(self.port)
 
-        words = _split(text)
-        settled = [substitute(_tilde(word), look_up, dollar="$$") for word in words]
-        if not settled or not settled[0]:
+        words = [
+            substitute(_tilde(word), look_up, dollar="$$") for word in _split(text)
+        ]
+        if not words or not words[0]:
             raise BadValue("names no program; write a program and its arguments")
-        if "/" in settled[0]:
+        if "/" in words[0]:
             folder = self.folder.replace("$", "$$")
-            settled[0] = str(PurePosixPath(folder) / settled[0])
-        return Command(words=tuple(settled))
+            words[0] = str(PurePosixPath(folder) / words[0])
+        return Command(words=tuple(words))
 
     def variables(self, text: str) -> tuple[tuple[str, str], ...]:
         """
         Environment variables for a child: NAME passes ours on, NAME=value sets it.
 
-        A NAME that we do not have ourselves is passed over: HF_HOME may be set on
-        one machine and not on the next.
+        A NAME that is not set is passed over: HF_HOME may be set on one machine and
+        not on the next.
         """
         result: dict[str, str] = {}
         seen = set()
@@ -130,7 +129,7 @@ class Expander:
                 raise BadValue(f"{name} stands here twice; keep one of the two")
             seen.add(name)
             if equals:
-                result[name] = self.settle(_tilde(value))
+                result[name] = self.expand(_tilde(value))
             elif name in self.environ:
                 result[name] = self.environ[name]
         return tuple(result.items())
@@ -138,9 +137,8 @@ class Expander:
     def _look_up(self, name: str) -> str:
         if name == "port":
             raise BadValue("${port} is known to command only; write the number")
-        ours = {"dir": self.folder, "python": self.python}
         try:
-            return ours[name] if name in ours else self.environ[name]
+            return {**self.environ, "dir": self.folder, "python": self.python}[name]
         except KeyError:
             raise BadValue(
                 f"${{{name}}} is not set in the environment; "

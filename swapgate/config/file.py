@@ -1,5 +1,5 @@
 """
-Configuration file: found, read from disk with the keys it names.
+Configuration file: found, and read from disk with the key files that it names.
 
 With `secrets` the only module of `config` that does I/O.
 """
@@ -9,11 +9,7 @@ import sys
 from pathlib import Path
 
 from swapgate.config.ini import ConfigError
-from swapgate.config.loader import (
-    Config,
-    candidates,
-    read_config,
-)
+from swapgate.config.loader import Config, candidates, read_config
 from swapgate.config.secrets import read_keys
 
 

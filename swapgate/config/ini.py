@@ -1,8 +1,8 @@
 """
-Which sections and options does a text hold, and on which lines?
+INI parser: the sections and options of a text, their lines, and errors that name them.
 
-`configparser` decides what the text says; this adds where it says it, so that each
-mistake can be told in one line.
+`configparser` decides what the text says; this adds the line numbers, so that each
+mistake is one line: place, what is wrong, the remedy.
 """
 
 import configparser
@@ -23,7 +23,7 @@ _COMMENT = re.compile(r"\s[#;]")
 
 class BadValue(ValueError):
     """
-    This value cannot be meant; the message is "what is wrong; what would be right".
+    A value that cannot be meant; the message is "what is wrong; what would be right".
     """
 
 
@@ -64,7 +64,7 @@ class Section:
     options: Mapping[str, str] = field(factory=dict)
     lines: Mapping[str, int] = field(factory=dict)
 
-    def wrong(self, problem: str, option: str | None = None) -> ConfigError:
+    def error(self, problem: str, option: str | None = None) -> ConfigError:
         """
         The error that says `problem` of this section, or of one of its options.
         """
@@ -84,7 +84,7 @@ class Section:
         The same for an option that must be there; `right` says what to write.
         """
         if option not in self.options:
-            raise self.wrong(f"needs {option}; write {right}")
+            raise self.error(f"needs {option}; write {right}")
         return self._read(option, reading)
 
     def allow_only(self, known: set[str], elsewhere: Mapping[str, str]) -> None:
@@ -98,7 +98,7 @@ class Section:
                 right = f"it belongs to {elsewhere[option]}"
             else:
                 right = f"{nearest(option, known)}there are {', '.join(sorted(known))}"
-            raise self.wrong(f"is no option here; {right}", option)
+            raise self.error(f"is no option here; {right}", option)
 
     def _read(self, option: str, reading: Callable[[str], T]) -> T:
         text = self.options[option].strip()
@@ -106,8 +106,8 @@ class Section:
             if not text:
                 raise BadValue("is empty; give it a value or leave it out")
             return reading(text)
-        except BadValue as error:
-            raise self.wrong(f"{error}{_hint(text)}", option) from None
+        except BadValue as bad:
+            raise self.error(f"{bad}{_hint(text)}", option) from None
 
 
 def _hint(text: str) -> str:
@@ -122,7 +122,7 @@ def _hint(text: str) -> str:
 
 
 class _Parser(configparser.RawConfigParser):
-    # The stock pattern ignores whatever follows the bracket.
+    # The stock pattern ignores what follows the bracket.
     SECTCRE = re.compile(r"\[(?P<header>.+)\]$")
 
     def optionxform(self, optionstr: str) -> str:
@@ -142,7 +142,7 @@ def read_sections(text: str, path: str) -> tuple[Section, ...]:
             line=line,
         )
     # No header can be empty, so no section is the default one: [DEFAULT] is found
-    # like any other, and refused by whoever knows the sections there are.
+    # like any other, and refused where the sections' names are read.
     parser = _Parser(delimiters=("=",), default_section="")
     try:
         parser.read_string(text)

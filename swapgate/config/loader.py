@@ -1,64 +1,32 @@
 """
-What did the user write?
+Loader: the text of a configuration -> a frozen `Config`, or a `ConfigError`.
 
-Text in; a frozen `Config` out, or a `ConfigError` naming place and remedy. `models`
-reads one model, `access` who is let in, `ini` knows what a file is, `values` and
-`words` what is in it.
+1. The whole text is understood before anything is started, or the first mistake is
+   told with its place and its remedy.
+2. What one section alone cannot show is checked here: names, ports, pins, budget.
 """
 
-import re
 from collections.abc import Container, Mapping, Sequence
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from attrs import field, frozen
 
-from swapgate.config.access import Access, own_port, read_access
-from swapgate.config.daemon_kinds import (
-    KIND_OPTIONS,
-    ChildSpec,
-    LaunchdSpec,
-    RemoteSpec,
-    ServiceSpec,
-)
-from swapgate.config.expand import Command, Expander
-from swapgate.config.ini import BadValue, ConfigError, Section, read_sections
-from swapgate.config.limits import LIMITS, Limits
+from swapgate.config.access import Access, read_access
+from swapgate.config.daemon_kinds import RemoteSpec
+from swapgate.config.endpoints import own_port
+from swapgate.config.expand import Expander
+from swapgate.config.ini import ConfigError, Section, read_sections
+from swapgate.config.limits import Limits
 from swapgate.config.model import (
-    GENERAL_OPTIONS,
-    MODEL_OPTIONS,
     ONE_AT_A_TIME,
-    TIMINGS,
-    Fields,
     ModelSpec,
-    fields,
+    model_fields,
     model_name,
     read_model,
 )
-from swapgate.config.values import (
-    Upstream,
-    count,
-    duration,
-    duration_or_zero,
-    gigabytes,
-    size,
-)
-
-__all__ = [
-    "ChildSpec",
-    "Command",
-    "Config",
-    "ConfigError",
-    "LaunchdSpec",
-    "ModelSpec",
-    "ServiceSpec",
-    "Upstream",
-    "candidates",
-    "read_config",
-]
-
-DEFAULT_LISTEN = "tcp:11430:interface=127.0.0.1"
-LOG_FORMATS = ("text", "json")
+from swapgate.config.options import GENERAL, allow_only, default, fields, read
+from swapgate.config.values import gigabytes
 
 
 @frozen(kw_only=True)
@@ -69,21 +37,18 @@ class Config:
     A model without `memory` takes the whole budget. Without a `memory_budget` one
     model is up at a time, whatever `memory` says: the budget is 1, and so is each
     model's share of it.
-
-    :param fair_wait_s: after it nothing is let in that is in the way of who waits.
-    :param max_held: so many requests may wait, all in all.
     """
 
     path: str
-    listen: tuple[str, ...] = (DEFAULT_LISTEN,)
+    listen: tuple[str, ...] = default("listen")
     access: Access = Access()
     budget_bytes: int
     models: tuple[ModelSpec, ...]
-    shutdown_timeout_s: float = 15.0
-    fair_wait_s: float = 15.0
-    max_held: int = 4096
+    shutdown_timeout_s: float = default("shutdown_timeout")
+    fair_wait_s: float = default("fair_wait")
+    max_held: int = default("max_held")
     state_dir: str
-    logformat: str = "text"
+    logformat: str = default("logformat")
     limits: Limits = Limits()
     #: Name or alias -> model, in the order of /v1/models: all names, then all aliases.
     names: Mapping[str, str] = field(init=False, eq=False, repr=False)
@@ -117,7 +82,7 @@ class Config:
 
 def candidates(environ: Mapping[str, str], platform: str) -> tuple[str, ...]:
     """
-    Where a configuration is looked for when nobody says where it is, best first.
+    The paths at which a configuration is looked for, best first.
     """
     own = _own_folder(environ, platform, "XDG_CONFIG_HOME", ".config")
     return tuple(
@@ -143,56 +108,51 @@ def read_config(
     """
     if not PurePosixPath(path).is_absolute():
         raise ValueError(f"read_config needs an absolute path, not {path!r}")
-    around = Expander(
+    expander = Expander(
         folder=str(PurePosixPath(path).parent), python=python, environ=environ
     )
     general = Section(path=path, name="swapgate")
-    of_models: list[tuple[str, Section]] = []
+    model_sections: list[tuple[str, Section]] = []
     for section in read_sections(text, path):
         if section.name == "swapgate":
             general = section
         else:
-            of_models.append((model_name(section), section))
-    if not of_models:
+            model_sections.append((model_name(section), section))
+    if not model_sections:
         raise ConfigError("has no model; add a section [model NAME]", path=path)
 
-    general.allow_only(
-        {*GENERAL_OPTIONS, *TIMINGS},
-        dict.fromkeys(MODEL_OPTIONS.union(*KIND_OPTIONS.values()), "[model NAME]"),
-    )
-    budget = general.read("memory_budget", around.settled(size), None)
-    for_all = fields(general, TIMINGS, around)
+    allow_only(general, GENERAL)
+    budget = read(general, "memory_budget", expander)
+    model_defaults = model_fields(general, expander, GENERAL)
     models = [
-        (read_model(name, section, budget, for_all, around), section)
-        for name, section in of_models
+        (read_model(name, section, budget, model_defaults, expander), section)
+        for name, section in model_sections
     ]
     _check_names(models)
     _check_pins(general, [model for model, _ in models], budget)
-    general_fields = fields(general, _GENERAL, around)
-    listen = general_fields.setdefault("listen", (DEFAULT_LISTEN,))
+    found = fields(general, Config, expander, GENERAL)
+    listen = found.setdefault("listen", default("listen"))
     _check_ports(models, set(map(own_port, listen)))
-    usual_state = _own_folder(environ, platform, "XDG_STATE_HOME", ".local/state")
-    state_dir = general.read("state_dir", around.path, usual_state)
-    if state_dir is None:
-        raise general.wrong("needs state_dir, as HOME is not set; write its path")
+    usual_state_dir = _own_folder(environ, platform, "XDG_STATE_HOME", ".local/state")
+    if found.setdefault("state_dir", usual_state_dir) is None:
+        raise general.error("needs state_dir, as HOME is not set; write its path")
     return Config(
         path=path,
-        access=read_access(general, listen, around),
+        access=read_access(general, listen, expander),
         budget_bytes=ONE_AT_A_TIME if budget is None else budget,
         models=tuple(model for model, _ in models),
-        state_dir=state_dir,
-        limits=_limits(general, around),
-        **general_fields,
+        limits=_limits(general, expander),
+        **found,
     )
 
 
-def _limits(general: Section, around: Expander) -> Limits:
+def _limits(general: Section, expander: Expander) -> Limits:
     """
-    What clients may send and take; what one of them may send has room.
+    The limits on clients; the largest body has room.
     """
-    limits = Limits(**fields(general, LIMITS, around))
+    limits = Limits(**fields(general, Limits, expander, GENERAL))
     if limits.max_bodies_bytes < limits.max_body_bytes:
-        raise general.wrong(
+        raise general.error(
             "is less than max_body; raise it, or lower that", "max_bodies"
         )
     return limits
@@ -208,7 +168,7 @@ def _check_pins(
     kept = sum(model.memory_bytes for model in pinned)
     if kept > (ONE_AT_A_TIME if budget is None else budget):
         names = ", ".join(model.name for model in pinned)
-        raise general.wrong(
+        raise general.error(
             f"cannot hold all that is pinned: {names}; "
             "raise memory_budget, or pin fewer"
         )
@@ -229,37 +189,6 @@ def _own_folder(
     return f"{home}/{usual}/swapgate" if home else None
 
 
-def _listen(text: str) -> tuple[str, ...]:
-    """
-    Endpoint strings by their shape; what they mean only Twisted knows.
-    """
-    lines = tuple(line.strip() for line in text.splitlines() if line.strip())
-    for line in lines:
-        if not re.match(r"[A-Za-z0-9]+:.", line):
-            raise BadValue(f"{line!r} is no endpoint; write one like {DEFAULT_LISTEN}")
-        if lines.count(line) > 1:
-            raise BadValue(f"{line!r} stands here twice; keep one of the two")
-    return lines
-
-
-def _logformat(text: str) -> str:
-    """
-    How events are written down.
-    """
-    if text not in LOG_FORMATS:
-        raise BadValue(f"{text!r} is unknown; write {' or '.join(LOG_FORMATS)}")
-    return text
-
-
-_GENERAL: Fields = {
-    "listen": (_listen, ("listen",)),
-    "logformat": (_logformat, ("logformat",)),
-    "shutdown_timeout": (duration, ("shutdown_timeout_s",)),
-    "fair_wait": (duration_or_zero, ("fair_wait_s",)),
-    "max_held": (count, ("max_held",)),
-}
-
-
 def _check_names(models: list[tuple[ModelSpec, Section]]) -> None:
     """
     No name and no alias may mean two things.
@@ -267,14 +196,14 @@ def _check_names(models: list[tuple[ModelSpec, Section]]) -> None:
     taken: dict[str, str] = {}
     for model, section in models:
         if model.name in taken:
-            raise section.wrong(
+            raise section.error(
                 f"is the second model {model.name!r}; give it a name of its own"
             )
         taken[model.name] = f"the name of [{section.name}]"
     for model, section in models:
         for alias in model.aliases:
             if alias in taken:
-                raise section.wrong(
+                raise section.error(
                     f"{alias!r} is already {taken[alias]}; leave out one of the two",
                     "aliases",
                 )
@@ -294,7 +223,7 @@ def _check_ports(
         if model.upstream is None:
             continue
         if model.upstream.loopback and model.upstream.port in own:
-            raise section.wrong(
+            raise section.error(
                 f"port {model.upstream.port} is the gateway's own; "
                 "write the one that the daemon listens on",
                 "upstream",
@@ -304,7 +233,7 @@ def _check_ports(
         host = "loopback" if model.upstream.loopback else model.upstream.host
         other = taken.setdefault((host, model.upstream.port), section)
         if other is not section and not remote.issuperset({section.name, other.name}):
-            raise section.wrong(
+            raise section.error(
                 f"port {model.upstream.port} is already that of [{other.name}]; "
                 "give each model its own",
                 "upstream",

@@ -1,5 +1,8 @@
 """
-What do the files hold that nobody else may read? The keys of clients and of remotes.
+Secrets: key files, which no other user may read; the only other I/O is in `file`.
+
+1. No message holds anything of what a file holds.
+2. A file of root's is as good as one of our own: root may change those as well.
 """
 
 import os
@@ -9,12 +12,10 @@ from contextlib import contextmanager
 
 from attrs import evolve
 
-from swapgate.config.access import Access, distinct, keys_in
-from swapgate.config.daemon_kinds import (
-    RemoteSpec,
-    key_in,
-)
+from swapgate.config.access import Access
+from swapgate.config.daemon_kinds import RemoteSpec
 from swapgate.config.ini import BadValue, ConfigError
+from swapgate.config.keys import distinct, file_keys, header_key
 from swapgate.config.loader import Config
 from swapgate.config.model import ModelSpec
 
@@ -24,15 +25,13 @@ _LONGEST_FILE = 65536
 
 def read_private(path: str, user: int | None = None) -> str:
     """
-    The text of a file that nobody else may read, one character for each byte.
+    The text of a file that no other user may read, one character for each byte.
 
-    Root's files are as good as our own: root may change those as well.
-
-    :param user: whose files they are; None: those of the one who runs this.
-    :raises BadValue: never with anything of what the file holds.
+    :param user: the owner; None: the user that runs this.
+    :raises BadValue: where it is no such file.
     """
     try:
-        # Whatever is no file must not hold us up before that is known.
+        # Opening a pipe must not block before it is known to be one.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise BadValue(
@@ -63,27 +62,30 @@ def read_key(path: str) -> str:
     """
     The one key that a file holds.
     """
-    return key_in(read_private(path), path)
+    return header_key(read_private(path), path)
 
 
 def read_keys(config: Config) -> Config:
     """
-    `config` with the keys that it keeps in files, or the `ConfigError` of the first
-    that cannot be had. A key that is another one makes another `ModelSpec`.
+    `config` with the keys that it keeps in files.
+
+    A key that has changed makes another `ModelSpec`, so that a reload takes it up.
+
+    :raises ConfigError: for the first key that cannot be read.
     """
-    with _told_of(config, "swapgate", "api_keys"):
-        access = _opened(config.access)
+    with _errors_of(config, "swapgate", "api_keys"):
+        access = _with_client_keys(config.access)
     models = []
     for model in config.models:
-        with _told_of(config, f"model {model.name}", "api_key"):
+        with _errors_of(config, f"model {model.name}", "api_key"):
             models.append(_with_key(model))
     return evolve(config, access=access, models=tuple(models))
 
 
 @contextmanager
-def _told_of(config: Config, section: str, option: str) -> Iterator[None]:
+def _errors_of(config: Config, section: str, option: str) -> Iterator[None]:
     """
-    Whatever is wrong in here is wrong with this option.
+    A bad value in here becomes the error of this option.
     """
     try:
         yield
@@ -93,13 +95,13 @@ def _told_of(config: Config, section: str, option: str) -> Iterator[None]:
         ) from None
 
 
-def _opened(access: Access) -> Access:
+def _with_client_keys(access: Access) -> Access:
     """
-    With the keys of its files, which it forgets.
+    With the keys of its files in place of the paths.
     """
     keys = [*access.keys]
     for path in access.key_files:
-        keys += keys_in(read_private(path), path)
+        keys += file_keys(read_private(path), path)
     return evolve(access, keys=distinct(keys), key_files=())
 
 

@@ -1,11 +1,12 @@
 """
-What does one value of a configuration mean?
+Readers of single values: text -> a size, duration, count, address, name; or `BadValue`.
 
-Text in; a size, a duration, an address out; or `BadValue`.
+1. Numbers are read as fractions, so that a size is exact to the byte.
+2. A user or password in an address is never repeated in a message.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from ipaddress import ip_address
 from typing import TypeVar
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from swapgate.config.ini import BadValue
+from swapgate.config.ini import BadValue, nearest
 
 T = TypeVar("T")
 
@@ -78,7 +79,7 @@ def duration(text: str) -> float:
 
 def duration_or_zero(text: str) -> float:
     """
-    Seconds, where none at all has a meaning too.
+    Seconds, where 0 has a meaning too.
     """
     found = _DURATION.fullmatch(text)
     if found is None:
@@ -130,6 +131,65 @@ def switch(text: str) -> bool:
     return text == "yes"
 
 
+def alternatives(words: Iterable[str]) -> str:
+    """
+    Words as a message lists them: a, b or c.
+    """
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def one_of(*words: str) -> Callable[[str], str | None]:
+    """
+    A reader of one of these words; "none", where it is among them, is None.
+    """
+
+    def reading(text: str) -> str | None:
+        if text not in words:
+            raise BadValue(
+                f"{text!r} is unknown; {nearest(text, words)}write "
+                f"{alternatives(words)}"
+            )
+        return None if text == "none" else text
+
+    return reading
+
+
+def entries(text: str) -> list[str]:
+    """
+    What stands between commas or line ends.
+    """
+    return re.split(r"\s*[,\n]\s*", text.strip())
+
+
+def name(text: str) -> str:
+    """
+    What clients may send as `model`: compared as it is sent, so all of it must show.
+    """
+    stripped = text.strip()
+    if not stripped:
+        raise BadValue("has an empty name; write what clients send as model")
+    if not stripped.isprintable():
+        raise BadValue(f"{stripped!r} has characters that do not show; take them out")
+    return stripped
+
+
+def names(text: str) -> tuple[str, ...]:
+    """
+    Names between commas or line ends.
+    """
+    return tuple(map(name, entries(text)))
+
+
+def service_name(text: str) -> str:
+    """
+    A name in a service manager: one word, and never an option of its tool.
+    """
+    if text.startswith("-") or not re.fullmatch(r"[!-~]+", text):
+        raise BadValue(f"{text!r} is no service's name; write one word")
+    return text
+
+
 def interval(text: str) -> float:
     """
     Seconds between two polls: neither a busy loop nor as good as never.
@@ -150,7 +210,7 @@ def gigabytes(amount: int) -> str:
 @frozen(kw_only=True)
 class Upstream:
     """
-    Where a daemon listens: `http://127.0.0.1:8081`, and the key that it asks for.
+    The address of a daemon, `http://127.0.0.1:8081`, and the key that it asks for.
     """
 
     scheme: str
@@ -176,7 +236,7 @@ class Upstream:
     @property
     def loopback(self) -> bool:
         """
-        Is it surely this machine, out of reach of others?
+        Whether this is surely this machine, out of reach of others.
         """
         if self.host == "localhost":
             return True
@@ -188,11 +248,11 @@ class Upstream:
 
 def upstream(text: str) -> Upstream:
     """
-    Read a URL that is no more than scheme, host and port.
+    A URL of scheme, host and port alone.
     """
     right = "write http://HOST:PORT"
     if "@" in text:
-        # What stands before it may be a password: it is not repeated.
+        # What stands before the @ may be a password: it is not repeated.
         raise BadValue(f"has a user or password before the host; {right}")
     if not text.isprintable() or " " in text or "\\" in text:
         raise BadValue(f"{text!r} is not an address; {right}")

@@ -1,5 +1,10 @@
 """
-How is one daemon started, stopped and found? One module for each kind.
+Daemons: how one is started, stopped and found, with one module for each kind.
+
+`Daemon` is what the scheduler sees of each. `child` runs one as a process of the
+gateway's own; `launchd`, `systemd` and `command` control one that is run elsewhere, for
+`external`; `remote` only connects. Below them: `spawn` and `tool` (run a process),
+`processes` and `preflight` (look at the system).
 """
 
 from collections.abc import Callable
@@ -26,12 +31,12 @@ def _not_healthy() -> Deferred[bool]:
 @frozen
 class Owner:
     """
-    What a daemon tells, and asks of, the scheduler whose it is, during one life.
+    The callbacks of a daemon's supervisor, for one life of the daemon.
 
-    :param gone: is called once, when the daemon is known to be gone: why, in words.
+    :param gone: is called once, with the reason, when the daemon is proven to be gone.
     :param died: is called before that where it ended by itself: it answers no more,
         and its memory is not proven free yet.
-    :param in_use: whether an answer of it is under way.
+    :param in_use: whether an answer of it is being relayed.
     :param is_healthy: whether it answers its health poll now.
     """
 
@@ -43,7 +48,7 @@ class Owner:
 
 class Daemon(Protocol):
     """
-    One model's daemon, as the fleet sees it. It lives once at a time.
+    One model's daemon, as the scheduler sees it. It has one life at a time.
     """
 
     @property
@@ -54,7 +59,8 @@ class Daemon(Protocol):
 
     def preflight(self) -> Deferred[str | None]:
         """
-        Why it could not be started now, as far as can be seen without starting it.
+        Why it could not be started now, as far as can be seen without starting it;
+        None where nothing is in the way.
         """
 
     def launch(self, owner: Owner) -> None:
@@ -64,18 +70,19 @@ class Daemon(Protocol):
 
     def relaunch(self) -> bool:
         """
-        Start it anew on another free port: whether it can, and will.
+        Start it anew on another free port; False where its port is fixed, or where
+        it has been tried often enough.
         """
 
     def answers(self) -> Deferred[bool]:
         """
-        Whether its port does, which is cheaper than asking what runs it.
+        Whether its port does, which is cheaper than asking its service manager.
         """
 
     def adopt(self, owner: Owner) -> Deferred[bool]:
         """
-        Take over what is up already: whether it is. If so, `owner.gone` is called at
-        its end.
+        Take it over if it is up already, and return whether it is. If so,
+        `owner.gone` is called at its end.
         """
 
     @property
@@ -87,41 +94,44 @@ class Daemon(Protocol):
     @property
     def running(self) -> bool:
         """
-        Whether there is anybody to ask yet, or still.
+        Whether a health poll could be answered yet, or still.
         """
 
     @property
     def serving(self) -> bool:
         """
-        Whether it runs and still holds its port: to be asked before each request.
+        Whether it runs and still holds its port: looked at before each request.
         """
 
     def halt(self) -> None:
         """
-        Stop it, politely at first; `gone` follows. Calling again does nothing.
+        Stop it, by SIGTERM or its service manager, and by SIGKILL after its
+        stop_timeout; `gone` follows. Calling again does nothing.
         """
 
     def kill(self) -> None:
         """
-        Stop it without asking; `gone` follows.
+        Stop it by SIGKILL; `gone` follows.
         """
 
     def remains(self) -> str:
         """
-        What of it was there still, when we last looked after a halt.
+        What of it was there still, at the last look after a halt.
         """
 
     def detach(self) -> Deferred[None]:
         """
-        The gateway ends and this stays: watch it no longer, and never call `owner`.
+        The gateway ends and the daemon stays: watch it no longer, and never call
+        `owner` again. Fires when nothing of the gateway's is at work on it any more.
         """
 
     def port_conflict(self) -> str | None:
         """
-        Why what answers at `upstream` may not be this daemon; None where it is.
+        Why the listener at `upstream` may be another process; None where it is this
+        daemon, as far as the system shows it.
         """
 
     def last_words(self) -> str:
         """
-        What it said last, for the message that reports its failure.
+        The end of its stderr, or of its tool's, for the message that reports a failure.
         """

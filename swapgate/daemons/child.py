@@ -1,66 +1,40 @@
 """
-A daemon that is a child of the gateway and ends with it.
+Child: a daemon that is a process of the gateway's own and ends with it.
+
+1. It has a session of its own, and is gone when nothing of its group is left.
+2. Without a fixed port it gets a free one, and another if that is lost to another
+   process before it listens there.
 """
 
-import os
 import signal
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from twisted.internet import defer
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 
 from swapgate.config.daemon_kinds import ChildSpec
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
 from swapgate.daemons import Owner, processes
 from swapgate.daemons.control import port_answers
-from swapgate.daemons.preflight import cannot_run
+from swapgate.daemons.preflight import cannot_run, port_in_use
+from swapgate.daemons.spawn import SessionProcess, child_environment
 
 _LOOPBACK = "127.0.0.1"
 # So many free ports are tried.
 _TRIES = 3
-# For so long what stderr still holds is read after the process has ended.
-_LAST_READ_S = 0.2
 # Looking whether a killed group is gone: at first, and at most.
 _LOOK_S, _LOOK_AT_MOST_S = 0.01, 1.0
-_TAIL_BYTES = 4096
-# As many as llama.cpp needs from the reason of a failed load to the end.
-_TAIL_LINES = 10
+# llama.cpp says so many from the reason of a failed load to the end.
+TAIL_LINES = 10
 _ENDED = "its process has ended"
-_PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TMPDIR")
-_PASSED_ON_PREFIXES = ("LC_", "XDG_")
-
-
-def _in_use(port: int) -> str:
-    return (
-        f"port {port} is in use ({processes.who_listens(port)}); "
-        "stop that process, or give the model another port"
-    )
-
-
-def child_environment(
-    environ: Mapping[str, str], extra: Mapping[str, str]
-) -> dict[str, str]:
-    """
-    The little that a child needs of our environment, and what its config names.
-    """
-    passed_on = {
-        name: value
-        for name, value in environ.items()
-        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
-    }
-    return passed_on | dict(extra)
 
 
 class Register(Protocol):
     """
-    Where children are noted, so that a gateway after a crash knows them again.
+    Where children are recorded, so that after a crash the next gateway can end them.
     """
 
     def note_start(self, pid: int) -> None: ...
@@ -72,7 +46,7 @@ class Register(Protocol):
 
 class Child:
     """
-    Launches a command in a session of its own, and stops the whole session.
+    Launches a command, and stops all of its process group.
     """
 
     outlives_gateway = False
@@ -83,7 +57,7 @@ class Child:
         service: ChildSpec,
         reactor: Any,
         environ: Mapping[str, str],
-        register: "Register",
+        register: Register,
     ) -> None:
         self._spec = spec
         self._service = service
@@ -91,12 +65,12 @@ class Child:
         self._env = child_environment(environ, dict(service.env))
         self._register = register
         self._upstream = spec.upstream
-        self._process = _Process()
+        self._process = SessionProcess(reactor)
         self._holder: processes.PortHolder | None = None
         self._halted = False
         # It was seen to hold its port.
         self._confirmed = False
-        # It did not get the port that was chosen for it.
+        # Another process got the port that was chosen for it.
         self._lost_port = False
         self._tries_left = 0
         self._kill_call: IDelayedCall | None = None
@@ -112,7 +86,7 @@ class Child:
     async def _preflight(self) -> str | None:
         fixed = self._spec.upstream
         if fixed is not None and await port_answers(fixed, self._reactor):
-            return _in_use(fixed.port)
+            return port_in_use(fixed.port, processes.who_listens(fixed.port))
         argv = self._service.command.argv(0 if fixed is None else fixed.port)
         return cannot_run(argv, self._env, self._service.cwd)
 
@@ -128,27 +102,27 @@ class Child:
         self._upstream = self._spec.upstream or Upstream(
             scheme="http", host=_LOOPBACK, port=processes.free_port(_LOOPBACK)
         )
-        self._process = _Process()
+        self._process = SessionProcess(self._reactor)
 
     def relaunch(self) -> bool:
         if not self._tries_left or not self._process.running:
             return False
         self._lost_port = True
-        self._signal(signal.SIGKILL)
+        self._process.signal(signal.SIGKILL)
         return True
 
     def answers(self) -> Deferred[bool]:
         return succeed(False)
 
     def adopt(self, owner: Owner) -> Deferred[bool]:
-        # What an earlier gateway left behind is ended, see `state`.
+        # What an earlier gateway left behind is ended, see `state_folder`.
         return succeed(False)
 
     async def _live(self) -> str:
         """
         From the launch until nothing of it is left: the reason of its end.
 
-        A free port that was lost between its choice and its use is chosen again.
+        Where a free port was lost between its choice and its use, another is chosen.
         """
         while True:
             self._lost_port = False
@@ -161,28 +135,28 @@ class Child:
             self._tries_left -= 1
             self._choose_port()
 
-    async def _run_once(self, process: "_Process") -> str:
+    async def _run_once(self, process: SessionProcess) -> str:
         port = self.upstream.port
         argv = self._service.command.argv(port)
         if await port_answers(self.upstream, self._reactor):
             self._lost_port = True
-            return _in_use(port)
+            return port_in_use(port, processes.who_listens(port))
         if (why := cannot_run(argv, self._env, self._service.cwd)) is not None:
             return why
         if self._halted:
             return "stopped before its launch"
-        processes.spawn(self._reactor, process, argv, self._env, self._service.cwd)
+        process.start(argv, self._env, self._service.cwd)
         self._register.note_start(process.pid)
-        reason = await process.exited
+        reason = _describe_end(await process.exited)
         self._cancel_kill()
-        await self._outlive_group(process.pid)
+        await self._end_group(process.pid)
         self._register.note_end(process.pid)
-        await process.read_the_rest(self._reactor)
+        await process.read_the_rest()
         return reason
 
-    async def _outlive_group(self, group: int) -> None:
+    async def _end_group(self, group: int) -> None:
         """
-        Kill what a dead leader has left behind, and wait until it is gone.
+        Kill what a reaped leader has left behind, and wait until it is gone.
         """
         delay_s = _LOOK_S
         processes.signal_group(group, signal.SIGKILL)
@@ -196,7 +170,7 @@ class Child:
             return
         self._halted = True
         if self._process.running:
-            self._signal(signal.SIGTERM)
+            self._process.signal(signal.SIGTERM)
             self._kill_call = self._reactor.callLater(
                 self._spec.stop_timeout_s, self.kill
             )
@@ -204,13 +178,7 @@ class Child:
     def kill(self) -> None:
         self._halted = True
         self._cancel_kill()
-        if self._process.running:
-            self._signal(signal.SIGKILL)
-
-    def _signal(self, number: signal.Signals) -> None:
-        # Just forked it leads no group yet. It is ours to reap: its pid is no other's.
-        if not processes.signal_group(self._process.pid, number):
-            os.kill(self._process.pid, number)
+        self._process.signal(signal.SIGKILL)
 
     def remains(self) -> str:
         pid = self._process.pid
@@ -222,7 +190,7 @@ class Child:
 
     @property
     def running(self) -> bool:
-        self._process.look()
+        self._process.poll()
         return self._process.running
 
     @property
@@ -230,17 +198,17 @@ class Child:
         return self.running and self._holder is not None and self._holder.holds()
 
     def detach(self) -> Deferred[None]:
-        # It does not stay.
+        # It does not outlive the gateway.
         return succeed(None)
 
     def port_conflict(self) -> str | None:
         if not self.running:
             return _ENDED
-        stranger = processes.port_conflict(self._process.pid, self.upstream.port)
+        conflict = processes.port_conflict(self._process.pid, self.upstream.port)
         if not self.running:
-            # Its listener went with it, and nobody else is to blame.
+            # Its listener went with it, and no other process is to blame.
             return _ENDED
-        if stranger is None:
+        if conflict is None:
             self._confirmed = True
             self._holder = processes.PortHolder(
                 self._reactor,
@@ -249,64 +217,15 @@ class Child:
                 self._reactor.seconds(),
             )
             self._register.note_argv(self._process.pid)
-        return stranger
+        return conflict
 
     def last_words(self) -> str:
-        return self._process.last_words()
+        return self._process.last_words(TAIL_LINES)
 
 
-class _Process(ProcessProtocol):
-    """
-    One process: when it ended and why, and the tail of its stderr.
-    """
-
-    def __init__(self) -> None:
-        self.exited: Deferred[str] = Deferred()
-        self.running = False
-        self.pid = 0
-        self._closed: Deferred[None] = Deferred()
-        self._tail = b""
-
-    def connectionMade(self) -> None:
-        assert self.transport is not None
-        self.pid = self.transport.pid
-        self.running = True
-
-    def errReceived(self, data: bytes) -> None:
-        self._tail = (self._tail + data)[-_TAIL_BYTES:]
-
-    def processExited(self, reason: Failure) -> None:
-        self.running = False
-        self.exited.callback(_describe_end(reason))
-
-    def processEnded(self, reason: Failure) -> None:
-        self._closed.callback(None)
-
-    def look(self) -> None:
-        """
-        Notice an end that no SIGCHLD has told us of yet.
-        """
-        if self.running:
-            self.transport.reapProcess()  # type: ignore[union-attr]
-
-    async def read_the_rest(self, clock: Any) -> None:
-        """
-        Wait for the end of stderr; one who fled our session may hold it open for ever.
-        """
-        try:
-            await self._closed.addTimeout(_LAST_READ_S, clock)
-        except defer.TimeoutError:
-            assert self.transport is not None
-            self.transport.loseConnection()
-
-    def last_words(self) -> str:
-        lines = self._tail.decode("utf-8", "replace").splitlines()
-        printable = ("".join(c for c in line if c.isprintable()) for line in lines)
-        return "\n".join([line for line in printable if line.strip()][-_TAIL_LINES:])
-
-
-def _describe_end(reason: Failure) -> str:
-    error = reason.value
-    if isinstance(error, ProcessTerminated) and error.signal is not None:
-        return f"was ended by {signal.Signals(error.signal).name}"
-    return f"exited with status {getattr(error, 'exitCode', 0) or 0}"
+def _describe_end(status: int) -> str:
+    if status >= 0:
+        return f"exited with status {status}"
+    # Most of the real-time signals have no name.
+    names = {int(each): each.name for each in signal.Signals}
+    return f"was ended by {names.get(-status, f'signal {-status}')}"

@@ -1,5 +1,7 @@
 """
-A daemon that commands of its owner start and stop: a container, a deployment, anything.
+Command: a daemon that the user's own commands start, stop and look at.
+
+A container and a deployment in a cluster are such daemons.
 """
 
 from collections.abc import Mapping
@@ -9,13 +11,13 @@ from swapgate.config.daemon_kinds import CommandSpec
 from swapgate.config.expand import Command
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
-from swapgate.daemons.child import child_environment
-from swapgate.daemons.control import Observation, State, port_answers
+from swapgate.daemons.control import Observation, ServiceState, port_answers
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.preflight import cannot_run
+from swapgate.daemons.spawn import child_environment
 from swapgate.daemons.tool import TOOL_TIMEOUT_S, Answer, run
 
-# Some tools succeed in telling that something does not run.
+# Said with status 0 by tools for what does not run, as `docker inspect` does.
 _NO = ("false", "0")
 
 
@@ -30,10 +32,11 @@ def command(
 
 class Commands:
     """
-    What to run for each wish. Without `status`, the port tells whether it is up.
+    The control of such a daemon: its `start`, `stop` and `status` commands.
 
-    A `status` that fails may mean no, or that it could not ask: one look is no proof.
-    Nor is a port off loopback that one connection has not reached.
+    Without `status` the port tells whether it is up. A `status` that fails may mean
+    that the daemon is down, or that the tool could not ask: one look is no proof. Nor
+    is one connection that has not reached a port off loopback.
     """
 
     slow = True
@@ -51,8 +54,8 @@ class Commands:
         self._reactor = reactor
         self._upstream: Upstream = spec.upstream
         self._env = child_environment(environ, dict(service.env))
-        self.tells = service.status is not None
-        self.port_counts = not self.tells
+        self.has_status = service.status is not None
+        self.port_counts = not self.has_status
 
     async def _run(self, command: Command, timeout_s: float) -> Answer:
         argv = command.argv(self._upstream.port)
@@ -62,13 +65,13 @@ class Commands:
     async def look(self) -> Observation:
         if self._service.status is None:
             if await port_answers(self._upstream, self._reactor):
-                return Observation(State.UP)
-            return Observation(State.ABSENT, sure=self._upstream.loopback)
+                return Observation(ServiceState.UP)
+            return Observation(ServiceState.ABSENT, sure=self._upstream.loopback)
         answer = await self._run(self._service.status, TOOL_TIMEOUT_S)
         if answer.status:
-            return Observation(State.ABSENT, sure=False)
+            return Observation(ServiceState.ABSENT, sure=False)
         says_no = answer.output.strip().lower() in _NO
-        return Observation(State.ABSENT if says_no else State.UP)
+        return Observation(ServiceState.ABSENT if says_no else ServiceState.UP)
 
     async def preflight(self) -> str | None:
         argv = self._service.start.argv(self._upstream.port)
@@ -78,6 +81,6 @@ class Commands:
         return await self._run(self._service.start, self._spec.load_timeout_s)
 
     async def stop(self) -> Answer:
-        # It may wait for the daemon's end, and should be left to see to that itself.
+        # The command may wait for the daemon's end, and may kill the daemon itself.
         timeout_s = self._spec.stop_timeout_s + TOOL_TIMEOUT_S
         return await self._run(self._service.stop, timeout_s)

@@ -1,5 +1,8 @@
 """
-What can be done to a daemon that somebody else runs, and what can be seen of it?
+Control: what is asked of launchd, systemd or a user's commands about one daemon.
+
+It is observed, started and stopped through this interface; `port_answers` is the look
+that needs no service manager.
 """
 
 import errno
@@ -16,21 +19,22 @@ from swapgate.daemons.tool import Answer
 from swapgate.net import endpoint_of
 
 _CONNECT_TIMEOUT_S = 1.0
+# Errors of a connect that say that this process has run out of something.
 _TOO_FEW = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN)
 _QUIET = Factory.forProtocol(Quiet)
 _QUIET.noisy = False
 
 
-class State(Enum):
+class ServiceState(Enum):
     """
-    What whoever runs the daemon knows of it.
+    The state of a daemon as its service manager sees it.
     """
 
-    # Nothing: it is not loaded, not active, and nobody will start it.
+    # It is not loaded or not active, and nothing will start it.
     ABSENT = "absent"
     # It is known, and does not run: nothing has started it yet, or it has ended.
     IDLE = "idle"
-    # It runs, or will without our doing.
+    # It runs, or the service manager is about to start it.
     UP = "up"
 
 
@@ -39,31 +43,39 @@ class Observation:
     """
     What one look has shown.
 
-    :param pid: of its main process, where there is one and we are told.
+    :param pid: of its main process, where there is one and the look tells it.
     :param ended: it ran, and ended by itself or is about to.
-    :param note: what is told of its end.
+    :param note: what the service manager says of its end.
     :param sure: False where a passing fault could have shown the same.
     """
 
-    state: State
+    state: ServiceState
     pid: int | None = None
     ended: bool = False
     note: str = ""
     sure: bool = True
 
+    @property
+    def absent(self) -> bool:
+        return self.state is ServiceState.ABSENT
+
+    @property
+    def runs(self) -> bool:
+        return self.state is ServiceState.UP or self.pid is not None
+
 
 class Control(Protocol):
     """
-    How one daemon is seen, started and stopped. All of it may fail with `ToolFailed`,
-    and start() may be cancelled.
+    How one daemon is observed, started and stopped. All of it may fail with
+    `ToolFailed`, and start() may be cancelled.
     """
 
     #: start() may take as long as a load, and being absent after it is no failure yet.
     slow: bool
     #: Where no process is known, the daemon is not gone while its port answers.
     port_counts: bool
-    #: look() asks a manager, and not only the port.
-    tells: bool
+    #: look() asks a service manager, and does not only try the port.
+    has_status: bool
 
     async def look(self) -> Observation: ...
 
@@ -79,19 +91,20 @@ class Control(Protocol):
 
 async def port_answers(upstream: Upstream, reactor: Any) -> bool:
     """
-    Whether anybody listens there.
+    Whether something listens there.
     """
     endpoint = endpoint_of(upstream, reactor, _CONNECT_TIMEOUT_S)
     try:
-        somebody: Any = await endpoint.connect(_QUIET)
+        connection: Any = await endpoint.connect(_QUIET)
     except TimeoutError:
-        # Here, somebody who is too busy to accept; elsewhere, as good as nobody.
+        # On this machine a listener that is too busy to accept; elsewhere a host that
+        # is off or unreachable.
         return upstream.loopback
     except ConnectError as error:
-        # Whoever cannot even try must not take somebody's silence for his absence.
+        # Without resources of our own nothing was tried: no proof of absence.
         return error.osError in _TOO_FEW
     except (DNSLookupError, ValueError):
-        # A name that nobody has, or that IDNA knows to be none.
+        # No host has this name, or IDNA does not allow it.
         return False
-    somebody.transport.abortConnection()
+    connection.transport.abortConnection()
     return True

@@ -1,5 +1,10 @@
 """
-A daemon that is an agent of macOS, seen and moved by launchctl.
+Launchd: a daemon that is a launchd agent of macOS, controlled by launchctl.
+
+1. `launchctl print` and `list` are read for facts; the exit codes of the verbs are not
+   believed where a look can tell.
+2. What launchd is known to do wrong for a while (EIO after an unload) is tried again,
+   within a bound.
 """
 
 import os
@@ -16,13 +21,13 @@ from twisted.internet.task import deferLater
 
 from swapgate.config.daemon_kinds import LaunchdSpec
 from swapgate.config.model import ModelSpec
-from swapgate.daemons.child import child_environment
-from swapgate.daemons.control import Observation, State
+from swapgate.daemons.control import Observation, ServiceState
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.preflight import cannot_run
+from swapgate.daemons.spawn import child_environment
 from swapgate.daemons.tool import Answer, ToolFailed, run
 
-# What launchd gives an agent.
+# The PATH that launchd gives an agent.
 _PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 _ABSENT = "Could not find service"
 # There is no such domain: the user has no graphical session.
@@ -48,11 +53,11 @@ def launchd(
 
 class Launchctl:
     """
-    One agent, by its label.
+    The control of one agent, by its label.
     """
 
     slow = False
-    port_counts = tells = True
+    port_counts = has_status = True
 
     def __init__(
         self, service: LaunchdSpec, reactor: Any, environ: Mapping[str, str]
@@ -81,9 +86,9 @@ class Launchctl:
             problem = "it is no dictionary"
         raise ToolFailed(f"{self._service.plist} cannot be read: {problem}")
 
-    def _name(self) -> str:
+    def _read_label(self) -> str:
         """
-        Its label, which outlives the plist once it has been read.
+        Its label, which is kept once it has been read: the plist may vanish.
         """
         if self._label is None:
             label = self._plist().get("Label")
@@ -93,7 +98,7 @@ class Launchctl:
         return self._label
 
     async def look(self) -> Observation:
-        label = self._name()
+        label = self._read_label()
         if self._legacy:
             verb, argv, read = "list", ("list", label), read_list
         else:
@@ -107,7 +112,7 @@ class Launchctl:
         absent = _ABSENT in answer.complaint or _ABSENT in answer.output
         # Where there is no domain, nothing is loaded into it.
         if absent or answer.status in _NO_DOMAIN:
-            return Observation(State.ABSENT)
+            return Observation(ServiceState.ABSENT)
         raise ToolFailed(
             f"launchctl cannot tell of {label}: {answer.complaint or answer.status}"
         )
@@ -130,8 +135,8 @@ class Launchctl:
 
     async def start(self) -> Answer:
         """
-        Load it and run it. What its plist says of running is not relied upon: now and
-        then a bootstrap succeeds and spawns nothing.
+        Load it and run it. Its RunAtLoad is not relied upon: now and then a bootstrap
+        succeeds and spawns nothing.
         """
         self._plist()
         until_s = self._reactor.seconds() + _TRY_FOR_S
@@ -146,7 +151,7 @@ class Launchctl:
 
     async def _load(self) -> Answer:
         """
-        What came of loading it, and what helps where it is known.
+        How loading it ended, with the remedy where one is known.
         """
         if self._legacy:
             answer = await self._run("load", self._service.plist)
@@ -155,68 +160,67 @@ class Launchctl:
                 answer = evolve(answer, status=int(failed[1]))
         else:
             answer = await self._run("bootstrap", self._domain, self._service.plist)
-        target = f"{self._domain}/{self._name()}"
+        target = f"{self._domain}/{self._read_label()}"
         if answer.status == _DISABLED or (
             answer.status == _EIO and await self._is_disabled()
         ):
             remedy = f"it is disabled; `launchctl enable {target}` lets it be loaded"
-            return _with_words(evolve(answer, status=_DISABLED), remedy)
+            return _with_complaint(evolve(answer, status=_DISABLED), remedy)
         if answer.status in _NO_DOMAIN:
             remedy = "this user is not logged in at the screen; log in, or "
-            return _with_words(answer, f"{remedy}write `verbs = load`")
+            return _with_complaint(answer, f"{remedy}write `verbs = load`")
         return answer
 
     async def _is_disabled(self) -> bool:
         with suppress(ToolFailed):
             answer = await self._run("print-disabled", self._domain)
-            line = rf'^\s*"{re.escape(self._name())}" => (disabled|true)$'
+            line = rf'^\s*"{re.escape(self._read_label())}" => (disabled|true)$'
             return re.search(line, answer.output, re.MULTILINE) is not None
         return False
 
     async def _kickstart(self, loaded: Answer) -> Answer:
         """
-        Run it, unless it runs.
+        Run it, unless it runs already.
         """
         if self._legacy:
-            answer = await self._run("start", self._name())
+            answer = await self._run("start", self._read_label())
         else:
-            answer = await self._run("kickstart", f"{self._domain}/{self._name()}")
-        if answer.status and (await self.look()).state is State.UP:
+            answer = await self._run(
+                "kickstart", f"{self._domain}/{self._read_label()}"
+            )
+        if answer.status and (await self.look()).state is ServiceState.UP:
             answer = Answer(0)
         if loaded.status and not answer.status:
-            # It was loaded already, and what is said of that is no failure.
+            # It was loaded already: what loading has complained of is no failure.
             return answer
-        return _with_words(answer, loaded.complaint)
+        return _with_complaint(answer, loaded.complaint)
 
     async def stop(self) -> Answer:
         answer = await self._unload()
         # Of an absent label bootout says 3, 5 or 36, as the version may be.
-        if answer.status and (await self.look()).state is State.ABSENT:
+        if answer.status and (await self.look()).state is ServiceState.ABSENT:
             return Answer(0)
         return answer
 
     async def _unload(self) -> Answer:
         if not self._legacy:
-            return await self._run("bootout", f"{self._domain}/{self._name()}")
-        if self._is_there():
+            return await self._run("bootout", f"{self._domain}/{self._read_label()}")
+        if Path(self._service.plist).exists():
             return await self._run("unload", self._service.plist)
-        return await self._run("remove", self._name())
-
-    def _is_there(self) -> bool:
-        return Path(self._service.plist).exists()
+        return await self._run("remove", self._read_label())
 
 
 def _is_loaded(observation: Observation) -> bool:
     """
-    Whether it is there to be run, and not on its way out.
+    Whether it is loaded, and not being unloaded.
     """
     ending = observation.ended and observation.pid is not None
-    return observation.state is not State.ABSENT and not ending
+    return observation.state is not ServiceState.ABSENT and not ending
 
 
-def _with_words(answer: Answer, more: str) -> Answer:
-    words = "\n".join(said for said in (answer.complaint, more) if said)
-    return evolve(answer, complaint=words)
+def _with_complaint(answer: Answer, more: str) -> Answer:
+    complaint = "\n".join(said for said in (answer.complaint, more) if said)
+    return evolve(answer, complaint=complaint)
 
 
 def read_print(output: str) -> Observation | None:
@@ -234,12 +238,12 @@ def read_print(output: str) -> Observation | None:
         if name in facts
     )
     ended = code != "(never exited)" or "last terminating signal" in facts
-    observation = _sight(facts.get("pid"), ended, note)
+    observation = _observation(facts.get("pid"), ended, note)
     if observation is not None and facts["state"] == _SCHEDULED:
-        return evolve(observation, state=State.UP)
+        return evolve(observation, state=ServiceState.UP)
     if observation is not None and facts["state"] in _ENDING:
         return Observation(
-            State.IDLE, observation.pid, True, f"state = {facts['state']}"
+            ServiceState.IDLE, observation.pid, True, f"state = {facts['state']}"
         )
     return observation
 
@@ -253,12 +257,12 @@ def read_list(output: str) -> Observation | None:
         return None
     status = facts.get("LastExitStatus", "0")
     # 0 is also what stands there before the first run.
-    return _sight(facts.get("PID"), status != "0", f"LastExitStatus = {status}")
+    return _observation(facts.get("PID"), status != "0", f"LastExitStatus = {status}")
 
 
-def _sight(pid: str | None, ended: bool, note: str) -> Observation | None:
+def _observation(pid: str | None, ended: bool, note: str) -> Observation | None:
     if pid is None:
-        return Observation(State.IDLE, None, ended, note if ended else "")
+        return Observation(ServiceState.IDLE, None, ended, note if ended else "")
     if pid.isdecimal() and int(pid) > 0:
-        return Observation(State.UP, int(pid))
+        return Observation(ServiceState.UP, int(pid))
     return None

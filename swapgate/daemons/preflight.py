@@ -1,7 +1,7 @@
 """
-Preflight checks: what can be seen beforehand to keep a command from running.
+Preflight: checks a command's program, folder and model file before it is run.
 
-A working model is evicted for another one only after these looks.
+A model that serves is evicted for another one only after these checks.
 """
 
 import os
@@ -15,7 +15,7 @@ _MODEL_OPTIONS = ("-m", "--model")
 
 def cannot_run(argv: Sequence[str], env: Mapping[str, str], cwd: str) -> str | None:
     """
-    Why this command would not run: its program, its folder, its model file. Else None.
+    Why this command would not run; None where all is found.
 
     :param env: the environment it would have; its PATH is searched.
     """
@@ -31,6 +31,11 @@ def cannot_run(argv: Sequence[str], env: Mapping[str, str], cwd: str) -> str | N
         if not os.access(path, os.R_OK):
             return f"the model file {path} may not be read"
     return None
+
+
+def port_in_use(port: int, holder: str) -> str:
+    remedy = "stop that process, or give the model another port"
+    return f"port {port} is in use ({holder}); {remedy}"
 
 
 def _model_file(argv: Sequence[str]) -> str | None:

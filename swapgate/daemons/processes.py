@@ -1,22 +1,22 @@
 """
-Processes: known again by pid and creation time, their groups, and who listens where.
+Processes: looks at processes, groups and listening ports, all by psutil.
+
+1. A zombie counts as gone, once its last thread is: it holds no memory and no port.
+2. What the system cannot tell, of another user's process say, is taken for alive.
 """
 
 import os
 import signal
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from math import inf
-from typing import Any
 
 import psutil
 from attrs import define, field
-from twisted.internet.interfaces import IProcessTransport, IReactorTime
-from twisted.internet.process import Process
-from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.interfaces import IReactorTime
 
-from swapgate.daemons import sockets
+from swapgate.daemons.listeners import LINUX, Listeners
 
 _LOOK_AGAIN_S = 1.0
 _ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
@@ -24,7 +24,7 @@ _ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
 
 def find(pid: int) -> psutil.Process | None:
     """
-    The process that has this pid now; None where none runs. A zombie does not.
+    The process that runs with this pid now, or None.
 
     :raises OSError: where the system cannot tell, for want of descriptors say.
     """
@@ -37,16 +37,12 @@ def find(pid: int) -> psutil.Process | None:
 
 def runs(process: psutil.Process) -> bool:
     """
-    Whether it still runs, and not another one with its pid.
-
-    One that the system cannot tell of is taken for alive: its memory counts.
+    Whether it still runs, and not another process with its pid.
     """
-    try:
-        return process.is_running() and process.status() not in _ENDED
-    except psutil.NoSuchProcess:
-        return False
-    except (psutil.Error, OSError):
-        return True
+    with suppress(psutil.Error, OSError):
+        if not process.is_running():
+            return False
+    return seems_to_run(process)
 
 
 def seems_to_run(process: psutil.Process) -> bool:
@@ -54,7 +50,8 @@ def seems_to_run(process: psutil.Process) -> bool:
     The same by pid alone, at half the price: for each request, say.
     """
     try:
-        return process.status() not in _ENDED
+        # While one thread is left, memory and ports are not free.
+        return process.status() not in _ENDED or process.num_threads() > 1
     except psutil.NoSuchProcess:
         return False
     except (psutil.Error, OSError):
@@ -63,56 +60,17 @@ def seems_to_run(process: psutil.Process) -> bool:
 
 def born(process: psutil.Process) -> float:
     """
-    When it started, in a way that the next gateway can compare.
+    When it started, comparable by the next gateway.
 
-    On Linux that is since boot: the date moves with each step of the wall clock.
+    On Linux in seconds since boot: the date moves with each step of the wall clock.
     """
-    since_s = psutil.boot_time() if sockets.LINUX else 0.0
+    since_s = psutil.boot_time() if LINUX else 0.0
     return round(process.create_time() - since_s, 2)
-
-
-class SessionProcess(Process):
-    """
-    A child in a session of its own: a signal to its group reaches all it started.
-    """
-
-    def _trySpawnInsteadOfFork(self, *_: object) -> bool:
-        # posix_spawn knows neither setsid (everywhere) nor a working directory.
-        return False
-
-    def _execChild(self, *args: object) -> None:
-        os.setsid()
-        super()._execChild(*args)
-
-
-def spawn(
-    reactor: Any,
-    protocol: ProcessProtocol,
-    argv: Sequence[str],
-    env: Mapping[str, str],
-    cwd: str,
-) -> IProcessTransport:
-    """
-    Start `argv` in its own session; only its stderr is connected to us.
-    """
-    null = os.open(os.devnull, os.O_RDWR)
-    try:
-        return SessionProcess(
-            reactor,
-            argv[0],
-            list(argv),
-            dict(env),
-            cwd,
-            protocol,
-            childFDs={0: null, 1: null, 2: "r"},
-        )
-    finally:
-        os.close(null)
 
 
 def free_port(host: str) -> int:
     """
-    A TCP port of `host` that nobody listens on at this moment.
+    A TCP port of `host` that has no listener at this moment.
     """
     with socket.socket() as probe:
         probe.bind((host, 0))
@@ -135,7 +93,7 @@ def signal_group(group: int, number: signal.Signals) -> bool:
 
 def group_lives(group: int) -> bool:
     """
-    Whether any process of the group still runs; a zombie does not.
+    Whether any process of the group still runs.
     """
     try:
         os.killpg(group, 0)
@@ -149,7 +107,7 @@ def group_lives(group: int) -> bool:
 
 
 def _group(pid: int) -> int | None:
-    # macOS does not tell of the kernel's own.
+    # macOS does not tell the group of the kernel's own processes.
     with suppress(OSError):
         return os.getpgid(pid)
     return None
@@ -160,7 +118,7 @@ def port_is_free(host: str, port: int) -> bool:
     Whether a daemon could listen there at this moment.
     """
     with socket.socket() as probe:
-        # As daemons do: what closed connections have left behind is no obstacle.
+        # As daemons do: connections in TIME_WAIT are no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -171,17 +129,17 @@ def port_is_free(host: str, port: int) -> bool:
 
 def port_conflict(leader: int, port: int, *, shared: bool = False) -> str | None:
     """
-    Why what listens on a loopback port may not be this process, nor one of those that
-    it started: a reason, or None.
+    Why the listener on a loopback port may be neither this process nor one that it
+    started; None where it is, or where the system does not show it.
 
-    A process that cannot be looked into, as another user's: None. Beside a listener of
-    our own only Linux shows another one.
+    A process that cannot be looked into, as another user's: None. A second listener
+    beside it is shown only by Linux.
 
-    :param shared: another one beside it is not looked for.
+    :param shared: a second listener is not looked for.
     """
     family, own = {leader}, False
     try:
-        listeners = sockets.Listeners(port)
+        listeners = Listeners(port)
         own = listeners.include(leader)
         # Nearly always the leader itself does, alone.
         if own and (shared or not listeners.include_others(family)):
@@ -203,7 +161,7 @@ def port_conflict(leader: int, port: int, *, shared: bool = False) -> str | None
 @define
 class PortHolder:
     """
-    One process and the port that it shall hold, looked at once a second at most.
+    Whether one process holds its port, looked at once a second at most.
 
     :param seen_s: when it was seen to hold it.
     """
@@ -227,9 +185,9 @@ class PortHolder:
 
 def who_listens(port: int) -> str:
     """
-    Which process to look for where a port is taken, or how to find it.
+    The process that has this port, or the command that finds it.
     """
-    listeners = sockets.Listeners(port)
+    listeners = Listeners(port)
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if listeners.include(process.pid):
@@ -237,15 +195,11 @@ def who_listens(port: int) -> str:
     return f"`lsof -i :{port}` tells which"
 
 
-def family_lives(leader: int) -> bool:
+def group_or_session_lives(leader: int) -> bool:
     """
-    Whether what a dead process has left in its group or session still runs.
+    Whether a process in the group or session of this leader runs; it may have ended.
     """
-    for pid in psutil.pids():
-        with suppress(OSError):
-            if leader in (os.getpgid(pid), os.getsid(pid)) and find(pid) is not None:
-                return True
-    return False
+    return any(map(seems_to_run, _led_by(leader)))
 
 
 def relatives(leader: int) -> Iterator[psutil.Process]:
@@ -255,8 +209,14 @@ def relatives(leader: int) -> Iterator[psutil.Process]:
     descendants = psutil.Process(leader).children(recursive=True)
     yield from descendants
     known = {leader, *(each.pid for each in descendants)}
+    yield from (each for each in _led_by(leader) if each.pid not in known)
+
+
+def _led_by(leader: int) -> Iterator[psutil.Process]:
+    """
+    The processes in its group or session.
+    """
     for process in psutil.process_iter():
         with suppress(OSError):
-            pid = process.pid
-            if pid not in known and leader in (os.getpgid(pid), os.getsid(pid)):
+            if leader in (os.getpgid(process.pid), os.getsid(process.pid)):
                 yield process

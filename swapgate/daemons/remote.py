@@ -1,5 +1,5 @@
 """
-A daemon that others run: never started, never stopped, and it costs no memory here.
+Remote: a daemon on another machine: never started, never stopped, no memory here.
 """
 
 from attrs import evolve
@@ -15,7 +15,7 @@ from swapgate.daemons import Owner
 
 class Remote:
     """
-    Is there as soon as it is wanted; whether it answers is for its health to show.
+    It counts as running once it is launched; its health shows whether it answers.
     """
 
     outlives_gateway = True
@@ -46,7 +46,7 @@ class Remote:
         return succeed(False)
 
     def adopt(self, owner: Owner) -> Deferred[bool]:
-        # It takes no memory, so that nobody need know of it before it is wanted.
+        # It takes no memory here, so it need not be known before it is wanted.
         return succeed(False)
 
     @property
@@ -65,7 +65,7 @@ class Remote:
     kill = halt
 
     def remains(self) -> str:
-        # It is let alone at once.
+        # It is left alone at once.
         return ""
 
     def detach(self) -> Deferred[None]:

@@ -1,5 +1,5 @@
 """
-A daemon that is a unit of systemd, seen and moved by systemctl.
+Systemd: a daemon that is a systemd unit, controlled by systemctl.
 """
 
 from collections.abc import Mapping
@@ -7,9 +7,9 @@ from typing import Any
 
 from swapgate.config.daemon_kinds import SystemdSpec
 from swapgate.config.model import ModelSpec
-from swapgate.daemons.child import child_environment
-from swapgate.daemons.control import Observation, State
+from swapgate.daemons.control import Observation, ServiceState
 from swapgate.daemons.external import ExternalDaemon
+from swapgate.daemons.spawn import child_environment
 from swapgate.daemons.tool import Answer, ToolFailed, run
 
 _PROPERTIES = "LoadState,ActiveState,SubState,MainPID,Result,ExecMainStatus,Job"
@@ -27,11 +27,11 @@ def systemd(
 
 class Systemctl:
     """
-    One unit, by its name.
+    The control of one unit, by its name.
     """
 
     slow = False
-    port_counts = tells = True
+    port_counts = has_status = True
 
     def __init__(
         self, service: SystemdSpec, reactor: Any, environ: Mapping[str, str]
@@ -64,7 +64,7 @@ class Systemctl:
         return f"systemd has no unit {self._service.unit} to start: {self._load_state}"
 
     async def start(self) -> Answer:
-        # Nor waiting for a notification: its health is what we wait for.
+        # Without a wait for its notification: its health is polled.
         return await self._run("start", "--no-block", "--no-ask-password")
 
     async def stop(self) -> Answer:
@@ -77,7 +77,7 @@ def read_properties(output: str) -> dict[str, str]:
 
 def read_show(output: str) -> Observation | None:
     """
-    What `systemctl show` says; None where it says nothing of use.
+    Read `systemctl show`; None where it does not tell the state.
     """
     facts = read_properties(output)
     if "ActiveState" not in facts:
@@ -89,14 +89,14 @@ def read_show(output: str) -> Observation | None:
         note = f"Result = {result}, ExecMainStatus = {status}"
     match facts["ActiveState"]:
         case "active" | "reloading" | "refreshing":
-            return Observation(State.UP, pid)
+            return Observation(ServiceState.UP, pid)
         case "activating":
             ended = facts.get("SubState", "").startswith("auto-restart")
-            return Observation(State.UP, pid, ended, note)
+            return Observation(ServiceState.UP, pid, ended, note)
         case "inactive" if facts.get("Job"):
-            # Its start is in the queue, and need not be asked for.
-            return Observation(State.UP)
+            # Its start is in systemd's queue already.
+            return Observation(ServiceState.UP)
         case "inactive" | "failed":
-            return Observation(State.ABSENT, None, bool(note), note)
+            return Observation(ServiceState.ABSENT, None, bool(note), note)
         case _:
-            return Observation(State.IDLE, pid, True, note)
+            return Observation(ServiceState.IDLE, pid, True, note)

@@ -1,10 +1,10 @@
 """
-The demo's daemons: a real engine with a tiny real model, in three manners.
+Demo: daemons for `etc/demo.cfg`, a real engine with a tiny real model in three manners.
 
 `python -m swapgate.demo --persona general ...` is a use of `swapgate.engine`, in this
 process; a `llama-server` on PATH is run, by exec, only where the extra is missing.
-Reading order: `engine.py` (which of the two?), `weights.py` (where is the model?),
-`__main__.py` (the command line that makes them one of three personas).
+Reading order: `engine` (chooses between the two), `weights` (the model's file in the
+cache), `__main__` (the command line that makes them one of three personas).
 
 All of it lies between a swap and its first token, so it imports next to nothing.
 """
@@ -14,5 +14,5 @@ class DemoError(Exception):
     """
     Something that the user has to put right: one line that says how.
 
-    The gateway shows a child's last words to whoever asked for the model.
+    The gateway shows a child's last words to the client that asked for the model.
     """

@@ -1,5 +1,5 @@
 """
-One persona of the demo: `python -m swapgate.demo --persona NAME [engine options]`.
+Entry point of the demo: `python -m swapgate.demo --persona NAME [engine options]`.
 """
 
 import os
@@ -19,7 +19,7 @@ PERSONAS = ("general", "japanese", "programming")
 # Only options that swapgate.engine takes, and that every build able to read this model
 # has: what is on PATH may be older or newer.
 ENGINE_OPTIONS = (
-    # Nothing here is for the world.
+    # On this machine only.
     *("--host", "127.0.0.1"),
     # One conversation at a time; on two busy cores one thread was the fastest.
     *("-c", "4096", "-np", "1", "-t", "1", "--no-warmup"),
@@ -60,7 +60,7 @@ def run(
     execute: Execute = os.execve,
 ) -> None:
     """
-    Serve as this persona; whatever stands in the way is one line, as an error.
+    Serve as this persona; what cannot be is an error of one line.
 
     :param installed: whether the engine's package is there.
     """

@@ -1,5 +1,5 @@
 """
-Which engine runs the demo? `swapgate.engine`, else a llama-server on PATH.
+Engine of the demo: `swapgate.engine`, or else a llama-server on PATH.
 
 The demo's answers are known, so its engine must be known too: the one on PATH may be of
 any age, and is used only where the extra is missing.

@@ -1,5 +1,5 @@
 """
-Where is the demo's model? In the user's cache, joined there once and verified.
+Weights: the demo's model file, joined once in the user's cache, and verified.
 
 The package brings the model in four chunks; the engine wants one file of 253 MB.
 Hashing it takes longer than a good swap, so a marker beside it remembers which file
@@ -66,7 +66,7 @@ def ready_weights(
         if _is_verified(target, marker, sha256):
             return target
         folder.mkdir(parents=True, exist_ok=True)
-        # Whoever dies lets go of the lock; the next one overwrites what it left.
+        # The lock of a process that dies is free; the next one overwrites its file.
         with (folder / f"{NAME}.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not _is_verified(target, marker, sha256):

@@ -1,9 +1,9 @@
 """
-Engine: `python -m swapgate.engine`, a llama-server for machines that have none.
+Engine: a llama-server for machines that have none, `python -m swapgate.engine`.
 
 It is llama.cpp's own server, from the Python extension `xllamacpp` (the extra
-`engine`), in a process of its own. Reading order: `options` (llama-server's options, as
-far as they are taken), `server` (load, serve, end), `__main__`.
+`engine`), in a process of its own. Reading order: `options` (the options of
+llama-server that it takes), `server` (load, serve, end), `__main__`.
 
 All of it lies between a swap and its first token, so it imports next to nothing.
 """

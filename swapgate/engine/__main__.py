@@ -1,5 +1,5 @@
 """
-A llama-server: `python -m swapgate.engine -m FILE --port PORT [options]`.
+Entry point of the engine: `python -m swapgate.engine -m FILE --port PORT [options]`.
 """
 
 import sys

@@ -39,6 +39,7 @@ class Finder:
         clock: IReactorTime,
     ) -> None:
         self._states, self._supervisor, self._clock = states, supervisor, clock
+        # In the order in which they began.
         self._looks: dict[Deferred[Any], None] = {}
 
     async def find_all(self, *, ask: bool) -> None:

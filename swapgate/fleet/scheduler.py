@@ -38,7 +38,6 @@ from swapgate.fleet.lease import (
 )
 from swapgate.fleet.lifecycle import Event, ImpossibleEvent, Phase
 from swapgate.fleet.model_state import ModelState
-from swapgate.fleet.outlook import Outlook
 from swapgate.fleet.planner import (
     Admit,
     Check,
@@ -52,6 +51,7 @@ from swapgate.fleet.planner import (
 from swapgate.fleet.queue import WaitQueue
 from swapgate.fleet.shutdown import Shutdown
 from swapgate.fleet.supervisor import Supervisor
+from swapgate.fleet.wait_estimate import Outlook
 from swapgate.upstream.client import UpstreamClient
 
 # How often unused models and daemons that were started elsewhere are looked for.

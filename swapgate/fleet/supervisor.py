@@ -291,6 +291,6 @@ def _unhealthy(state: ModelState) -> str:
     What to tell of one that was not healthy in time, and where it was asked.
     """
     timeout_s, asked = state.spec.load_timeout_s, state.daemon.upstream.url
-    shown = state.client.shown if state.client is not None else ""
+    shown = state.client.last_probe if state.client is not None else ""
     seen = f"{asked}, {shown}" if shown else asked
     return f"it was not healthy within {timeout_s:g} s ({seen})"

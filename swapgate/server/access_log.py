@@ -1,5 +1,5 @@
 """
-Access log: what is said of one request. Never a query, a header or a word of a body.
+Access log: the fields of one request's line. Never a query, a header or a body.
 """
 
 from typing import Any
@@ -12,11 +12,11 @@ _SHOWN = 300
 @define
 class AccessLogEntry:
     """
-    What is known of a request, and may be said, beyond its first line and its status.
+    What the log says of a request beyond its method, path, status and size.
 
-    :param key: the name of the key that it came with.
-    :param error: the code in the answer, or why there was none.
-    :param leased_s: since when a daemon was its own.
+    :param key: the name of the API key that it came with.
+    :param error: the code of the error response, or why there was no response.
+    :param leased_s: the time at which its lease of a model began.
     """
 
     model: str | None = None
@@ -28,14 +28,14 @@ class AccessLogEntry:
 
     def waited(self, *, queue_s: float, load_s: float) -> None:
         """
-        A wait is over: for a load, and for all else.
+        Add a wait that is over: for a load, and for all else.
         """
         self.queue_s += queue_s
         self.load_s += load_s
 
     def facts(self, now_s: float) -> dict[str, Any]:
         """
-        What there is to say at the end, by its names.
+        The fields of the line, by their names; those without a value are left out.
         """
         known: dict[str, Any] = {}
         if self.model is not None:
@@ -52,8 +52,7 @@ class AccessLogEntry:
 
 def shown(raw: bytes) -> str:
     """
-    What a client sent as method or path, in characters that only show, and in at most
-    300 of them.
+    A client's method or path, fit to be logged: printable ASCII, 300 characters.
     """
     text = _showing(raw[:_SHOWN])
     return text if len(raw) <= _SHOWN and len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -1,19 +1,29 @@
 """
-Who may ask? What a request shows of where it comes from in; a `Grant` out, or a
+Authorization: checks a request's Host, Origin, Sec-Fetch-Site and API key. Pure.
+
+Takes what the head says of the request's origin; returns a `Grant`, or raises an
 `APIError` that says what was wrong and what would be right.
+
+1. The Host must be a name of this gateway, letter by letter: against DNS rebinding.
+2. A page must be our own or listed under `origins`, by Sec-Fetch-Site where a browser
+   sends it, else by Origin (the Fetch standard, "CORS protocol").
+3. Where keys are configured, one must be sent, but for /health and, if the user says
+   so, for the list of models. Keys are compared in constant time.
+4. A preflight of a listed page is answered without a key.
 """
 
 import hmac
 import re
 from collections.abc import Sequence
 from hashlib import sha256
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 from typing import Final
 
 from attrs import field, frozen
 
 from swapgate.config.access import Access
 from swapgate.errors import APIError
+from swapgate.server.address import read_address
 from swapgate.server.json_grammar import quoted
 
 Headers = tuple[tuple[str, str], ...]
@@ -24,43 +34,41 @@ _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 @frozen(kw_only=True)
 class Listener:
     """
-    Where a connection came in: our side of it. A UNIX socket has neither of the two.
+    Where a connection came in: our own address and port. A UNIX socket has neither.
 
-    All that can be known of it is found out once, not for each request.
+    What follows from them is computed once for each connection, not for each request.
     """
 
     address: str | None
     port: int | None
     secure: bool = False
-    #: What every gateway is called, and the very address that was reached. That is
-    #: never 0.0.0.0, which is how a page gets here without a name.
+    #: The names of every gateway, and the address that was connected to. That is
+    #: never 0.0.0.0, by which a page could reach us without a name.
     names: frozenset[str] = field(init=False, eq=False, repr=False)
-    #: The same as a Host header says it, with the port where that must be said.
-    own: frozenset[str] = field(init=False, eq=False, repr=False)
+    #: The same as values of a Host header, with the port unless it is the usual one.
+    hosts: frozenset[str] = field(init=False, eq=False, repr=False)
 
     @names.default
     def _names(self) -> frozenset[str]:
         if self.address is None:
             return frozenset(_LOOPBACK)
-        address = ip_address(self.address.partition("%")[0])
-        if isinstance(address, IPv6Address):
-            # A socket for both kinds of addresses shows the old ones like this.
-            address = address.ipv4_mapped or address
+        address = read_address(self.address)
         shown = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
         return frozenset({*_LOOPBACK, shown})
 
-    @own.default
-    def _own(self) -> frozenset[str]:
+    @hosts.default
+    def _hosts(self) -> frozenset[str]:
         if self.port is None:
             return self.names
-        said = frozenset(f"{name}:{self.port}" for name in self.names)
-        return said | self.names if self.port == (443 if self.secure else 80) else said
+        named = frozenset(f"{name}:{self.port}" for name in self.names)
+        usual = 443 if self.secure else 80
+        return named | self.names if self.port == usual else named
 
 
 @frozen(kw_only=True)
 class RequestOrigin:
     """
-    What a request shows of who sent it. A header's values as they came, in order.
+    What a request's head says of its origin: each header's values as sent, in order.
     """
 
     method: str = "GET"
@@ -70,7 +78,7 @@ class RequestOrigin:
     sec_fetch_site: Sequence[str] = ()
     authorization: Sequence[str] = ()
     x_api_key: Sequence[str] = ()
-    # Of a preflight: what will follow.
+    # Of a preflight: the request that is to follow.
     request_method: Sequence[str] = ()
     request_headers: Sequence[str] = ()
     request_private_network: Sequence[str] = ()
@@ -79,11 +87,11 @@ class RequestOrigin:
 @frozen(kw_only=True)
 class Grant:
     """
-    Who asks may go on.
+    The request is allowed.
 
-    :param key_name: whose key it was, where one was shown.
-    :param headers: what the answer must say, whatever it is.
-    :param preflight: a browser only asks whether it may; the headers say so.
+    :param key_name: the name of the API key that was sent, where one was.
+    :param headers: what the response must have besides, whatever it is.
+    :param preflight: a CORS preflight, answered by the headers alone.
     """
 
     key_name: str | None = None
@@ -95,7 +103,7 @@ _PORT: Final = re.compile(r":[0-9]*$")
 _EXTENSION: Final = re.compile(
     r"(?:chrome-extension|moz-extension|safari-web-extension)://[A-Za-z0-9.-]+"
 )
-# Everything else asks for a key where there are any.
+# All other paths need a key where any is configured.
 _HEALTH: Final = frozenset({"/health", "/v1/health"})
 _MODELS: Final = frozenset({"/models", "/v1/models"})
 
@@ -106,49 +114,41 @@ _NAME: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _NAMES: Final = re.compile(rf"{_NAME}(?:[ \t]*,[ \t]*{_NAME})*")
 
 
-def admit(
-    access: Access, listener: Listener, origin_of_request: RequestOrigin
-) -> Grant:
+def admit(access: Access, listener: Listener, origin: RequestOrigin) -> Grant:
     """
     Decide by the head of a request alone, before any of its body is read.
 
-    :raises Refusal: with the headers that its answer must have as well.
+    :raises APIError: with the headers that its response must have as well.
     """
-    _check_host(access, listener, origin_of_request)
-    origin = ", ".join(origin_of_request.origin)
-    listed = origin in access.origins
+    _check_host(access, listener, origin)
+    origin_header = ", ".join(origin.origin)
+    listed = origin_header in access.origins
     if not listed:
-        _check_stranger(access, listener, origin_of_request, origin)
-    headers = _shared_with(origin, listed, access)
-    if (
-        listed
-        and origin_of_request.method == "OPTIONS"
-        and origin_of_request.request_method
-    ):
-        # It never bears a key: that is one of the things that it asks for.
-        return Grant(headers=headers + _preflight(origin_of_request), preflight=True)
+        _check_page(access, listener, origin, origin_header)
+    headers = _cors_headers(origin_header, listed, access)
+    if listed and origin.method == "OPTIONS" and origin.request_method:
+        # It never has a key: whether one may be sent is part of what it asks.
+        return Grant(headers=headers + _preflight_headers(origin), preflight=True)
     try:
-        return Grant(key_name=_key_name(access, origin_of_request), headers=headers)
-    except APIError as refusal:
-        refusal.headers += headers
+        return Grant(key_name=_key_name(access, origin), headers=headers)
+    except APIError as error:
+        error.headers += headers
         raise
 
 
-def _check_host(
-    access: Access, listener: Listener, origin_of_request: RequestOrigin
-) -> None:
+def _check_host(access: Access, listener: Listener, origin: RequestOrigin) -> None:
     """
-    What it was sent to must be a name of ours, letter by letter: no other way of
-    writing one is needed, and each has been somebody's trick.
+    The Host must be a name of ours, letter by letter: no other spelling is needed, and
+    each has been used to get around such a check.
     """
-    if len(origin_of_request.host) != 1:
+    if len(origin.host) != 1:
         raise APIError(
             status=400,
             code="bad_host",
-            message=f"there are {len(origin_of_request.host)} Host headers; send one",
+            message=f"there are {len(origin.host)} Host headers; send one",
         )
-    host = origin_of_request.host[0].lower()
-    if host not in listener.own and host not in _listed(access, listener):
+    host = origin.host[0].lower()
+    if host not in listener.hosts and host not in _configured_names(access, listener):
         ours = {*listener.names, *map(_without_port, access.hosts)}
         moved = _without_port(host) in ours
         raise APIError(
@@ -156,11 +156,9 @@ def _check_host(
             code="misdirected_request" if moved else "host_not_allowed",
             message=f"the Host is {quoted(host)}, which "
             f"{'names another port' if moved else 'is no name of this gateway'}; "
-            f"send {_our_name(listener)}, or list the other under hosts",
+            f"send {_usual_host(listener)}, or list the other under hosts",
         )
-    if origin_of_request.method == "CONNECT" or not origin_of_request.target.startswith(
-        ("/", "*")
-    ):
+    if origin.method == "CONNECT" or not origin.target.startswith(("/", "*")):
         raise APIError(
             status=421,
             code="misdirected_request",
@@ -168,7 +166,7 @@ def _check_host(
         )
 
 
-def _our_name(listener: Listener) -> str:
+def _usual_host(listener: Listener) -> str:
     return "localhost" if listener.port is None else f"127.0.0.1:{listener.port}"
 
 
@@ -176,28 +174,32 @@ def _without_port(host: str) -> str:
     return _PORT.sub("", host)
 
 
-def _listed(access: Access, listener: Listener) -> set[str]:
+def _configured_names(access: Access, listener: Listener) -> set[str]:
     """
-    The user's names for us: one without a port may be said with ours, or with none,
-    as a proxy in front on its usual port is.
+    The names under `hosts`: one without a port may come with ours, or with none, as a
+    reverse proxy on its usual port is addressed.
     """
     bare = (name for name in access.hosts if _without_port(name) == name)
     return {*access.hosts, *(f"{name}:{listener.port}" for name in bare)}
 
 
-def _check_stranger(
-    access: Access, listener: Listener, origin_of_request: RequestOrigin, origin: str
+def _check_page(
+    access: Access, listener: Listener, origin: RequestOrigin, origin_header: str
 ) -> None:
     """
-    Refuse a page that is neither ours nor listed. A browser's own word, which no page
-    and no extension can write, goes before an Origin, which some extensions do.
+    Refuse a page that is neither ours nor listed. Sec-Fetch-Site, which no page and no
+    extension can set, goes before Origin, which some extensions do.
     """
-    if origin_of_request.sec_fetch_site:
-        fine = list(origin_of_request.sec_fetch_site) in (["none"], ["same-origin"])
+    if origin.sec_fetch_site:
+        fine = list(origin.sec_fetch_site) in (["none"], ["same-origin"])
     else:
-        fine = not origin_of_request.origin or _is_innocent(access, listener, origin)
+        fine = not origin.origin or _is_allowed(access, listener, origin_header)
     if not fine:
-        page = f"a page of {quoted(origin)}" if origin else "a page on another site"
+        page = (
+            f"a page of {quoted(origin_header)}"
+            if origin_header
+            else "a page on another site"
+        )
         raise APIError(
             status=403,
             code="origin_not_allowed",
@@ -206,64 +208,62 @@ def _check_stranger(
         )
 
 
-def _is_innocent(access: Access, listener: Listener, origin: str) -> bool:
-    scheme, _, host = origin.partition("://")
-    if scheme == ("https" if listener.secure else "http") and host in listener.own:
+def _is_allowed(access: Access, listener: Listener, origin_header: str) -> bool:
+    scheme, _, host = origin_header.partition("://")
+    if scheme == ("https" if listener.secure else "http") and host in listener.hosts:
         return True
-    # In front of these there may be a proxy that does TLS.
-    if scheme in ("http", "https") and host in _listed(access, listener):
+    # A reverse proxy that terminates TLS may serve these names.
+    if scheme in ("http", "https") and host in _configured_names(access, listener):
         return True
-    return _EXTENSION.fullmatch(origin) is not None
+    return _EXTENSION.fullmatch(origin_header) is not None
 
 
-def _shared_with(origin: str, listed: bool, access: Access) -> Headers:
+def _cors_headers(origin_header: str, listed: bool, access: Access) -> Headers:
     """
-    With whom a browser may share the answer.
+    The CORS headers: with which page a browser may share the response.
     """
     if not access.origins:
         return ()
-    # It holds for the others, too: they would have got another answer.
+    # Also where the Origin is not listed: a listed one's response differs.
     vary = ("Vary", "Origin")
     if not listed:
         return (vary,)
     return (
-        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Allow-Origin", origin_header),
         ("Access-Control-Expose-Headers", _EXPOSED),
         vary,
     )
 
 
-def _preflight(origin_of_request: RequestOrigin) -> Headers:
+def _preflight_headers(origin: RequestOrigin) -> Headers:
     """
-    What a listed page may send: whatever it wants, as far as a header can say it.
+    What a listed page may send: whatever it asks for, if that is a list of names.
     """
     headers: Headers = (
         ("Access-Control-Allow-Methods", _METHODS),
         ("Access-Control-Max-Age", str(_PREFLIGHT_AGE_S)),
     )
-    wanted = ",".join(origin_of_request.request_headers)
+    wanted = ",".join(origin.request_headers)
     if _NAMES.fullmatch(wanted):
         headers += (("Access-Control-Allow-Headers", wanted),)
-    if list(origin_of_request.request_private_network) == ["true"]:
+    if list(origin.request_private_network) == ["true"]:
         headers += (("Access-Control-Allow-Private-Network", "true"),)
     return headers
 
 
-def _key_name(access: Access, origin_of_request: RequestOrigin) -> str | None:
+def _key_name(access: Access, origin: RequestOrigin) -> str | None:
     """
-    Whose key was shown; None where there is none and none is needed.
+    The name of the key that was sent; None where none is sent and none is needed.
     """
     if not access.keyed:
         return None
-    shown = _shown_keys(origin_of_request)
-    for key in shown:
-        if name := _name_of(access, key):
+    sent = _sent_keys(origin)
+    for key in sent:
+        if name := _name_of_key(access, key):
             return name
-    if origin_of_request.method in ("GET", "HEAD") and _is_free(
-        access, origin_of_request.target
-    ):
+    if origin.method in ("GET", "HEAD") and _needs_no_key(access, origin.target):
         return None
-    what = "the key is none of this gateway's" if shown else "there is no key"
+    what = "the key is none of this gateway's" if sent else "there is no key"
     raise APIError(
         status=401,
         code="invalid_api_key",
@@ -272,24 +272,24 @@ def _key_name(access: Access, origin_of_request: RequestOrigin) -> str | None:
     )
 
 
-def _shown_keys(origin_of_request: RequestOrigin) -> list[str]:
+def _sent_keys(origin: RequestOrigin) -> list[str]:
     """
-    One of each kind at most: nobody may try many in one request.
+    One of each kind at most: many keys cannot be tried in one request.
     """
-    shown = []
-    for value in origin_of_request.authorization[:1]:
+    sent = []
+    for value in origin.authorization[:1]:
         scheme, _, key = value.strip().partition(" ")
         if scheme.lower() == "bearer":
-            shown.append(key.strip())
-    shown += [value.strip() for value in origin_of_request.x_api_key[:1]]
-    return shown
+            sent.append(key.strip())
+    sent += [value.strip() for value in origin.x_api_key[:1]]
+    return sent
 
 
-def _name_of(access: Access, shown: str) -> str | None:
+def _name_of_key(access: Access, sent: str) -> str | None:
     """
-    How long it takes tells nothing: digests of one length are compared, all of them.
+    In constant time: digests of one length are compared, and always all of them.
     """
-    digest = sha256(shown.encode("latin-1")).digest()
+    digest = sha256(sent.encode("latin-1")).digest()
     name = None
     for key in access.keys:
         if hmac.compare_digest(key.digest, digest):
@@ -297,6 +297,6 @@ def _name_of(access: Access, shown: str) -> str | None:
     return name
 
 
-def _is_free(access: Access, target: str) -> bool:
+def _needs_no_key(access: Access, target: str) -> bool:
     path = target.partition("?")[0]
     return path in _HEALTH or (path in _MODELS and not access.models_need_key)

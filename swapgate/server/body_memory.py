@@ -1,5 +1,8 @@
 """
-The bodies of requests: kept in memory, read on the way, and bounded all together.
+Request bodies: kept in memory, parsed as they arrive, and bounded all together.
+
+1. A body counts against `max_bodies` from its first byte until it is dropped.
+2. A body with a fault is counted but not kept: it only gets an error response.
 """
 
 from collections.abc import Sequence
@@ -8,21 +11,21 @@ from attrs import define
 
 from swapgate.config.limits import Limits
 from swapgate.errors import APIError
-from swapgate.server.json_body import BadJSON, BodyFields, BodyReader
+from swapgate.server.json_body import BadJSON, BodyFields, BodyParser
 
 _RETRY_AFTER_S = 5
 # Bodies are kept in pieces of about this size, however small they came.
 _PIECE = 64 * 1024
-# Chunks of one byte each are no reason to begin reading so often.
-_READ_AT_LEAST = 4 * 1024
+# The parser is fed at least so much: chunks may be of one byte each.
+_PARSE_AT_LEAST = 4 * 1024
 # A request's head, and the objects that are made of it, take no more.
 _HEAD_COST = 16 * 1024
 
 
 @define(eq=False)
-class Memory:
+class BodyMemory:
     """
-    What all requests take that are being read or waited for, in bytes.
+    How many bytes the bodies of all requests take, from reading to the response's end.
     """
 
     taken: int = 0
@@ -36,21 +39,21 @@ class Memory:
 
 class Body:
     """
-    A request's body: its bytes as they came, read for its wish on the way.
+    A request's body: its bytes as they came, and the fields that were parsed of it.
 
     It counts in `memory` until it is dropped. That is done by hand, at the end of its
-    request: in the many references between a request, its connection, its Deferreds and
-    their failures it would stay until the garbage collector comes by.
+    request: a request, its connection, its Deferreds and their failures refer to each
+    other, and it would stay until the garbage collector runs.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: BodyMemory) -> None:
         self.length = 0
         self._memory = memory
         self._taken = 0
         self._dropped = False
         self._pieces: list[bytearray] = []
-        self._reader = BodyReader()
-        self._unread = bytearray()
+        self._parser = BodyParser()
+        self._unparsed = bytearray()
         self._fault: BadJSON | None = None
 
     def add(self, data: bytes) -> None:
@@ -61,15 +64,15 @@ class Body:
             self._pieces[-1] += data
         else:
             self._pieces.append(bytearray(data))
-        self._unread += data
-        if len(self._unread) >= _READ_AT_LEAST:
-            self._read()
+        self._unparsed += data
+        if len(self._unparsed) >= _PARSE_AT_LEAST:
+            self._parse()
         self._take(self._cost)
 
     @property
     def _cost(self) -> int:
         kept = self.length if self._fault is None else 0
-        return _HEAD_COST + kept + self._reader.key_memory
+        return _HEAD_COST + kept + self._parser.key_memory
 
     def _take(self, cost: int) -> None:
         self._memory.taken += cost - self._taken
@@ -77,33 +80,33 @@ class Body:
 
     def drop(self) -> None:
         """
-        Forget all of it: nobody will ask for it any more.
+        Free its memory: its request is over.
         """
         self._dropped = True
         self._pieces.clear()
-        self._unread.clear()
-        self._reader = BodyReader()
+        self._unparsed.clear()
+        self._parser = BodyParser()
         self._take(0)
 
-    def _read(self) -> None:
-        unread, self._unread = self._unread, bytearray()
+    def _parse(self) -> None:
+        unparsed, self._unparsed = self._unparsed, bytearray()
         try:
-            self._reader.feed(bytes(unread))
+            self._parser.feed(bytes(unparsed))
         except BadJSON as fault:
-            # Nobody will want these bytes.
+            # It will not be sent to a daemon.
             self._fault = fault
             self._pieces.clear()
 
     def fields(self) -> BodyFields:
         """
-        What the whole body asks for.
+        The fields of the whole body.
 
         :raises BadJSON: for the first fault in it.
         """
-        self._read()
+        self._parse()
         if self._fault is not None:
             raise self._fault
-        fields = self._reader.close()
+        fields = self._parser.close()
         self._take(self._cost)
         return fields
 
@@ -113,7 +116,7 @@ class Body:
 
 def too_large(limits: Limits) -> APIError:
     """
-    For one body that is more than `max_body`.
+    413: one body is more than `max_body`.
     """
     largest = limits.max_body_bytes / 2**20
     return APIError(
@@ -125,7 +128,7 @@ def too_large(limits: Limits) -> APIError:
 
 def bodies_full(limits: Limits) -> APIError:
     """
-    For a body that would make all of them more than `max_bodies`.
+    503: all bodies together would be more than `max_bodies`.
     """
     most = limits.max_bodies_bytes / 2**20
     return APIError(

@@ -1,34 +1,39 @@
 """
-How does a request come in? Twisted's HTTP channel, with bounds and with answers.
+Channel: one client's HTTP connection, from bytes to a request that may be processed.
+
+1. A head is checked line by line, then authorization, method and target, then size; all
+   before a byte of the body is read, and before a 100 Continue.
+2. What fails is refused in the OpenAI shape, and the connection closes: what follows a
+   bad request cannot be told from its rest.
+3. At every time at most one deadline runs: for a head, a body, the next request, or for
+   the client to take what was written. None runs while a request is processed.
+4. A body is read in small bites, so that parsing it holds up no other connection.
 """
 
 from http import HTTPStatus
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    ISSLTransport,
-    ITCPTransport,
-)
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HTTPRequest
 
 from swapgate.errors import APIError, error_body
 from swapgate.net import bound_send_buffer, flush, unsent
 from swapgate.server.access_log import AccessLogEntry
 from swapgate.server.auth import Listener, admit
-from swapgate.server.auth_delay import WrongKeys
-from swapgate.server.body_memory import Memory, bodies_full, too_large
+from swapgate.server.auth_delay import AuthDelay
+from swapgate.server.body_memory import BodyMemory, bodies_full, too_large
+from swapgate.server.pipelining import PipelinedChannel
+from swapgate.server.refusal import LINGER_S, can_half_close, response
 from swapgate.server.request import GatewayRequest
 from swapgate.server.request_head import (
     HEAD_LENGTH,
-    Head,
+    HeadChecker,
     bad_request,
-    check_begun_line,
     check_trailers,
+    check_unfinished_line,
     headers_too_large,
     says_close,
     target_too_long,
@@ -36,67 +41,58 @@ from swapgate.server.request_head import (
 from swapgate.server.request_origin import listener_of, request_origin
 from swapgate.server.timeouts import Deadline, Wait
 
-# After a refusal we read on so long, lest a reset overtakes the answer.
-LINGER_S = 2.0
-# So many requests that came together are answered before others have their turn.
-_ANSWERS_A_TURN = 4
-# So much of a body is read at a time. The worst that JSON can hold takes us 10 ms then,
-# and others may have their turn.
+# How much of a body is read at a time: the worst JSON of this size takes 10 ms.
 _BITE = 16 * 1024
 
 
-class GatewayChannel(HTTPChannel):
+class GatewayChannel(PipelinedChannel):
     """
-    One client's connection: what it cannot read is refused in the OpenAI shape.
+    One client's connection. `site` and `transport` are set by Twisted.
     """
 
-    # Given by the factory.
     site: Any
     transport: Any
     MAX_LENGTH = HEAD_LENGTH
     _refused = False
-    # A refusal that is kept back.
+    # A refusal that is held back.
     _delayed: IDelayedCall | None = None
-    # There was no room for it.
-    _is_outside = False
-    _answers = 0
-    _turn: IDelayedCall | None = None
-    # Known when something has come: a proxy's word about it goes before.
+    _over_limit = False
+    # Known when data has come: a PROXY header, which tells it, goes before.
     _listener: Listener | None = None
 
     def connectionMade(self) -> None:
         super().connectionMade()
         bound_send_buffer(self.transport)
-        self._head = Head()
+        self._head = HeadChecker()
         self._deadline = Deadline(
             self.site.reactor,
             lambda: self.site.limits,
-            self._too_slow,
+            self._time_out,
             lambda: unsent(self.transport),
         )
         self._address = getattr(self.transport.getPeer(), "host", "")
-        refusal = self.site.connection_limit.enter(self._address, self.site.limits)
-        if refusal is None:
-            self._wait()
+        error = self.site.connection_limit.add(self._address, self.site.limits)
+        if error is None:
+            self._update_deadline()
             return
-        self._is_outside = True
-        may_stay = self.site.connection_limit.turn_away()
-        self.refuse(refusal)
+        self._over_limit = True
+        may_stay = self.site.connection_limit.add_refused()
+        self.refuse(error)
         if may_stay:
             return
-        if _can_half_close(self.transport):
+        if can_half_close(self.transport):
             flush(self.transport)
             self.transport.loseConnection()
         else:
             self.transport.abortConnection()
 
-    def _wait(self) -> None:
+    def _update_deadline(self) -> None:
         """
-        Give the client the time it has for what it is to do now.
+        Give the client time for what it is to do now.
         """
-        self._deadline.expect(self._awaited())
+        self._deadline.expect(self._expected())
 
-    def _awaited(self) -> Wait | None:
+    def _expected(self) -> Wait | None:
         if self._refused:
             return None
         if self._waitingForTransport or self.transport.disconnecting:
@@ -107,11 +103,11 @@ class GatewayChannel(HTTPChannel):
             return Wait.BODY
         return Wait.HEAD if self._head.begun or self._buffer else Wait.REQUEST
 
-    def _too_slow(self, wait: Wait) -> None:
+    def _time_out(self, wait: Wait) -> None:
         if wait is Wait.TAKE:
             self.transport.abortConnection()
         elif wait is Wait.REQUEST:
-            self.hang_up()
+            self.close_within(LINGER_S)
         else:
             self.refuse(
                 APIError(
@@ -124,15 +120,15 @@ class GatewayChannel(HTTPChannel):
     def lineReceived(self, line: bytes) -> None:
         if self._refused:
             return
-        # Twisted knows how many empty lines may come before a request.
+        # Twisted allows an empty line before a request (RFC 9112, 2.2).
         if line or self._head.begun:
             try:
-                self._head.take(line)
-            except APIError as refusal:
-                self.refuse(refusal)
+                self._head.add_line(line)
+            except APIError as error:
+                self.refuse(error)
                 return
             if not line:
-                self._head = Head()
+                self._head = HeadChecker()
         super().lineReceived(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -144,17 +140,15 @@ class GatewayChannel(HTTPChannel):
 
     def allHeadersReceived(self) -> None:
         request = self.requests[-1]
-        origin_of_request = request_origin(
-            self._command, self._path, request.requestHeaders
-        )
+        origin = request_origin(self._command, self._path, request.requestHeaders)
         if self._listener is None:
             self._listener = listener_of(self.transport)
         try:
-            request.passed = admit(self.site.access, self._listener, origin_of_request)
-        except APIError as refusal:
-            self.refuse(refusal, after_s=self._delay_s(refusal))
+            request.grant = admit(self.site.access, self._listener, origin)
+        except APIError as error:
+            self.refuse(error, after_s=self._delay_s(error))
             return
-        request.log_entry.key = request.passed.key_name
+        request.log_entry.key = request.grant.key_name
         if self.length is not None and self.length > self.site.limits.max_body_bytes:
             self.refuse(too_large(self.site.limits))
             return
@@ -164,25 +158,25 @@ class GatewayChannel(HTTPChannel):
         if self.length != 0:
             self.transport.bufferSize = _BITE
 
-    def _delay_s(self, refusal: APIError) -> float:
+    def _delay_s(self, error: APIError) -> float:
         """
-        How long the answer is kept from one who may be trying keys.
+        How long a 401 is held back, against guessing keys.
         """
-        if refusal.status != HTTPStatus.UNAUTHORIZED:
+        if error.status != HTTPStatus.UNAUTHORIZED:
             return 0.0
-        wrong_keys: WrongKeys = self.site.wrong_keys
-        return wrong_keys.delay_s(self._address, self.site.reactor.seconds())
+        auth_delay: AuthDelay = self.site.auth_delay
+        return auth_delay.delay_s(self._address, self.site.reactor.seconds())
 
     def _may_have_a_body(self, request: GatewayRequest) -> bool:
         """
-        Whether its body is to be read; it is kept only where somebody wants it.
+        Whether the body may be read; it is kept only if the resource wants it.
         """
         try:
             request.body_is_wanted = self.site.resource.wants_body(
                 self._command, self._path, request.requestHeaders
             )
-        except APIError as refusal:
-            self.refuse(refusal)
+        except APIError as error:
+            self.refuse(error)
             return False
         if request.body_is_wanted and not self._has_room(self.length or 0):
             self.refuse(bodies_full(self.site.limits))
@@ -190,7 +184,7 @@ class GatewayChannel(HTTPChannel):
         return True
 
     def _has_room(self, size: int) -> bool:
-        memory: Memory = self.site.memory
+        memory: BodyMemory = self.site.body_memory
         return memory.has_room(size, self.site.limits)
 
     def checkPersistence(self, request: HTTPRequest, version: bytes) -> bool:
@@ -202,7 +196,10 @@ class GatewayChannel(HTTPChannel):
 
     def body_grew(self, length: int, by: int) -> None:
         """
-        So much of a request's body is here.
+        More of a request's body has arrived.
+
+        :param length: how much of it is here now.
+        :param by: how much of that is new.
         """
         self._deadline.received(by)
         if length > self.site.limits.max_body_bytes:
@@ -213,33 +210,31 @@ class GatewayChannel(HTTPChannel):
     def allContentReceived(self) -> None:
         if self._refused:
             return
-        if self._is_overfull():
-            # What is answered at once would be answered a thousand times in a row.
+        if self.is_overfull():
+            # Requests that are answered at once could be pipelined by the thousand.
             self._refused = True
             self.transport.abortConnection()
             return
         try:
-            # Twisted keeps them, and looks at none.
+            # Twisted keeps them unchecked.
             check_trailers(getattr(self._transferDecoder, "_trailerHeaders", ()))
-        except APIError as refusal:
-            self.refuse(refusal)
+        except APIError as error:
+            self.refuse(error)
             return
         self._deadline.expect(None)
         self.transport.bufferSize = FileDescriptor.bufferSize
         super().allContentReceived()
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._busyReceiving:
-            self._answers = 0
         if self._refused:
             return
         super().dataReceived(data)
         if self._has_begun_a_line():
             try:
-                check_begun_line(self._buffer)
-            except APIError as refusal:
-                self.refuse(refusal)
-        self._wait()
+                check_unfinished_line(self._buffer)
+            except APIError as error:
+                self.refuse(error)
+        self._update_deadline()
 
     def _has_begun_a_line(self) -> bool:
         """
@@ -252,144 +247,90 @@ class GatewayChannel(HTTPChannel):
         if self._refused:
             return
         super().rawDataReceived(data)
-        if self._handlingRequest and self._is_overfull():
-            # Twisted would stop reading here, and never notice a hang-up.
+        if self._handlingRequest and self.is_overfull():
+            # Twisted would stop reading here, and never notice a disconnect.
             self.transport.abortConnection()
 
     def requestDone(self, request: HTTPRequest) -> None:
-        self._answers += 1
-        if self._waitingForTransport:
-            # Twisted would answer all that is pipelined, and keep the answers.
-            self.paused = True
-            self._networkProducer.pauseProducing()
-        elif self._answers >= _ANSWERS_A_TURN and self.persistent:
-            # And all at once, while others wait.
-            self.paused = True
-            self._turn = self.callLater(0, self._take_turn)
         super().requestDone(request)
-        if self._turn is not None:
-            self._networkProducer.pauseProducing()
-        self._wait()
-
-    def _take_turn(self) -> None:
-        self._turn = None
-        # Else it goes on when there is room again.
-        if not self._waitingForTransport:
-            self._networkProducer.resumeProducing()
-            self._go_on()
-
-    def _go_on(self) -> None:
-        if self.paused:
-            self.paused = False
-            self.dataReceived(b"")
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        super().registerProducer(producer, streaming)
-        if self._waitingForTransport:
-            # The answer before it fills the buffer still; Twisted would not tell.
-            producer.pauseProducing()
+        self._update_deadline()
 
     def pauseProducing(self) -> None:
         super().pauseProducing()
-        self._wait()
+        self._update_deadline()
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
-        if self._turn is None:
-            self._go_on()
-        self._wait()
+        self._update_deadline()
 
     def loseConnection(self) -> None:
         if not self.transport.disconnecting:
             super().loseConnection()
-        self._wait()
+        self._update_deadline()
 
-    def _is_overfull(self) -> bool:
-        waiting = len(self._buffer) + sum(map(len, self._dataBuffer))
-        return waiting > self._optimisticEagerReadSize
-
-    def refuse(self, refusal: APIError, *, after_s: float = 0.0) -> None:
+    def refuse(self, error: APIError, *, after_s: float = 0.0) -> None:
         """
-        Answer what cannot become a request, and close.
+        Answer what cannot become a request with an error, and close.
 
-        :param after_s: how long the answer is kept back.
+        :param after_s: how long the response is held back.
         """
         if self._refused:
             return
         self._refused = True
         self._deadline.expect(None)
-        body = error_body(refusal)
+        body = error_body(error)
         # What is known of the request while its head is read, if it was a request.
         method, target = getattr(self, "_command", b"-"), getattr(self, "_path", b"-")
-        log_entry = self.requests[-1].log_entry if self.requests else AccessLogEntry()
-        log_entry.error = refusal.code
+        request = self.requests[-1] if self.requests else None
+        log_entry = AccessLogEntry() if request is None else request.log_entry
+        log_entry.error = error.code
         facts = log_entry.facts(self.site.reactor.seconds())
-        if self.requests:
-            self.requests[-1].body.drop()
+        if request is not None:
+            request.body.drop()
         if after_s > 0:
-            self._delayed = self.callLater(after_s, lambda: self._say(refusal, body))
+            self._delayed = self.callLater(after_s, lambda: self._respond(error, body))
         else:
-            self._say(refusal, body)
-        # Also of one who does not wait for it.
-        self.site.note(method, target, refusal.status, len(body), facts)
+            self._respond(error, body)
+        # Even if the client does not wait for it.
+        self.site.log_line(method, target, error.status, len(body), facts)
 
-    def _say(self, refusal: APIError, body: bytes) -> None:
+    def _respond(self, error: APIError, body: bytes) -> None:
         self._delayed = None
-        # A page that was let in may read what is wrong later.
-        said = refusal.headers + (
-            self.requests[-1].passed.headers if self.requests else ()
-        )
-        status = HTTPStatus(refusal.status)
-        head = [
-            b"HTTP/1.1 %d %s" % (status, status.phrase.encode()),
-            b"Content-Type: application/json",
-            b"Content-Length: %d" % len(body),
-            b"Connection: close",
-            *(f"{name}: {value}".encode("latin-1") for name, value in said),
-        ]
-        if refusal.retry_after_s is not None:
-            head.append(b"Retry-After: %d" % refusal.retry_after_s)
-        self.transport.write(b"\r\n".join([*head, b"", body]))
+        # A page that was allowed may read errors of later checks, too.
+        granted = self.requests[-1].grant.headers if self.requests else ()
+        self.transport.write(response(error, body, granted))
         self.setRawMode()
-        if _can_half_close(self.transport):
+        if can_half_close(self.transport):
             self.transport.loseWriteConnection()
         else:
             super().loseConnection()
-        self._abort_in_time()
+        self._abort_within(LINGER_S)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(bad_request("it is not HTTP that can be understood"))
 
-    def hang_up(self, within_s: float = LINGER_S) -> None:
+    def close_within(self, seconds: float) -> None:
         """
-        Close, when what was written has been taken or its time has passed.
+        Close when the client has taken what was written, or abort after this time.
         """
-        self._abort_in_time(min(within_s, LINGER_S))
+        self._abort_within(min(seconds, LINGER_S))
         self.loseConnection()
 
-    def _abort_in_time(self, within_s: float = LINGER_S) -> None:
+    def _abort_within(self, seconds: float) -> None:
         if self._abortingCall is None:
-            self._abortingCall = self.callLater(within_s, self.forceAbortClient)
+            self._abortingCall = self.callLater(seconds, self.forceAbortClient)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._deadline.expect(None)
-        for call in (self._delayed, self._turn):
-            if call is not None:
-                call.cancel()
+        if self._delayed is not None:
+            self._delayed.cancel()
         super().connectionLost(reason)
-        # Whoever served it knows now, and has said how long it waited.
+        # By now the request's waits are in its log entry.
         if self._handlingRequest and self.requests:
-            self.site.note_unfinished(self.requests[0])
-        if self._is_outside:
-            self.site.connection_limit.turned_away()
+            self.site.log_unfinished(self.requests[0])
+        if self._over_limit:
+            self.site.connection_limit.remove_refused()
         else:
-            self.site.connection_limit.leave(self._address)
+            self.site.connection_limit.remove(self._address)
         self.site.channels.discard(self)
         self.site.check_closed()
-
-
-def _can_half_close(transport: object) -> bool:
-    # Half of a TLS connection is no connection: what was written would not get out.
-    return ITCPTransport.providedBy(transport) and not ISSLTransport.providedBy(
-        transport
-    )

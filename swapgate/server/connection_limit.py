@@ -1,54 +1,54 @@
 """
-May one more client come in?
+Connection limit: how many clients may be connected, in all and from one address.
 """
 
 from collections import Counter
-from ipaddress import ip_address
 
 from swapgate.config.limits import Limits
 from swapgate.errors import APIError
+from swapgate.server.address import read_address
 
 _RETRY_AFTER_S = 5
-# Each of them has a descriptor, of those that are kept for other things.
-_MAY_STAY = 8
+# Each takes one of the descriptors that are reserved for other things.
+_REFUSED_AT_MOST = 8
 
 
 class ConnectionLimit:
     """
-    Those who are connected, by their addresses; on a UNIX socket that is "".
+    Counts connections by their address; on a UNIX socket that is "".
 
-    Who was refused takes no place of theirs, or refusals alone would fill it.
+    Refused ones are counted apart, or refusals alone would use up the limit.
     """
 
     def __init__(self) -> None:
         self._from: Counter[str] = Counter()
         self._refused = 0
 
-    def enter(self, address: str, limits: Limits) -> APIError | None:
+    def add(self, address: str, limits: Limits) -> APIError | None:
         """
-        Count one more, or say why not: `turn_away` counts those.
+        Count one more connection, or return the error; then `add_refused` counts it.
         """
         if self._from.total() >= limits.max_connections:
             return _full(f"{limits.max_connections} connections are open in all")
-        most = limits.connections_from(loopback=_is_here(address))
+        most = limits.connections_from(loopback=_is_loopback(address))
         if self._from[address] >= most:
             return _full(f"{most} connections from {address} are open")
         self._from[address] += 1
         return None
 
-    def leave(self, address: str) -> None:
+    def remove(self, address: str) -> None:
         self._from[address] -= 1
         if not self._from[address]:
             del self._from[address]
 
-    def turn_away(self) -> bool:
+    def add_refused(self) -> bool:
         """
-        Count one who was refused; may he stay until he has read why?
+        Count a refused connection: whether it may stay until its client has read why.
         """
         self._refused += 1
-        return self._refused <= _MAY_STAY
+        return self._refused <= _REFUSED_AT_MOST
 
-    def turned_away(self) -> None:
+    def remove_refused(self) -> None:
         self._refused -= 1
 
 
@@ -61,11 +61,5 @@ def _full(what: str) -> APIError:
     )
 
 
-def _is_here(address: str) -> bool:
-    """
-    Whether it is an address of this machine alone.
-    """
-    if not address:
-        return True
-    known = ip_address(address.partition("%")[0])
-    return (getattr(known, "ipv4_mapped", None) or known).is_loopback
+def _is_loopback(address: str) -> bool:
+    return not address or read_address(address).is_loopback

@@ -1,13 +1,13 @@
 """
-Is this body strict JSON, and which `model` and `stream` does it name?
+JSON body parser: strict and incremental; finds the fields `model` and `stream`. Pure.
 
-Read as it arrives, in constant memory, and with little work for each piece: a body
-may be 20 MB of one string or of `[],[],[],`. Everything is checked, wherever it
-stands, because what two parsers read differently gets past the first of them:
-duplicate keys (escaped ones too), lone surrogates, numbers that no double holds.
-
-One regular expression eats a long run of small members or items; what is too large,
-too deep or cut off for that goes token by token.
+1. It parses as the bytes arrive, in bounded memory and with little work for each piece:
+   a body may be 20 MB of one string or of `[],[],[],`.
+2. All of RFC 8259 is checked, at any depth, and what parsers read differently is
+   refused, or it would get past the first of them: duplicate keys (escaped ones too),
+   lone surrogates, numbers that no double holds.
+3. One regular expression matches a long run of small members or items; what is too
+   large, too deep or cut off for that goes token by token, through a state machine.
 """
 
 import codecs
@@ -27,29 +27,29 @@ from swapgate.server.json_grammar import (
     word_fault,
 )
 
-#: So deep may arrays and objects stand in one another.
+#: How deep arrays and objects may be nested.
 DEPTH: Final = 128
-#: So long may a key be, and the model's name.
+#: How long a key may be, and the model's name.
 TEXT_LENGTH: Final = 64 * 1024
-#: So many characters in the keys of all objects that are open at one time, where each
-#: key costs KEY_COST more: 20 MB or so at the very worst.
+#: How many characters the keys of all open objects may have together, where each key
+#: costs KEY_COST more: some 20 MB at the worst.
 KEY_ROOM: Final = 2 * 1024 * 1024
 KEY_COST: Final = 16
-# What one of that room is in bytes at most, for keys of any length and any script.
+# What a unit of KEY_ROOM takes in bytes at most, whatever the keys are.
 _KEY_BYTES: Final = 8
-#: So many bytes are looked at in one go.
+#: How many bytes are parsed in one go.
 PIECE: Final = 32 * 1024
 
 
 class BadJSON(ValueError):
     """
-    The body is not JSON that everybody reads alike: a sentence with what and where.
+    The body is not strict JSON: a sentence that says what is wrong, and where.
     """
 
 
-class Kind(Enum):
+class JSONType(Enum):
     """
-    What a value is, in the words of an error message.
+    The type of a value, in the words of an error message.
     """
 
     ABSENT = "missing"
@@ -64,28 +64,28 @@ class Kind(Enum):
 @frozen(kw_only=True)
 class BodyFields:
     """
-    What the top level says: the value, or its kind where that is not the right one.
+    The fields of the top level: the value, or its type where that is the wrong one.
     """
 
-    model: str | Kind = Kind.ABSENT
-    stream: bool | Kind = Kind.ABSENT
+    model: str | JSONType = JSONType.ABSENT
+    stream: bool | JSONType = JSONType.ABSENT
 
 
-_WANTED: Final = {"model": Kind.STRING, "stream": Kind.BOOLEAN}
+_WANTED: Final = {"model": JSONType.STRING, "stream": JSONType.BOOLEAN}
 # By a value's first character; all others begin a number.
-_KINDS: Final = {
-    "n": Kind.NULL,
-    "t": Kind.BOOLEAN,
-    "f": Kind.BOOLEAN,
-    '"': Kind.STRING,
-    "[": Kind.ARRAY,
-    "{": Kind.OBJECT,
+_TYPES: Final = {
+    "n": JSONType.NULL,
+    "t": JSONType.BOOLEAN,
+    "f": JSONType.BOOLEAN,
+    '"': JSONType.STRING,
+    "[": JSONType.ARRAY,
+    "{": JSONType.OBJECT,
 }
 
 
-class BodyReader:
+class BodyParser:
     """
-    Feed it the body as it comes, then close it to learn what was wished.
+    Feed it the body as it arrives, then close it for the fields.
 
     The first fault is raised as BadJSON, and again by every later call.
     """
@@ -93,53 +93,53 @@ class BodyReader:
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._bytes = 0
-        # Text not understood yet, and how many characters went before it.
+        # Text that is not parsed yet, and how many characters came before it.
         self._text = ""
         self._before = 0
-        # What may come next: one of the methods below, which takes in what it can at
-        # a place and returns the next place, or the same if it must wait for more.
-        # Unbound, or every reader would be a cycle for the garbage collector.
-        self._step: Callable[[BodyReader, str, int], int] = BodyReader._start
-        # How the open containers end, and which keys the objects among them have.
+        # The state: one of the methods below, which parses what it can at a position
+        # and returns the next position, or the same one if it needs more text.
+        # Unbound, or every parser would be a reference cycle.
+        self._state: Callable[[BodyParser, str, int], int] = BodyParser._start
+        # The closers of the open containers, and the keys of the objects among them.
         self._closers: list[str] = []
         self._keys: list[set[str]] = []
         self._key_room = KEY_ROOM
-        # A string that comes in pieces: those to be kept, what it is, where it began.
+        # A string in pieces: those to be kept, whether it is a key, where it began.
         self._pieces: list[str] | None = None
         self._text_room = 0
         self._is_key = False
         self._began = 0
-        # The wanted key whose value comes next, and the values that came.
+        # The wanted key whose value comes next, and the values found.
         self._name: str | None = None
         self._found: dict[str, Any] = {}
         self._fault: BadJSON | None = None
 
     def feed(self, data: bytes) -> None:
         """
-        Take the next bytes. 64 KiB at a time keep each call short.
+        Parse the next bytes. 64 KiB at a time keep each call short.
         """
         for start in range(0, len(data), PIECE):
-            self._take(data[start : start + PIECE])
+            self._parse(data[start : start + PIECE])
 
     @property
     def key_memory(self) -> int:
         """
-        What the keys of all open objects take, in bytes: a short one is 110 or so.
+        How many bytes the keys of all open objects take; a short one some 110.
         """
         return _KEY_BYTES * (KEY_ROOM - self._key_room)
 
     def close(self) -> BodyFields:
         """
-        The body has ended: what did it wish?
+        The body has ended: its fields.
         """
-        self._take(b"", final=True)
-        if self._step is not BodyReader._end:
-            nothing = self._step is BodyReader._start
+        self._parse(b"", final=True)
+        if self._state is not BodyParser._end:
+            nothing = self._state is BodyParser._start
             what = "it is empty" if nothing else "it ends too early"
             raise self._refuse(what, len(self._text))
         return BodyFields(**self._found)
 
-    def _take(self, data: bytes, *, final: bool = False) -> None:
+    def _parse(self, data: bytes, *, final: bool = False) -> None:
         if self._fault:
             raise self._fault
         try:
@@ -149,10 +149,10 @@ class BodyReader:
             raise self._fault from None
         self._bytes += len(data)
         at = 0
-        if self._step is not BodyReader._in_string:
+        if self._state is not BodyParser._in_string:
             at = past(grammar.SPACE, text, 0)
         while at < len(text):
-            after = self._step(self, text, at)
+            after = self._state(self, text, at)
             if after == at:
                 break
             at = after
@@ -167,7 +167,7 @@ class BodyReader:
 
     def _refuse(self, what: str, at: int) -> BadJSON:
         """
-        The fault to be raised, now and ever after.
+        The fault to be raised, now and by every later call.
         """
         place = self._before + at
         self._fault = BadJSON(f"the body is not JSON after {place} characters: {what}")
@@ -175,14 +175,14 @@ class BodyReader:
 
     def _unexpected(self, needed: str, text: str, at: int) -> BadJSON:
         """
-        The fault of something that stands where another thing is needed.
+        The fault of a token in the place of another one.
         """
         what = f"{needed} must come here"
         if text[at] == "\0":
             what += ", not a NUL (UTF-16 and UTF-32 are not accepted)"
         return self._refuse(what, at)
 
-    # What may come next.
+    # States: what may come next.
 
     def _start(self, text: str, at: int) -> int:
         if text[at] == "{":
@@ -202,30 +202,31 @@ class BodyReader:
         if not run:
             return self._key(text, at)
         member = grammar.MEMBER[room]
-        # At the top a value may be wanted, and of a fault we must tell the place.
-        if len(self._closers) == 1 or not self._new(
+        # One by one at the top level, where a value may be wanted, and after a fault,
+        # whose position must be told.
+        if len(self._closers) == 1 or not self._add_keys(
             member.findall(text, at, run.end())
         ):
             for one in member.finditer(text, at, run.end()):
-                self._named(unescaped(one[1]), one.start())
+                self._add_key(unescaped(one[1]), one.start())
                 self._note(one[2])
-        # What stopped the run, if it was not the end, is too large for another one.
-        self._step = BodyReader._key if run["comma"] else BodyReader._after
+        # What ended the run, if not the closer, is too large for another run.
+        self._state = BodyParser._key if run["comma"] else BodyParser._after
         return run.end()
 
     def _key(self, text: str, at: int) -> int:
         if text[at] != '"':
             raise self._unexpected("a key in double quotes", text, at)
         if key := grammar.KEY.match(text, at):
-            self._named(unescaped(key[1]), at)
-            self._step = BodyReader._value
+            self._add_key(unescaped(key[1]), at)
+            self._state = BodyParser._value
             return key.end()
         return self._string_begins(at, is_key=True)
 
     def _colon(self, text: str, at: int) -> int:
         if text[at] != ":":
             raise self._unexpected("a colon", text, at)
-        self._step = BodyReader._value
+        self._state = BodyParser._value
         return past(grammar.SPACE, text, at + 1)
 
     def _first_item(self, text: str, at: int) -> int:
@@ -238,7 +239,7 @@ class BodyReader:
         run = grammar.ITEM_RUN[room].match(text, at)
         if not run:
             return self._value(text, at)
-        self._step = BodyReader._value if run["comma"] else BodyReader._after
+        self._state = BodyParser._value if run["comma"] else BodyParser._after
         return run.end()
 
     def _value(self, text: str, at: int) -> int:
@@ -249,7 +250,7 @@ class BodyReader:
         if first == '"':
             if string := grammar.STRING.match(text, at):
                 self._note(string[1])
-                self._step = BodyReader._after
+                self._state = BodyParser._after
                 return string.end()
             return self._string_begins(at, is_key=False)
         end = past(grammar.WORD, text, at)
@@ -259,7 +260,7 @@ class BodyReader:
         if fault := word_fault(word):
             raise self._refuse(fault, at)
         self._note(word)
-        self._step = BodyReader._after
+        self._state = BodyParser._after
         return past(grammar.SPACE, text, end)
 
     def _in_string(self, text: str, at: int) -> int:
@@ -287,34 +288,34 @@ class BodyReader:
         if text[at] != ",":
             return self._closes(text, at)
         in_object = self._closers[-1] == "}"
-        self._step = BodyReader._members if in_object else BodyReader._items
+        self._state = BodyParser._members if in_object else BodyParser._items
         return past(grammar.SPACE, text, at + 1)
 
     def _end(self, text: str, at: int) -> int:
         raise self._unexpected("nothing more", text, at)
 
-    # What is done with it.
+    # Actions.
 
     def _opens(self, text: str, at: int) -> int:
         """
-        Go into the object that begins here, or into this and all the next arrays.
+        Open the object that begins here, or this array and all that follow at once.
         """
         if text[at] == "{":
             end = past(grammar.SPACE, text, at + 1)
             self._closers.append("}")
             self._keys.append(set())
-            self._step = BodyReader._first_member
+            self._state = BodyParser._first_member
         else:
             end = past(grammar.OPENERS, text, at)
             self._closers += "]" * text.count("[", at, end)
-            self._step = BodyReader._first_item
+            self._state = BodyParser._first_item
         if len(self._closers) > DEPTH:
             raise self._refuse(f"more than {DEPTH} levels stand in one another", at)
         return end
 
     def _closes(self, text: str, at: int) -> int:
         """
-        Leave all the arrays and objects that end here, of which there must be one.
+        Close all arrays and objects that end here; there must be one.
         """
         end = past(grammar.CLOSERS, text, at)
         for place, closer in enumerate(text[at:end] or text[at], at):
@@ -326,14 +327,14 @@ class BodyReader:
                 keys = self._keys.pop()
                 self._key_room += KEY_COST * len(keys) + sum(map(len, keys))
             if not self._closers:
-                self._step = BodyReader._end
+                self._state = BodyParser._end
                 return past(grammar.SPACE, text, place + 1)
-        self._step = BodyReader._after
+        self._state = BodyParser._after
         return end
 
-    def _new(self, members: list[tuple[str, str]]) -> bool:
+    def _add_keys(self, members: list[tuple[str, str]]) -> bool:
         """
-        Add these keys to the object at one blow, if they are new and there is room.
+        Add all these keys to the object, or none if one is a duplicate or too much.
         """
         keys = [unescaped(raw) for raw, _ in members]
         known, new = self._keys[-1], set(keys)
@@ -344,7 +345,7 @@ class BodyReader:
         self._key_room -= cost
         return True
 
-    def _named(self, key: str, at: int) -> None:
+    def _add_key(self, key: str, at: int) -> None:
         """
         Add a key to the object; its value may be wanted.
         """
@@ -360,30 +361,30 @@ class BodyReader:
 
     def _note(self, value: str) -> None:
         """
-        Keep a value that is wanted; its kind only, if it is of another one.
+        Keep a value that is wanted, or its type if that is the wrong one.
         """
         if self._name is not None:
-            kind = _KINDS.get(value[0], Kind.NUMBER)
-            right = kind is _WANTED[self._name]
-            self._found[self._name] = json.loads(value) if right else kind
+            found = _TYPES.get(value[0], JSONType.NUMBER)
+            right = found is _WANTED[self._name]
+            self._found[self._name] = json.loads(value) if right else found
             self._name = None
 
     def _string_begins(self, at: int, *, is_key: bool) -> int:
         """
-        Go into a string whose end is not in sight; keep its pieces if they matter.
+        Begin a string whose end has not arrived; keep its pieces if they matter.
         """
         self._is_key = is_key
         self._began = self._before + at
         self._text_room = TEXT_LENGTH
         self._pieces = [] if is_key or self._name == "model" else None
-        self._step = BodyReader._in_string
+        self._state = BodyParser._in_string
         return at + 1
 
     def _string_ends(self) -> None:
         text = "".join(self._pieces or ())
         if self._is_key:
-            self._named(unescaped(text), self._began - self._before)
-            self._step = BodyReader._colon
+            self._add_key(unescaped(text), self._began - self._before)
+            self._state = BodyParser._colon
         else:
             self._note(f'"{text}"')
-            self._step = BodyReader._after
+            self._state = BodyParser._after

@@ -1,9 +1,9 @@
 """
-What does JSON look like? Regular expressions for `body`, and what words mean.
+JSON grammar (RFC 8259): regular expressions for `json_body`, and checks of words.
 
 Repeated groups are greedy, only single characters possessive: some releases of Python
-3.11 match possessive groups wrongly. Giving up is linear all the same, for no branch
-can match where another one did.
+3.11 match possessive groups wrongly. Backtracking is linear all the same, for no
+branch can match where another one did.
 """
 
 import json
@@ -11,10 +11,10 @@ import re
 from math import isfinite
 from typing import Final
 
-#: Values of so many levels are leaves to `MEMBER_RUN` and `ITEM_RUN`.
+#: How many levels a value may have that `MEMBER_RUN` and `ITEM_RUN` match whole.
 LEVELS: Final = 2
 
-#: So long may a number be.
+#: How long a number may be.
 NUMBER_LENGTH: Final = 1000
 
 _S: Final = r"[ \t\n\r]*+"
@@ -49,7 +49,7 @@ def _leaf(levels: int) -> str:
 def _run(element: str, closer: str) -> re.Pattern[str]:
     """
     Many elements, each with its comma or right before the closer; `comma` is empty
-    when the last one was. Not endless, because the matcher takes memory for each.
+    where the last one has none. Bounded, because the matcher takes memory for each.
     """
     return re.compile(rf"(?:{element}{_S}(?P<comma>,{_S}|(?={closer}))){{1,1000}}")
 
@@ -57,7 +57,7 @@ def _run(element: str, closer: str) -> re.Pattern[str]:
 _LEAVES: Final = [_leaf(levels) for levels in range(LEVELS + 1)]
 _MEMBERS: Final = [rf'"({_INSIDE})"{_S}:{_S}({leaf})' for leaf in _LEAVES]
 
-#: By how many more levels are allowed: one member, its key and its value.
+#: Indexed by how many more levels are allowed; a member's groups are key and value.
 MEMBER: Final = [re.compile(member) for member in _MEMBERS]
 MEMBER_RUN: Final = [_run(member, r"\}") for member in _MEMBERS]
 ITEM_RUN: Final = [_run(leaf, r"\]") for leaf in _LEAVES]
@@ -70,7 +70,7 @@ SPACE: Final = re.compile(_S)
 KEY: Final = re.compile(rf'"({_INSIDE})"{_S}:{_S}')
 STRING: Final = re.compile(rf'("{_INSIDE}"){_S}')
 INSIDE: Final = re.compile(_INSIDE)
-#: An escape or a surrogate pair whose rest has yet to come.
+#: An escape or a surrogate pair whose rest has not arrived yet.
 HALF_ESCAPE: Final = re.compile(
     rf"\\(?:u(?:{_HEX}{{0,3}}|{_HIGH}(?:\\(?:u(?:[dD](?:[c-fC-F]{_HEX}?)?)?)?)?))?"
 )
@@ -84,7 +84,7 @@ _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9
 
 def past(pattern: re.Pattern[str], text: str, at: int) -> int:
     """
-    Where that which `pattern` matches at this place is over.
+    Where the match of `pattern` at this position ends; the position if none.
     """
     match = pattern.match(text, at)
     return match.end() if match else at
@@ -92,21 +92,21 @@ def past(pattern: re.Pattern[str], text: str, at: int) -> int:
 
 def unescaped(raw: str) -> str:
     """
-    What the inside of a string, known to be sound, stands for.
+    The text that the inside of a string, known to be valid, stands for.
     """
     return str(_DECODER.raw_decode(f'"{raw}"')[0]) if "\\" in raw else raw
 
 
 def quoted(text: str) -> str:
     """
-    A stranger's words, fit to be shown: escaped, and no more than forty characters.
+    A client's text, fit to be shown: escaped, and forty characters at most.
     """
     return json.dumps(text[:40]) + ("..." if len(text) > 40 else "")
 
 
 def word_fault(word: str) -> str | None:
     """
-    Why this word is no value, unless it is one.
+    Why this word is no JSON value; None if it is one.
     """
     if word in _LITERALS:
         return None

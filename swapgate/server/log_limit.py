@@ -1,5 +1,5 @@
 """
-Limit on log lines about refusals: so many a second, and one line that sums up the rest.
+Log limit: ten lines a second about refused requests, and one that sums up the rest.
 """
 
 from collections import Counter
@@ -12,14 +12,14 @@ _LINES, _SECOND_S = 10, 1.0
 
 class LogLimit:
     """
-    Counts refusals in spells of a second, each of which begins with one.
+    Counts refused requests in windows of a second, each of which begins with one.
     """
 
-    def __init__(self, clock: IReactorTime, say: Callable[[str], None]) -> None:
+    def __init__(self, clock: IReactorTime, write: Callable[[str], None]) -> None:
         """
-        :param say: is told, at the end of a spell, how many had no line of their own.
+        :param write: takes, at the end of a window, the line that sums up the rest.
         """
-        self._clock, self._say = clock, say
+        self._clock, self._write = clock, write
         self._began_s = -_SECOND_S
         self._lines = 0
         self._rest: Counter[int] = Counter()
@@ -27,7 +27,7 @@ class LogLimit:
 
     def admits(self, status: int) -> bool:
         """
-        Whether a refusal with this status gets its own line.
+        Whether a refused request with this status gets a line of its own.
         """
         now_s = self._clock.seconds()
         if now_s - self._began_s >= _SECOND_S:
@@ -44,7 +44,7 @@ class LogLimit:
 
     def sum_up(self) -> None:
         """
-        End the spell.
+        End the window.
         """
         if self._call is not None:
             call, self._call = self._call, None
@@ -53,4 +53,4 @@ class LogLimit:
         if self._rest:
             rest, self._rest = self._rest, Counter()
             kinds = ", ".join(f"{count} of {status}" for status, count in rest.items())
-            self._say(f"{rest.total()} more refusals within a second: {kinds}")
+            self._write(f"{rest.total()} more refusals within a second: {kinds}")

@@ -1,5 +1,5 @@
 """
-What is one request? What was read of it, and its body, which stays in memory.
+Request: Twisted's, with its body in memory, its grant and its access log entry.
 """
 
 from io import BytesIO
@@ -16,24 +16,24 @@ from swapgate.server.body_memory import Body
 
 class GatewayRequest(Request):
     """
-    A request whose body stays in memory, unparsed by Twisted.
+    One request; Twisted neither parses its body nor writes it to a file.
     """
 
-    # Twisted takes it away when the request is over.
+    # None when the request is over.
     channel: Any
-    # What the guard said; nobody is here whom it did not let in.
-    passed = Grant()
-    # An answer without a Content-Type stays without one.
+    # From `auth`, before the request is processed.
+    grant = Grant()
+    # A response without a Content-Type stays without one.
     defaultContentType = None
-    # A stream was begun while its model was waited for: its status is gone.
-    promised = False
-    # Whether its body is kept; what comes of another one is only counted.
+    # An event stream was begun while its model was waited for: the status is sent.
+    stream_begun = False
+    # Whether its body is kept, or only counted.
     body_is_wanted = False
     _received = 0
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self.body = Body(self.channel.site.memory)
+        self.body = Body(self.channel.site.body_memory)
         self.log_entry = AccessLogEntry()
 
     def gotLength(self, length: int | None) -> None:
@@ -47,7 +47,7 @@ class GatewayRequest(Request):
         self.channel.body_grew(self._received, len(data))
 
     def finish(self) -> None:
-        # Before the next request, which may be here already.
+        # Before the next request is parsed, which may be here already.
         self.body.drop()
         super().finish()
 
@@ -59,9 +59,9 @@ class GatewayRequest(Request):
         self.site = self.channel.site
         self.setHeader(b"Server", b"swapgate")
         self.setHeader(b"Date", self.channel.site.date())
-        for name, value in self.passed.headers:
+        for name, value in self.grant.headers:
             self.setHeader(name, value)
-        if self.passed.preflight:
+        if self.grant.preflight:
             self.setResponseCode(NO_CONTENT)
             self.finish()
         else:

@@ -1,8 +1,13 @@
 """
-Does everybody read this request's head alike?
+Request head: checked line by line and strictly, before anything acts on it.
 
-What two servers read differently hides one request in another one. So the whole of a
-head is checked here, line by line and strictly, before anything acts on it.
+Against request smuggling: a head that two servers would read differently hides one
+request in another (RFC 9112, 11.2).
+
+1. Lines end in CR LF, without control characters (RFC 9112, 2.2).
+2. No header is folded, none has a space before its colon (RFC 9112, 5).
+3. Either one Content-Length or `Transfer-Encoding: chunked`, not both (RFC 9112, 6).
+4. HTTP/1.1 needs a Host (RFC 9112, 3.2); what may come once comes once.
 """
 
 import re
@@ -11,19 +16,19 @@ from typing import Final
 
 from swapgate.errors import APIError
 
-# What llama-server accepts, too: cpp-httplib has these two limits.
+# The limits of llama-server as well, from cpp-httplib.
 TARGET_LENGTH: Final = 8192
 HEADERS: Final = 100
-#: So long may the request line and all the headers be.
+#: How long the request line and all headers may be together.
 HEAD_LENGTH: Final = 16 * 1024
 
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE: Final = re.compile(_TOKEN + rb" ([!-~\x80-\xff]+) HTTP/([0-9]\.[0-9])")
-# Tabs and what is not ASCII are old, and harmless.
+# Tabs and obs-text (RFC 9110, 5.5) are harmless.
 _HEADER: Final = re.compile(b"(" + _TOKEN + rb"):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
 _LENGTH_DIGITS: Final = 15
-# What says where the request ends, for whom it is, and how its body is to be read: of
-# two, one server takes the first and another the last.
+# The headers that frame the request, name its host and describe its body: of two, one
+# server takes the first and another the last.
 _ONCE: Final = frozenset(
     {
         b"content-length",
@@ -55,31 +60,31 @@ def target_too_long() -> APIError:
     )
 
 
-def check_begun_line(data: bytes) -> None:
+def check_unfinished_line(data: bytes) -> None:
     """
-    Refuse a line that has not ended in CR LF, but in LF: its sender waits for us.
+    Refuse a line that ends in LF alone: its client has sent all, and waits for us.
     """
     if b"\n" in data:
         raise _no_header()
 
 
-class Head:
+class HeadChecker:
     """
-    What was seen of one request's head. Each line raises the Refusal it deserves.
+    Checks one request's head as its lines arrive: a bad one raises its APIError.
     """
 
     def __init__(self) -> None:
         self._version = b""
         self._length = 0
         self._headers = 0
-        # Of those that may come once.
+        # Those of _ONCE that have come.
         self._seen: set[bytes] = set()
 
     @property
     def begun(self) -> bool:
         return self._length > 0
 
-    def take(self, line: bytes) -> None:
+    def add_line(self, line: bytes) -> None:
         """
         The next line, without its end; the empty one ends the head.
         """
@@ -146,7 +151,7 @@ def _no_header() -> APIError:
 
 def check_trailers(lines: Iterable[bytes]) -> None:
     """
-    Refuse what another server might take for the end of a chunked body.
+    Check the trailers of a chunked body as strictly as headers (RFC 9112, 7.1.2).
     """
     if not all(map(_HEADER.fullmatch, lines)):
         raise _no_header()
@@ -166,7 +171,7 @@ def _check_length(value: bytes) -> None:
 
 def says_close(values: Iterable[bytes]) -> bool:
     """
-    Whether these Connection headers ask to close: `close, TE` does.
+    Whether these Connection headers ask to close; `close, TE` does (RFC 9110, 7.6.1).
     """
     return any(
         token.strip(b" \t").lower() == b"close"

@@ -1,6 +1,5 @@
 """
-How does the guard see a request? A connection and a head as Twisted has them in, the
-values that `swapgate.guard` decides by out.
+Request origin: what `auth` decides by, from a Twisted transport and headers.
 """
 
 from typing import Any
@@ -18,7 +17,7 @@ _PRIVATE_NETWORK = b"Access-Control-Request-Private-Network"
 
 def listener_of(transport: Any) -> Listener:
     """
-    Where this connection came in.
+    The Listener at which this connection came in.
     """
     host = transport.getHost()
     secure = ISSLTransport.providedBy(transport)
@@ -29,7 +28,7 @@ def listener_of(transport: Any) -> Listener:
 
 def request_origin(method: bytes, target: bytes, headers: Headers) -> RequestOrigin:
     """
-    Of a request's head what tells who sent it.
+    What a request's head says of its origin.
     """
 
     def values(name: bytes) -> list[str]:

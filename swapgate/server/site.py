@@ -1,5 +1,8 @@
 """
-Whose connections are these? All of a gateway's, its rules for them, and a line on each.
+Site: the factory of client connections, the limits that they share, the access log.
+
+1. A response is flushed before its log line is made.
+2. No log line has a query, a header or a body in it.
 """
 
 import time
@@ -18,20 +21,21 @@ from swapgate.config.access import Access
 from swapgate.config.limits import Limits
 from swapgate.net import flush
 from swapgate.server.access_log import shown
-from swapgate.server.auth_delay import WrongKeys
-from swapgate.server.body_memory import Memory
-from swapgate.server.channel import LINGER_S, GatewayChannel
+from swapgate.server.auth_delay import AuthDelay
+from swapgate.server.body_memory import BodyMemory
+from swapgate.server.channel import GatewayChannel
 from swapgate.server.connection_limit import ConnectionLimit
 from swapgate.server.log_limit import LogLimit
+from swapgate.server.refusal import LINGER_S
 from swapgate.server.request import GatewayRequest
 
-# What some web servers log for one who did not wait for the answer.
-_CLIENT_GONE = 499
+# What nginx logs for a client that closed before its response.
+_CLIENT_CLOSED = 499
 
 
 class GatewaySite(Site):
     """
-    The factory of channels; logs a line for each answer.
+    The factory of channels; logs a line for each request.
     """
 
     protocol: Any = GatewayChannel
@@ -44,7 +48,7 @@ class GatewaySite(Site):
         self, resource: IResource, *, access: Access, limits: Limits, **kwargs: object
     ) -> None:
         """
-        Who is let in and how much is borne may be replaced at any time.
+        :param access: names, origins and keys; like `limits` replaced at a reload.
         """
         super().__init__(
             resource,
@@ -57,16 +61,16 @@ class GatewaySite(Site):
         self.limits = limits
         self.channels: set[Any] = set()
         self.connection_limit = ConnectionLimit()
-        self.memory = Memory()
-        self.wrong_keys = WrongKeys()
-        self._log_limit = LogLimit(self.reactor, self._say)
+        self.body_memory = BodyMemory()
+        self.auth_delay = AuthDelay()
+        self._log_limit = LogLimit(self.reactor, self._warn)
 
-    def _say(self, line: str) -> None:
+    def _warn(self, line: str) -> None:
         self._log.warn("{log_line}", log_line=line)
 
     def date(self) -> bytes:
         """
-        The time of day as HTTP writes it, made once a second.
+        The value of the Date header, made once a second.
         """
         now_s = int(time.time())
         if now_s != self._dated_s:
@@ -85,11 +89,14 @@ class GatewaySite(Site):
         self._closed = Deferred()
         closed = self._closed
         for channel in list(self.channels):
-            channel.hang_up(within_s)
+            channel.close_within(within_s)
         self.check_closed()
         return closed
 
     def check_closed(self) -> None:
+        """
+        A connection has closed: if it was the last one, `close` is done.
+        """
         if self._closed is not None and not self.channels:
             self._log_limit.sum_up()
             closed, self._closed = self._closed, None
@@ -97,28 +104,28 @@ class GatewaySite(Site):
 
     def startFactory(self) -> None:
         """
-        Twisted would open its own access log and keep a clock for it.
+        Twisted would open its own access log, and a LoopingCall for its dates.
         """
 
     def log(self, request: HTTPRequest) -> None:
-        # All is written: it goes before the line about it is made.
+        # The response leaves before its line is made.
         flush(request.channel.transport)
-        self._note_request(request, request.code)
+        self._log_request(request, request.code)
 
-    def note_unfinished(self, request: GatewayRequest) -> None:
+    def log_unfinished(self, request: GatewayRequest) -> None:
         """
-        The connection has gone before the end of the answer.
+        Log a request whose connection was lost before the end of its response.
         """
         if request.log_entry.error is None:
             request.log_entry.error = "client_gone"
-        status = request.code if request.startedWriting else _CLIENT_GONE
-        self._note_request(request, status)
+        status = request.code if request.startedWriting else _CLIENT_CLOSED
+        self._log_request(request, status)
 
-    def _note_request(self, request: Any, status: int) -> None:
+    def _log_request(self, request: Any, status: int) -> None:
         facts = request.log_entry.facts(self.reactor.seconds())
-        self.note(request.method, request.uri, status, request.sentLength, facts)
+        self.log_line(request.method, request.uri, status, request.sentLength, facts)
 
-    def note(
+    def log_line(
         self,
         method: bytes,
         target: bytes,
@@ -127,18 +134,18 @@ class GatewaySite(Site):
         facts: dict[str, Any],
     ) -> None:
         """
-        One line for one request, without its query; of refusals only so many.
+        Write one line for a request; `LogLimit` bounds those of refused ones.
         """
         refused = status >= HTTPStatus.BAD_REQUEST and "stream_s" not in facts
         if refused and not self._log_limit.admits(status):
             return
-        first, path = shown(method), shown(target.partition(b"?")[0])
-        also = "".join(f" {name}={value!r}" for name, value in facts.items())
-        # Made here: Twisted takes 5 us for each field of a format.
+        verb, path = shown(method), shown(target.partition(b"?")[0])
+        fields = "".join(f" {name}={value!r}" for name, value in facts.items())
+        # Formatted here: Twisted takes 5 us for each field.
         self._log.info(
             "{log_line}",
-            log_line=f"{first} {path} {status} {size}{also}",
-            method=first,
+            log_line=f"{verb} {path} {status} {size}{fields}",
+            method=verb,
             path=path,
             status=status,
             size=size,

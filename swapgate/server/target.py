@@ -1,5 +1,8 @@
 """
-Request target: a path that every server reads alike, in its normal form.
+Request target: path and query, checked and in the path's normal form. Pure.
+
+A path that servers might normalise differently is refused, or one of them could take
+a forbidden path for another one (RFC 3986, 6.2).
 """
 
 import re
@@ -17,32 +20,27 @@ from swapgate.errors import APIError
 @frozen
 class Target:
     """
-    Where a request goes: `path` to decide by, in its normal form, and `raw`, the same
-    with the query, to pass on. What was decided by is what the daemon gets.
+    `path` to decide by, in its normal form, and `raw`, the same with the query, for the
+    daemon: it gets what was decided by.
     """
 
     path: str
     raw: bytes
 
 
-# Visible ASCII is all that may stand in a target; a fragment is the browser's own.
+# Visible ASCII but `#`: a fragment is never sent.
 _TARGET: Final = re.compile(rb"[!-\"$-~]+")
-
-
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-
-
-# What a path holds as it is (RFC 3986).
+# What needs no escape in a path (RFC 3986, 3.3).
 _PLAIN: Final = "/!$&'()*+,;=:@"
 
 
 @lru_cache(64)
 def read_target(raw: bytes) -> Target:
     """
-    Understand a request's target as every engine would, or not at all.
+    Parse a request's target in the one way in which all servers do.
 
-    Whatever two servers might normalise differently is refused: nobody needs it to
-    name an API, and it is how a forbidden path is made to look like another one.
+    :raises APIError: where they might differ; no API needs such a path.
     """
     if not raw.startswith(b"/"):
         raise _bad_target("it must begin with /, as in /v1/chat/completions")

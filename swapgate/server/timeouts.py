@@ -1,5 +1,8 @@
 """
-How long may a client take?
+Client timeouts: the one deadline that a connection has at a time.
+
+A body, and an answer that is being taken, buy time with each byte: what counts is the
+rate. Any other byte buys none, or one byte a minute would hold a connection for ever.
 """
 
 from collections.abc import Callable
@@ -34,8 +37,8 @@ class Deadline:
         unsent: Callable[[], int] = lambda: 0,
     ) -> None:
         """
-        :param over: called when the client took too long.
-        :param unsent: how much of what was written the client has not taken yet.
+        :param over: called when the deadline has passed.
+        :param unsent: how many written bytes the client has not taken yet.
         """
         self._unsent = unsent
         self._clock, self._limits, self._over = clock, limits, over
@@ -47,7 +50,7 @@ class Deadline:
 
     def expect(self, wait: Wait | None) -> None:
         """
-        Wait for this from now on. For what is waited for already, the time runs on.
+        Wait for this from now on. If it is waited for already, its time runs on.
         """
         if wait is self._wait:
             return
@@ -59,11 +62,11 @@ class Deadline:
             self._since_s = self._clock.seconds()
             self._received = 0
             self._to_take = self._unsent() if wait is Wait.TAKE else 0
-            self._call = self._clock.callLater(self._allowed_s(wait), self._look)
+            self._call = self._clock.callLater(self._allowed_s(wait), self._check)
 
     def received(self, size: int) -> None:
         """
-        So many more bytes of a body have come.
+        Count bytes of a body that have arrived.
         """
         self._received += size
 
@@ -74,18 +77,18 @@ class Deadline:
         if wait is Wait.HEAD:
             return limits.header_timeout_s
         if wait is Wait.TAKE:
-            # Nothing is written meanwhile, or little.
+            # Little or nothing is written meanwhile.
             taken = max(0, self._to_take - self._unsent())
             return limits.send_timeout_s + taken / limits.body_rate
         return limits.keep_alive_timeout_s
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         wait = self._wait
         assert wait is not None
         left_s = self._since_s + self._allowed_s(wait) - self._clock.seconds()
-        # What came meanwhile may have bought time.
+        # Bytes since then may have bought time.
         if left_s > 0:
-            self._call = self._clock.callLater(left_s, self._look)
+            self._call = self._clock.callLater(left_s, self._check)
         else:
             self._call = None
             self._over(wait)

@@ -1,8 +1,12 @@
 """
-How is a daemon asked over HTTP? One pool of connections for one life of a daemon.
+Upstream client: asks one daemon over HTTP, through a pool of keepalive connections.
+
+1. There is one client for each life of a daemon: no connection outlives the process.
+2. A request is retried once, and only if its keepalive connection turns out to be
+   closed before a byte of the response (RFC 9112, 9.3.1).
+3. Path, query and body pass unaltered; treq, which would parse them, only polls.
 """
 
-from collections.abc import Sequence
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -13,7 +17,7 @@ from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.interfaces import IConsumer, IPushProducer, IStreamClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol as BodyProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -32,10 +36,11 @@ from zope.interface import implementer
 from swapgate.config.values import Upstream
 from swapgate.net import endpoint_of, flush
 from swapgate.upstream.connection import Pool, StaleConnection, UpstreamConnection
+from swapgate.upstream.request_body import BodyProducer
 
 _CONNECT_TIMEOUT_S = 10.0
-# What is read of a body that nobody wants.
-_UNWANTED_BYTES = 65536
+# How much of a body is read only to keep its connection.
+_DISCARDED_BYTES = 65536
 
 
 @implementer(IAgentEndpointFactory)
@@ -49,9 +54,9 @@ class _OneEndpoint:
 
 @implementer(IAgent)
 @define
-class _Plain:
+class _WithoutGzip:
     """
-    An Agent below treq, which asks for gzip whatever it is told: this does not.
+    An Agent below treq without its Accept-Encoding, which treq always sets.
     """
 
     _agent: Agent
@@ -68,70 +73,22 @@ class _Plain:
         return self._agent.request(method, uri, plain, bodyProducer)
 
 
-@implementer(IBodyProducer, IPushProducer)
-class BodyProducer:
+class _DiscardedBody(BodyProtocol):
     """
-    Writes a body that is already here, as fast as the other side takes it.
-    """
-
-    def __init__(self, pieces: Sequence[bytes | bytearray]) -> None:
-        self.length = sum(map(len, pieces))
-        self._all = pieces
-        # Of its own: a daemon may answer before all of it is written, and then the
-        # request that it belongs to is over and drops it.
-        self._pieces = iter(tuple(pieces))
-        self._consumer: IConsumer | None = None
-        self._paused = False
-        self._done: Deferred[None] = Deferred(self._forget)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        self._consumer = consumer
-        self.resumeProducing()
-        return self._done
-
-    def resumeProducing(self) -> None:
-        self._paused = False
-        while not self._paused and self._consumer is not None:
-            piece = next(self._pieces, None)
-            if piece is None:
-                self._consumer = None
-                self._done.callback(None)
-            else:
-                self._consumer.write(bytes(piece))
-
-    def pauseProducing(self) -> None:
-        self._paused = True
-
-    def stopProducing(self) -> None:
-        self._consumer = None
-        self._pieces = iter(())
-
-    def anew(self) -> "BodyProducer":
-        """
-        One of the same body, from its beginning.
-        """
-        return BodyProducer(self._all)
-
-    def _forget(self, _: Deferred[None]) -> None:
-        self.stopProducing()
-
-
-class _UnwantedBody(BodyProtocol):
-    """
-    Reads a body to its end, so that its connection can be kept, unless it is long.
+    Reads a body to its end, so that its connection can be reused, or aborts a long one.
     """
 
     transport: Any
 
     def __init__(self) -> None:
-        self.read: Deferred[None] = Deferred(lambda _: self._cut())
-        self._left = _UNWANTED_BYTES
+        self.read: Deferred[None] = Deferred(lambda _: self._abort())
+        self._left = _DISCARDED_BYTES
 
     def dataReceived(self, data: bytes) -> None:
         self._left -= len(data)
         if self._left < 0 and not self.read.called:
             self.read.callback(None)
-            self._cut()
+            self._abort()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.read.called:
@@ -141,8 +98,9 @@ class _UnwantedBody(BodyProtocol):
         else:
             self.read.errback(reason)
 
-    def _cut(self) -> None:
-        # What Twisted hands us can only close, and under TLS that is a request.
+    def _abort(self) -> None:
+        # The transport that Twisted hands us can only close: under TLS that waits for
+        # the daemon's answer.
         self.transport._producer.abortConnection()
 
 
@@ -156,15 +114,15 @@ class Exchange:
     response: IResponse
 
 
-def _in_words(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """
-    Why there was no answer, as somebody who has to mend it wants to know it.
+    Why there was no answer, in words that tell what to mend.
     """
     if isinstance(error, CancelledError):
         return "no answer in time"
     reasons = getattr(error, "reasons", None)
     if reasons:
-        return _in_words(reasons[0].value)
+        return _reason(reasons[0].value)
     if isinstance(error, SSLError) and error.args and error.args[0]:
         return f"TLS failed: {error.args[0][-1][-1]}"
     if isinstance(error, VerificationError):
@@ -175,14 +133,14 @@ def _in_words(error: Exception) -> str:
 @define(eq=False)
 class UpstreamClient:
     """
-    Asks one daemon, during one of its lives. `close()` ends every idle connection.
+    Asks one daemon, during one life of it. `close()` closes every idle connection.
     """
 
     upstream: Upstream
     _reactor: Any
     _trust_root: object = None
-    # What the last get_status() has shown, in words.
-    shown: str = field(default="", init=False)
+    # The result of the last get_status(), in words.
+    last_probe: str = field(default="", init=False)
     _pool: Pool = field(init=False)
     _endpoint: IStreamClientEndpoint = field(init=False)
     _key: tuple[bytes, bytes, int] = field(init=False)
@@ -207,7 +165,7 @@ class UpstreamClient:
             self._reactor, _OneEndpoint(self._endpoint), pool=self._pool
         )
         no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=()))
-        self._treq = HTTPClient(_Plain(agent), no_cookies)
+        self._treq = HTTPClient(_WithoutGzip(agent), no_cookies)
 
     async def ask(
         self,
@@ -219,8 +177,7 @@ class UpstreamClient:
         """
         Send a request and wait for the headers of the response.
 
-        A kept connection that turns out to be closed is no answer of the daemon: then
-        the request goes out on a new one.
+        Retried on a new connection where an idle one turns out to be closed.
 
         :param target: path and query, passed as they are.
         :param headers: passed on but for Host, which becomes the daemon's, and
@@ -232,7 +189,7 @@ class UpstreamClient:
         try:
             return await self._ask_once(method, target, headers, body)
         except StaleConnection:
-            # The other kept ones are as old.
+            # The other idle ones are as old.
             self.drop_idle()
             return await self._ask_once(method, target, headers, body.anew())
 
@@ -242,7 +199,7 @@ class UpstreamClient:
         try:
             connection = await self._pool.getConnection(self._key, self._endpoint)
         except DNSLookupError as error:
-            # To whoever asks, a host without an address is one that is not there.
+            # A host without an address counts as one that cannot be reached.
             raise ConnectError(string=str(error)) from error
         assert isinstance(connection, UpstreamConnection)
         asked = connection.request(
@@ -253,7 +210,7 @@ class UpstreamClient:
 
     async def get_status(self, path: str) -> int:
         """
-        The status of a GET; the body is read and dropped, or cut where it is long.
+        The status of a GET; the body is read and discarded, or aborted if it is long.
         """
         try:
             try:
@@ -261,13 +218,13 @@ class UpstreamClient:
             except StaleConnection:
                 self.drop_idle()
                 response = await self._get(path)
-            unwanted = _UnwantedBody()
-            response.deliverBody(unwanted)
-            await unwanted.read
+            discarded = _DiscardedBody()
+            response.deliverBody(discarded)
+            await discarded.read
         except Exception as error:
-            self.shown = f"GET {path}: {_in_words(error)}"
+            self.last_probe = f"GET {path}: {_reason(error)}"
             raise
-        self.shown = f"GET {path} was answered with {response.code}"
+        self.last_probe = f"GET {path} was answered with {response.code}"
         return int(response.code)
 
     def _get(self, path: str) -> Deferred[Any]:
@@ -284,7 +241,7 @@ class UpstreamClient:
 
     def drop_idle(self) -> None:
         """
-        Close the connections that nobody uses now: the daemon may have done so already.
+        Close the idle connections: the daemon may have closed them already.
         """
         self._pool.closeCachedConnections()
 

@@ -1,5 +1,10 @@
 """
-What comes over one connection to a daemon? Heads that are checked, bodies read by read.
+Upstream connection: a daemon's HTTP/1.1, heads checked, a fast path for chunks.
+
+1. Twisted's parser gets a head only when all of it is here and `response_head` has
+   checked it: Twisted accepts what another proxy would read differently.
+2. Whole chunks of a read go straight to the reader; all else goes through Twisted.
+3. The reader is told when one read has ended, so that what it wrote is flushed once.
 """
 
 import re
@@ -10,7 +15,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-# Agent would parse our ready target again and normalise it, and hides the connection.
+# Agent would parse and normalise the target again, and hides the connection.
 from twisted.web._newclient import HTTP11ClientProtocol, Request
 from twisted.web.client import (
     HTTPConnectionPool,
@@ -25,10 +30,9 @@ from swapgate.upstream.response_head import BadUpstreamResponse, keeps_open, rea
 # Below the 5 s for which llama-server keeps an idle connection.
 _IDLE_CONNECTION_S = 3
 _IDLE_CONNECTIONS = 64
-# An engine sends none, or a few; what never ends would keep us busy for ever.
-_INTERIM_ANSWERS = 16
-# So much is read at a time. The worst of it, a line for each byte, takes us 40 ms then,
-# and others may have their turn.
+# An engine sends none, or a few; an endless series would keep us busy.
+_INTERIM_RESPONSES = 16
+# How much is read at a time: the worst of it, a line for each byte, takes 40 ms.
 _BITE = 16 * 1024
 
 _CHUNK_HEAD = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
@@ -36,7 +40,7 @@ _CHUNK_HEAD = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
 
 def whole_chunks(data: bytes) -> bytes | None:
     """
-    What these chunks hold, if they are whole and plain and none is the last one.
+    The data of these chunks, if all are whole, without extensions, none the last one.
     """
     pieces, at = [], 0
     while at < len(data):
@@ -51,9 +55,9 @@ def whole_chunks(data: bytes) -> bytes | None:
     return b"".join(pieces)
 
 
-class BodyReader(Protocol):
+class ResponseReader(Protocol):
     """
-    Whoever reads a response's body, and wants to know where one read has ended.
+    Takes a response's body, and is told when all of one read has been delivered.
     """
 
     def dataReceived(self, data: bytes) -> None: ...
@@ -63,27 +67,26 @@ class BodyReader(Protocol):
 
 class StaleConnection(ConnectionLost):
     """
-    A connection kept from an earlier answer was closed before a byte of this one.
+    A reused connection was closed before a byte of the response.
 
-    It may have been closed before this request was sent (RFC 9112, 9.3.1), which says
-    nothing about the daemon.
+    Perhaps before the request was sent (RFC 9112, 9.3.1): the daemon may be well.
     """
 
 
 class UpstreamConnection(HTTP11ClientProtocol):
     """
-    A connection that also tells its `reader` when all of one read has been delivered.
+    One connection to a daemon. Its `reader`, where one is set, gets the body directly.
 
     :ivar lost: how the connection ended; None while it is there.
     """
 
     transport: Any
-    reader: BodyReader | None = None
+    reader: ResponseReader | None = None
     lost: Failure | None = None
     _requests = 0
-    # Whether a byte of the present answer has come.
+    # Whether a byte of the present response has arrived.
     _heard = False
-    # The head of an answer, as far as it has come; None when it has been read.
+    # A response's head, as far as it has arrived; None when it has been read.
     _head: bytes | None = None
     _interim = 0
     _bad_response: BadUpstreamResponse | None = None
@@ -96,15 +99,15 @@ class UpstreamConnection(HTTP11ClientProtocol):
         self._head, self._interim = b"", 0
         self._requests += 1
         self._heard = False
-        return super().request(request).addErrback(self._tell_why)
+        return super().request(request).addErrback(self._with_reason)
 
-    def _tell_why(self, failure: Failure) -> Failure:
+    def _with_reason(self, failure: Failure) -> Failure:
         if self._bad_response is not None:
             return Failure(self._bad_response)
         if self._requests > 1 and self.lost is not None and not self._heard:
             return Failure(StaleConnection(str(self.lost.value)))
         match failure.value:
-            # So is called a request that is cancelled while its body is written.
+            # How Twisted reports a request that is cancelled while its body is written.
             case RequestGenerationFailed(reasons=[Failure(value=CancelledError())]):
                 return Failure(CancelledError())
         return failure
@@ -116,7 +119,7 @@ class UpstreamConnection(HTTP11ClientProtocol):
     def dataReceived(self, data: bytes) -> None:
         self._heard = True
         if self._head is not None:
-            data = self._past_bad_heads(self._head + data)
+            data = self._checked(self._head + data)
             if not data:
                 return
         body = None
@@ -126,22 +129,22 @@ class UpstreamConnection(HTTP11ClientProtocol):
             super().dataReceived(data)
         else:
             # A token is nearly always one whole chunk, and Twisted's way from here to
-            # the reader took half of the time that we have it.
+            # the reader took half of the time that a token spends in the gateway.
             self.reader.dataReceived(body)
-        # It may have come with this read, or gone.
+        # It may have been set during this read, or unset.
         if self.reader is not None:
             self.reader.read_ended()
 
-    def _past_bad_heads(self, data: bytes) -> bytes:
+    def _checked(self, data: bytes) -> bytes:
         """
-        What Twisted may read: nothing until all of a head is here, and is good.
+        The data for Twisted's parser: none until a whole head is here, and is good.
         """
         try:
             head = read_head(data)
             while head is not None and head[0] < 200:
-                # An interim answer; another head follows.
+                # An interim response; another head follows.
                 self._interim += 1
-                if self._interim > _INTERIM_ANSWERS:
+                if self._interim > _INTERIM_RESPONSES:
                     raise BadUpstreamResponse(
                         f"it sent {self._interim} heads, and no answer"
                     )
@@ -149,7 +152,7 @@ class UpstreamConnection(HTTP11ClientProtocol):
                 data = data[head[1] :]
                 head = read_head(data)
         except BadUpstreamResponse as bad_response:
-            # The first of it says why.
+            # The first one says why.
             self._bad_response = self._bad_response or bad_response
             self.abort_now()
             return b""
@@ -158,8 +161,8 @@ class UpstreamConnection(HTTP11ClientProtocol):
             return b""
         self._head = None
         if not keeps_open(data[: head[1]]):
-            # Twisted keeps it, for it knows neither HTTP/1.0 nor `Close`: the next
-            # request would meet the daemon's FIN.
+            # Twisted would reuse it, for it knows neither HTTP/1.0 nor `Close`, and the
+            # next request would meet the daemon's FIN.
             assert self._currentRequest is not None
             self._currentRequest.persistent = False
         return data
@@ -174,7 +177,7 @@ class UpstreamConnection(HTTP11ClientProtocol):
 
     def abort_now(self) -> None:
         """
-        Close at once, whatever is still to be written, so that the engine stops.
+        Close at once, dropping what is still to be written, so that the engine stops.
         """
         self.reader = None
         if self.transport is not None:
@@ -192,5 +195,5 @@ class Pool(HTTPConnectionPool):
     _factory = _ConnectionFactory
     maxPersistentPerHost = _IDLE_CONNECTIONS
     cachedConnectionTimeout = _IDLE_CONNECTION_S
-    # Only we know what may be asked twice.
+    # Only UpstreamClient knows what may be retried.
     retryAutomatically = False

@@ -1,7 +1,9 @@
 """
-Is this the head of an answer that everybody reads alike?
+Response head: a daemon's status line and headers, checked strictly. Pure.
 
-A daemon is trusted less than it may seem: it runs a model that somebody downloaded.
+Against response smuggling (RFC 9112, 11.1 and 11.2): a daemon is not trusted, for it
+runs a model from the internet. Lines end in CR LF; there is one Content-Length, or
+`Transfer-Encoding: chunked`, or neither.
 """
 
 import re
@@ -21,7 +23,7 @@ _CONNECTION: Final = re.compile(rb"\r\nconnection:([^\r]*)")
 
 class BadUpstreamResponse(Exception):
     """
-    What a daemon said is no answer: the message says why.
+    A daemon sent what is no HTTP response: the message says why.
     """
 
 

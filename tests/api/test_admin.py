@@ -1,5 +1,5 @@
 """
-What /swapgate/ shows and does, on a fleet of fake daemons.
+Administration below /swapgate/, on a real scheduler with fake daemons.
 """
 
 import json
@@ -125,7 +125,7 @@ class StateTests(AdminCase):
 
     def test_since_the_start(self) -> None:
         """
-        What has never been up has been stopped since the gateway began.
+        A model that was never up has been stopped since the start of the gateway.
         """
         self.farm.clock.advance(1000)
         self.scheduler.reconfigure(config_of(model("new")))
@@ -135,7 +135,7 @@ class StateTests(AdminCase):
 
     def test_progress(self) -> None:
         """
-        From 0 to 1, as far as it can be told.
+        From 0 to 1, where there is an estimate.
         """
         self.scheduler.load_times.note("a", 10)
         self.scheduler.lease("a")
@@ -176,7 +176,7 @@ class StateTests(AdminCase):
 
     def test_methods(self) -> None:
         """
-        A look changes nothing, and nothing else is taken.
+        GET and HEAD only.
         """
         client = self.ask("HEAD", "/swapgate/state")
         self.assertEqual(client.answer()[0], 200)
@@ -196,7 +196,7 @@ class EventTests(AdminCase):
     GET /swapgate/events.
     """
 
-    def listen(self) -> Client:
+    def subscribe(self) -> Client:
         client = self.ask("GET", "/swapgate/events")
         self.assertEqual(client.answer()[1]["content-type"], "text/event-stream")
         return client
@@ -215,7 +215,7 @@ class EventTests(AdminCase):
         """
         One at once, and one after each change; what comes together makes one.
         """
-        client = self.listen()
+        client = self.subscribe()
         self.assertEqual(len(self.heard(client)), 1)
         waiting = [self.scheduler.lease("a") for _ in range(5)]
         self.farm.pass_time(0.1)
@@ -228,17 +228,17 @@ class EventTests(AdminCase):
 
     def test_nothing_happens(self) -> None:
         """
-        Then nothing is told, though the fleet looks after its daemons every second.
+        Then nothing is sent, though the scheduler polls its daemons every second.
         """
         self.scheduler.start(nothing_to_clear())
         self.farm.come_up("org/b")
-        client = self.listen()
+        client = self.subscribe()
         self.farm.pass_time(10)
         self.assertEqual(len(self.heard(client)), 1)
 
-    def test_who_leaves_the_queue(self) -> None:
+    def test_leaving_the_queue(self) -> None:
         """
-        Is seen to have left it, whether he hung up or was turned away.
+        A change, whether the client hung up or was refused.
         """
         self.scheduler.lease("org/b")
         self.farm.come_up("org/b")
@@ -248,7 +248,7 @@ class EventTests(AdminCase):
             ).addErrback(lambda failure: failure.trap(CancelledError, NotLoaded))
             for streams in (True, False)
         ]
-        client = self.listen()
+        client = self.subscribe()
         waiting[0].cancel()
         self.farm.pass_time(0.1)
         title = self.scheduler.lease("a", QueuedRequest(client="me"))
@@ -260,17 +260,17 @@ class EventTests(AdminCase):
 
     def test_heartbeat(self) -> None:
         """
-        Where nothing happens a comment shows that it still would be told.
+        Where nothing changes a comment shows that the stream is alive.
         """
-        client = self.listen()
+        client = self.subscribe()
         self.farm.clock.advance(15)
         self.assertIn(b": still here\n\n", unchunked(client.answer()[2]))
 
-    def test_a_slow_listener(self) -> None:
+    def test_a_slow_subscriber(self) -> None:
         """
-        He gets no more than he takes, and the latest when he takes again.
+        It gets no more than it reads, and the latest snapshot when it reads again.
         """
-        client = self.listen()
+        client = self.subscribe()
         producer: Any = client.producer
         producer.pauseProducing()
         for _ in range(5):
@@ -281,11 +281,11 @@ class EventTests(AdminCase):
         producer.resumeProducing()
         self.assertEqual([s["held"] for s in self.heard(client)], [0, 5])
 
-    def test_a_listener_that_takes_nothing(self) -> None:
+    def test_a_subscriber_that_reads_nothing(self) -> None:
         """
-        Is closed after send_timeout, and has no place any more.
+        It is closed after send_timeout, and is no subscriber any more.
         """
-        client = self.listen()
+        client = self.subscribe()
         producer: Any = client.producer
         producer.pauseProducing()
         self.farm.clock.advance(59)
@@ -293,14 +293,14 @@ class EventTests(AdminCase):
         self.farm.clock.advance(2)
         self.assertTrue(client.aborted)
 
-    def test_a_listener_leaves(self) -> None:
+    def test_a_subscriber_leaves(self) -> None:
         """
-        Nothing is left of him.
+        Nothing is left of it.
         """
         self.scheduler.lease("a")
         calls = self.farm.clock.getDelayedCalls
         before = len(calls())
-        client = self.listen()
+        client = self.subscribe()
         self.scheduler.lease("a")
         self.assertGreater(len(calls()), before + 1)
         client.channel.connectionLost(Failure(ConnectionLost()))
@@ -333,14 +333,14 @@ class ActionTests(AdminCase):
 
     def test_a_name_with_a_slash(self) -> None:
         """
-        Names are as they are.
+        A slash in a name needs no escape.
         """
         self.act("/swapgate/models/org/b/load")
         self.assertEqual(self.phase("org/b"), "starting")
 
     def test_a_load_that_fails(self) -> None:
         """
-        Is told as to whoever asks for an answer.
+        The error is the one that a request for an answer gets.
         """
         client = self.act("/swapgate/models/a/load")
         self.farm.daemons["a"].end("exited with status 1")
@@ -348,7 +348,7 @@ class ActionTests(AdminCase):
 
     def test_an_unload_that_does_not_end(self) -> None:
         """
-        Is told, with what is left of the daemon.
+        The error says what is left of the daemon.
         """
         self.scheduler.lease("a").addCallback(lambda lease: lease.release())
         self.farm.come_up("a")

@@ -1,5 +1,5 @@
 """
-All who listen to /swapgate/events get one snapshot; tests/test_admin.py shows what of.
+Broadcast of the state: all subscribers share one snapshot; test_admin shows what of.
 """
 
 from collections.abc import Callable
@@ -8,16 +8,16 @@ from typing import cast
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from swapgate.api.events import LISTENERS, Events
+from swapgate.api.events import MAX_SUBSCRIBERS, StateBroadcast
 from swapgate.config.limits import Limits
 from swapgate.errors import APIError
 from swapgate.fleet.scheduler import Scheduler
 from tests.channel_rig import ChannelCase, TCPWire
 
 
-class Watched:
+class FakeScheduler:
     """
-    A fleet that only tells of changes.
+    Tells of changes, and does nothing else.
     """
 
     def __init__(self) -> None:
@@ -28,66 +28,70 @@ class Watched:
         return lambda: self.watchers.remove(changed)
 
 
-class EventsTests(ChannelCase):
+class BroadcastTests(ChannelCase):
     """
-    On connections of their own.
+    Subscribers on connections of their own.
     """
 
     def setUp(self) -> None:
         super().setUp()
         self.site.limits = Limits(max_connections_per_address=1000)
-        self.scheduler = Watched()
+        self.scheduler = FakeScheduler()
         self.snapshots = 0
         clock = cast(IReactorTime, self.clock)
-        self.events = Events(self.snapshot, cast(Scheduler, self.scheduler), clock)
+        self.broadcast = StateBroadcast(
+            self.snapshot, cast(Scheduler, self.scheduler), clock
+        )
 
     def snapshot(self) -> bytes:
         self.snapshots += 1
         return b"%d" % self.snapshots
 
-    def listen(self) -> tuple[TCPWire, Deferred[None]]:
+    def subscribe(self) -> tuple[TCPWire, Deferred[None]]:
         wire = TCPWire()
         self.connect(wire)
         self.say(b"GET / HTTP/1.1", b"Host: x")
-        request = self.hall.requests[-1]
-        return wire, Deferred.fromCoroutine(self.events.serve(request))
+        request = self.resource.requests[-1]
+        return wire, Deferred.fromCoroutine(self.broadcast.serve(request))
 
     def test_one_snapshot_for_all(self) -> None:
         """
-        However many listen, a change is looked at once.
+        However many subscribers there are, a change makes one snapshot.
         """
-        listening = [self.listen() for _ in range(LISTENERS)]
-        self.assertEqual((self.snapshots, len(self.scheduler.watchers)), (LISTENERS, 1))
+        subscribed = [self.subscribe() for _ in range(MAX_SUBSCRIBERS)]
+        self.assertEqual(
+            (self.snapshots, len(self.scheduler.watchers)), (MAX_SUBSCRIBERS, 1)
+        )
         self.scheduler.watchers[0]()
         self.scheduler.watchers[0]()
         self.clock.advance(0.1)
-        self.assertEqual(self.snapshots, LISTENERS + 1)
-        for wire, _ in listening:
+        self.assertEqual(self.snapshots, MAX_SUBSCRIBERS + 1)
+        for wire, _ in subscribed:
             self.assertIn(b"event: state\ndata: 257\n\n", wire.value())
 
     def test_no_more_than_that(self) -> None:
         """
         The next one is refused, until another one has gone.
         """
-        listening = [self.listen()[1] for _ in range(LISTENERS)]
-        _, refused = self.listen()
+        subscribed = [self.subscribe()[1] for _ in range(MAX_SUBSCRIBERS)]
+        _, refused = self.subscribe()
         error = self.failureResultOf(refused, APIError).value
         self.assertEqual((error.status, error.code), (503, "too_many_listeners"))
-        listening[0].cancel()
-        self.failureResultOf(listening[0], CancelledError)
-        self.assertNoResult(self.listen()[1])
+        subscribed[0].cancel()
+        self.failureResultOf(subscribed[0], CancelledError)
+        self.assertNoResult(self.subscribe()[1])
 
-    def test_nobody_listens(self) -> None:
+    def test_no_subscribers(self) -> None:
         """
-        Then nothing is looked at, and no timer is left.
+        Then no snapshot is made, and no timer is left.
         """
-        _, listening = self.listen()
+        _, subscribed = self.subscribe()
         before = len(self.clock.getDelayedCalls())
         self.scheduler.watchers[0]()
         self.assertEqual(len(self.clock.getDelayedCalls()), before + 1)
-        listening.cancel()
-        self.failureResultOf(listening, CancelledError)
+        subscribed.cancel()
+        self.failureResultOf(subscribed, CancelledError)
         self.assertEqual(self.scheduler.watchers, [])
         # Neither the heartbeat's nor the snapshot's.
         self.assertEqual(len(self.clock.getDelayedCalls()), before - 1)
-        self.assertNoResult(self.listen()[1])
+        self.assertNoResult(self.subscribe()[1])

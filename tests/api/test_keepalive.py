@@ -1,5 +1,5 @@
 """
-What a held stream hears, and how it ends: on a clock that the test moves.
+Keepalive of held streams, and how these end, on a clock that the test moves.
 """
 
 import json
@@ -33,9 +33,9 @@ def chunk(data: bytes) -> bytes:
 UNLOADED = Cut("it was unloaded", "upstream_failed", lambda: Unloaded("a"))
 
 
-class HoldCase(Case):
+class HeldCase(Case):
     """
-    One client that wants a stream, and a fleet that lets it wait.
+    One client that wants a stream, and a scheduler that holds it.
     """
 
     def hold(self, *daemons: Daemon | Exception, **options: Any) -> None:
@@ -59,14 +59,14 @@ class HoldCase(Case):
         return json.loads(last.strip().removeprefix(b"data: "))["error"]
 
 
-class CommentTests(HoldCase):
+class CommentTests(HeldCase):
     """
     Comments, every `keepalive` seconds.
     """
 
     def test_every_few_seconds(self) -> None:
         """
-        Nothing before the first; each tells what it looks like then.
+        Nothing before the first; each says how the wait stands then.
         """
         self.hold(Daemon())
         self.clock.advance(4.9)
@@ -78,7 +78,7 @@ class CommentTests(HoldCase):
 
     def test_then_the_answer(self) -> None:
         """
-        Its events follow; nothing more is told of a wait.
+        Its events follow, and no more comments.
         """
         daemon = Daemon()
         self.hold(daemon)
@@ -92,9 +92,9 @@ class CommentTests(HoldCase):
         self.assertTrue(self.client.value().endswith(b"\r\n0\r\n\r\n"))
         self.assertFalse(self.client.disconnecting)
 
-    def test_not_for_those_who_want_no_stream(self) -> None:
+    def test_not_for_plain_answers(self) -> None:
         """
-        They hear nothing before they have a status.
+        Nothing is sent before the status.
         """
         self.gateway(Daemon())
         self.scheduler.late = True
@@ -112,7 +112,7 @@ class CommentTests(HoldCase):
 
     def test_hang_up(self) -> None:
         """
-        Whoever has gone is told nothing.
+        A client that has gone gets no comments.
         """
         self.hold(Daemon())
         self.clock.advance(5)
@@ -138,7 +138,7 @@ class CommentTests(HoldCase):
         self.assertEqual(body, b": swapgate: outlook 1\n\ndata: 1\n\n")
 
 
-class NoticeTests(HoldCase):
+class NoticeTests(HeldCase):
     """
     notice = reasoning.
     """
@@ -166,7 +166,7 @@ class NoticeTests(HoldCase):
 
     def test_at_most_one_a_second(self) -> None:
         """
-        What is said more often goes into comments.
+        More frequent ones are comments.
         """
         self.hold(Daemon(), notice="reasoning", keepalive_s=0.4)
         self.clock.pump([0.4] * 5)
@@ -184,14 +184,14 @@ class NoticeTests(HoldCase):
         self.assertEqual(self.body(), b": swapgate: outlook 1\n\n")
 
 
-class FailureTests(HoldCase):
+class FailureTests(HeldCase):
     """
     After the first comment there is no status any more.
     """
 
     def test_a_failed_load(self) -> None:
         """
-        Is an event, and an end without an end.
+        An error event, and an end without the final chunk.
         """
         self.hold(LoadFailed("a", "no such file", 1.0))
         self.clock.advance(5)
@@ -202,7 +202,7 @@ class FailureTests(HoldCase):
 
     def test_before_the_first_comment(self) -> None:
         """
-        It is a status still.
+        It still has a status.
         """
         self.hold(LoadFailed("a", "no such file", 1.0))
         self.clock.advance(4)
@@ -211,7 +211,7 @@ class FailureTests(HoldCase):
 
     def test_a_daemon_that_dies_at_once(self) -> None:
         """
-        The request is put back, and held on; the second time it has failed.
+        The request is queued again and held; the second failure is final.
         """
         first, second = Daemon(), Daemon()
         self.hold(first, second)
@@ -242,7 +242,7 @@ class FailureTests(HoldCase):
 
     def test_an_error_of_the_daemon(self) -> None:
         """
-        What would have been a 400 is told in its words; the daemon is not doubted.
+        What would have been a 400 is an event in its words; the daemon is not suspect.
         """
         daemon = Daemon()
         self.hold(daemon)
@@ -257,7 +257,7 @@ class FailureTests(HoldCase):
 
     def test_an_answer_that_is_no_stream(self) -> None:
         """
-        Is an event too, and a whole answer.
+        One event, and a whole answer.
         """
         daemon = Daemon()
         self.hold(daemon)
@@ -269,7 +269,7 @@ class FailureTests(HoldCase):
 
     def test_half_an_answer_that_is_no_stream(self) -> None:
         """
-        Was nothing, and is asked for again.
+        Counts for nothing: the request is sent again.
         """
         first, second = Daemon(), Daemon()
         self.hold(first, second)
@@ -282,7 +282,7 @@ class FailureTests(HoldCase):
         self.assertIn(b"data: hi\n\n", self.body())
 
 
-class TellingTests(HoldCase):
+class StatusTests(HeldCase):
     """
     Headers, statuses and cuts.
     """
@@ -315,9 +315,9 @@ class TellingTests(HoldCase):
         self.assertEqual((status, error["code"]), (409, "model_not_loaded"))
         self.assertEqual(self.client.answer()[1]["x-should-retry"], "false")
 
-    def test_who_asks(self) -> None:
+    def test_the_queue_entry(self) -> None:
         """
-        The fleet is told whether it is a stream, and for whom.
+        It says whether a stream is wanted, and for which client.
         """
         self.gateway(Daemon())
         self.ask(STREAM, b"User-Agent: me")
@@ -368,7 +368,7 @@ class TellingTests(HoldCase):
 
     def test_cut_before_it_began(self) -> None:
         """
-        Who has nothing of an answer yet is told as well, and has nothing loaded again.
+        Without a byte of an answer the error has a status, and nothing is loaded again.
         """
         for heard in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"):
             daemon = Daemon()
@@ -384,7 +384,7 @@ class TellingTests(HoldCase):
 
     def test_cut_before_it_began_but_was_promised(self) -> None:
         """
-        A stream that has heard only of its wait ends with that error.
+        A stream that got only comments ends with that error.
         """
         self.hold(Daemon())
         self.clock.advance(5)

@@ -1,5 +1,5 @@
 """
-What requests want, and what is said to those that cannot have it.
+OpenAI's API: model requests, refusals, and the list of models.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,12 +11,12 @@ from swapgate.api.openai import (
     read_model_request,
 )
 from swapgate.errors import APIError
-from swapgate.server.json_body import BodyFields, Kind
+from swapgate.server.json_body import BodyFields, JSONType
 
 
 class ContentTypeTests(SynchronousTestCase):
     """
-    Only what says that it is JSON is read as JSON.
+    Only a body that is declared as JSON is read as JSON.
     """
 
     def test_accepted(self) -> None:
@@ -58,9 +58,9 @@ class ContentTypeTests(SynchronousTestCase):
             self.assertIn("the Content-Encoding is", caught.exception.message)
 
 
-class AskTests(SynchronousTestCase):
+class ModelRequestTests(SynchronousTestCase):
     """
-    From a wish to an ask.
+    From a body's fields to a model request.
     """
 
     NAMES = {"qwen": "qwen", "phi": "phi", "Qwen 2.5": "qwen", "model.gguf": "phi"}
@@ -87,7 +87,7 @@ class AskTests(SynchronousTestCase):
         for fields, stream in {
             BodyFields(model="phi", stream=True): True,
             BodyFields(model="phi", stream=False): False,
-            BodyFields(model="phi", stream=Kind.NULL): False,
+            BodyFields(model="phi", stream=JSONType.NULL): False,
             BodyFields(model="phi"): False,
         }.items():
             self.assertEqual(
@@ -99,11 +99,11 @@ class AskTests(SynchronousTestCase):
         400, with the models to choose from.
         """
         there_are = 'one of "qwen", "phi", "Qwen 2.5", "model.gguf"'
-        messages: dict[str | Kind, str] = {
-            Kind.ABSENT: "the body has no model; it must name",
-            Kind.NULL: "model is null; it must be a string,",
-            Kind.NUMBER: "model is a number; it must be a string,",
-            Kind.ARRAY: "model is an array; it must be a string,",
+        messages: dict[str | JSONType, str] = {
+            JSONType.ABSENT: "the body has no model; it must name",
+            JSONType.NULL: "model is null; it must be a string,",
+            JSONType.NUMBER: "model is a number; it must be a string,",
+            JSONType.ARRAY: "model is an array; it must be a string,",
             "": "model is empty; it must be",
         }
         for model, message in messages.items():
@@ -134,9 +134,9 @@ class AskTests(SynchronousTestCase):
 
     def test_stream_of_another_kind(self) -> None:
         """
-        400, to blame is `stream`.
+        400, with `stream` as the param.
         """
-        for kind in (Kind.STRING, Kind.NUMBER, Kind.ARRAY, Kind.OBJECT):
+        for kind in (JSONType.STRING, JSONType.NUMBER, JSONType.ARRAY, JSONType.OBJECT):
             refusal = self.refusal(BodyFields(model="phi", stream=kind))
             self.assertEqual((refusal.status, refusal.param), (400, "stream"))
             self.assertEqual(

@@ -1,5 +1,5 @@
 """
-From the daemon's bytes to the client's, through Twisted's own client and server.
+Relay: from the daemon's bytes to the client's, by Twisted's own client and server.
 """
 
 import json
@@ -18,8 +18,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from swapgate.api import relay as relay_module
-from swapgate.api.relay import Ending, Relay
+from swapgate.api.relay import Outcome, Relay
 from swapgate.upstream.connection import UpstreamConnection
 
 STREAM = b"text/event-stream"
@@ -51,7 +50,7 @@ class Wire(StringTransport):
 
     def heard(self) -> bytes:
         """
-        What has been written since the last look.
+        What was written since the last call.
         """
         data: bytes = self.value()
         self.clear()
@@ -72,7 +71,7 @@ class Held(Resource):
 
 
 @define
-class WaitQueue:
+class RelayRig:
     """
     A client's request on one side, a daemon's response on the other, a relay between.
     """
@@ -81,7 +80,7 @@ class WaitQueue:
     client: Wire = field(factory=Wire)
     daemon: Wire = field(factory=Wire)
     connection: UpstreamConnection = field(factory=UpstreamConnection)
-    ending: list[Ending] = field(factory=list)
+    outcomes: list[Outcome] = field(factory=list)
     relay: Relay = field(init=False)
     channel: Any = field(init=False)
     request: Request = field(init=False)
@@ -101,16 +100,16 @@ class WaitQueue:
         asked = self.connection.request(
             ClientRequest(b"POST", b"/", host, None, persistent=True)
         )
-        asked.addCallback(self._pass_on, timeouts)
+        asked.addCallback(self._relay, timeouts)
         self.connection.dataReceived(head)
 
-    def _pass_on(self, response: Any, timeouts: Any) -> None:
+    def _relay(self, response: Any, timeouts: Any) -> None:
         bounds = {"first_timeout_s": None, "stall_timeout_s": 300.0} | timeouts
         self.relay = Relay(
             self.request, response, self.connection, self.clock, **bounds
         )
         response.deliverBody(self.relay)
-        self.relay.done.addCallback(self.ending.append)
+        self.relay.done.addCallback(self.outcomes.append)
 
     def say(self, data: bytes) -> None:
         """
@@ -157,10 +156,10 @@ class RelayCase(SynchronousTestCase):
     """
 
     def setUp(self) -> None:
-        self.line = WaitQueue()
+        self.rig = RelayRig()
 
     def open_stream(self, **timeouts: Any) -> None:
-        self.line.open(head(STREAM, CHUNKED), **timeouts)
+        self.rig.open(head(STREAM, CHUNKED), **timeouts)
 
 
 class StreamTests(RelayCase):
@@ -174,35 +173,33 @@ class StreamTests(RelayCase):
         """
         self.open_stream()
         for event in (b"data: a\n\n", b"data: b\n\n", b"data: [DONE]\n\n"):
-            self.line.chunks(event)
-            self.assertEqual(body_of(self.line.client.heard()), event)
+            self.rig.chunks(event)
+            self.assertEqual(body_of(self.rig.client.heard()), event)
 
     def test_the_head_waits_for_a_byte(self) -> None:
         """
         Until the daemon's first byte the status is still free.
         """
         self.open_stream()
-        self.assertEqual(self.line.client.heard(), b"")
+        self.assertEqual(self.rig.client.heard(), b"")
 
     def test_the_first_token_comes_with_the_head(self) -> None:
         """
         What the daemon sends in one piece with its head is passed on at once too.
         """
-        self.line.open(head(STREAM, CHUNKED) + b"9\r\ndata: a\n\n\r\n")
-        self.assertEqual(body_of(self.line.client.heard()), b"data: a\n\n")
+        self.rig.open(head(STREAM, CHUNKED) + b"9\r\ndata: a\n\n\r\n")
+        self.assertEqual(body_of(self.rig.client.heard()), b"data: a\n\n")
 
     def test_one_read_is_one_write(self) -> None:
         """
         What comes together, however it is chunked, leaves together.
         """
         self.open_stream()
-        self.line.chunks(b"data: a\n\n")
-        before = len(self.line.client.writes)
-        self.line.chunks(b"data: b\n", b"\n", b"data: c\n\n")
-        self.assertEqual(len(self.line.client.writes), before + 1)
-        self.assertEqual(
-            body_of(self.line.client.writes[-1]), b"data: b\n\ndata: c\n\n"
-        )
+        self.rig.chunks(b"data: a\n\n")
+        before = len(self.rig.client.writes)
+        self.rig.chunks(b"data: b\n", b"\n", b"data: c\n\n")
+        self.assertEqual(len(self.rig.client.writes), before + 1)
+        self.assertEqual(body_of(self.rig.client.writes[-1]), b"data: b\n\ndata: c\n\n")
 
     def test_bytes_are_unchanged(self) -> None:
         """
@@ -211,23 +208,23 @@ class StreamTests(RelayCase):
         text = b": hm\r\n\r\nevent: x\r\ndata: \xc3\xa4\r\n\r\n\n\ndata: [DONE]\n\nrest"
         for size in (1, 2, 5, 100):
             with self.subTest(size=size):
-                self.line = WaitQueue()
+                self.rig = RelayRig()
                 self.open_stream()
                 for start in range(0, len(text), size):
-                    self.line.chunks(text[start : start + size])
-                self.line.say(b"0\r\n\r\n")
-                self.assertEqual(body_of(self.line.client.heard()), text)
-                self.assertEqual(self.line.ending, [Ending.WHOLE])
+                    self.rig.chunks(text[start : start + size])
+                self.rig.say(b"0\r\n\r\n")
+                self.assertEqual(body_of(self.rig.client.heard()), text)
+                self.assertEqual(self.rig.outcomes, [Outcome.WHOLE])
 
     def test_half_a_line_waits(self) -> None:
         """
         A line is passed on when it is whole.
         """
         self.open_stream()
-        self.line.chunks(b"data: one\nda")
-        self.assertEqual(body_of(self.line.client.heard()), b"data: one\n")
-        self.line.chunks(b"ta: two\n")
-        self.assertEqual(body_of(self.line.client.heard()), b"data: two\n")
+        self.rig.chunks(b"data: one\nda")
+        self.assertEqual(body_of(self.rig.client.heard()), b"data: one\n")
+        self.rig.chunks(b"ta: two\n")
+        self.assertEqual(body_of(self.rig.client.heard()), b"data: two\n")
 
     def test_a_line_of_any_length(self) -> None:
         """
@@ -236,39 +233,39 @@ class StreamTests(RelayCase):
         self.open_stream()
         piece = b"x" * 65536
         for _ in range(160):
-            self.line.chunks(piece)
-        self.assertEqual(self.line.client.heard(), b"")
-        self.line.chunks(b"\n")
-        self.assertEqual(len(body_of(self.line.client.heard())), 160 * 65536 + 1)
+            self.rig.chunks(piece)
+        self.assertEqual(self.rig.client.heard(), b"")
+        self.rig.chunks(b"\n")
+        self.assertEqual(len(body_of(self.rig.client.heard())), 160 * 65536 + 1)
 
     def test_the_end_is_passed_on_at_once(self) -> None:
         """
         The last event, [DONE] and the final chunk leave in the read that brought them.
         """
         self.open_stream()
-        self.line.say(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
-        self.assertTrue(self.line.client.heard().endswith(b"[DONE]\n\n\r\n0\r\n\r\n"))
-        self.assertEqual(self.line.ending, [Ending.WHOLE])
-        self.assertFalse(self.line.client.disconnecting)
+        self.rig.say(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+        self.assertTrue(self.rig.client.heard().endswith(b"[DONE]\n\n\r\n0\r\n\r\n"))
+        self.assertEqual(self.rig.outcomes, [Outcome.WHOLE])
+        self.assertFalse(self.rig.client.disconnecting)
 
     def test_a_clean_end_without_done(self) -> None:
         """
         Not every API has a [DONE].
         """
         self.open_stream()
-        self.line.chunks(b"data: a\n\n")
-        self.line.say(b"0\r\n\r\n")
-        self.assertEqual(self.line.ending, [Ending.WHOLE])
-        self.assertTrue(self.line.client.heard().endswith(b"0\r\n\r\n"))
+        self.rig.chunks(b"data: a\n\n")
+        self.rig.say(b"0\r\n\r\n")
+        self.assertEqual(self.rig.outcomes, [Outcome.WHOLE])
+        self.assertTrue(self.rig.client.heard().endswith(b"0\r\n\r\n"))
 
     def test_ended_by_the_close_alone(self) -> None:
         """
         Where the daemon frames nothing, its close ends a stream of whole events.
         """
-        self.line.open(head(STREAM))
-        self.line.say(b"data: a\n\n")
-        self.line.die(ConnectionDone)
-        self.assertEqual(self.line.ending, [Ending.WHOLE])
+        self.rig.open(head(STREAM))
+        self.rig.say(b"data: a\n\n")
+        self.rig.die(ConnectionDone)
+        self.assertEqual(self.rig.outcomes, [Outcome.WHOLE])
 
 
 class PlainTests(RelayCase):
@@ -280,43 +277,43 @@ class PlainTests(RelayCase):
         """
         A JSON answer arrives whole, with its status and length.
         """
-        self.line.open(head(JSON, b"Content-Length: 12", status=b"400 Bad Request"))
-        self.line.say(b'{"error": 1}')
-        answer = self.line.client.heard()
+        self.rig.open(head(JSON, b"Content-Length: 12", status=b"400 Bad Request"))
+        self.rig.say(b'{"error": 1}')
+        answer = self.rig.client.heard()
         self.assertTrue(answer.startswith(b"HTTP/1.1 400 Bad Request\r\n"))
         self.assertIn(b"Content-Length: 12\r\n", answer)
         self.assertTrue(answer.endswith(b'\r\n\r\n{"error": 1}'))
-        self.assertEqual(self.line.ending, [Ending.WHOLE])
+        self.assertEqual(self.rig.outcomes, [Outcome.WHOLE])
 
     def test_nothing_is_held_back(self) -> None:
         """
         A large answer without newlines is passed on as it comes.
         """
-        self.line.open(head(JSON, CHUNKED))
-        self.line.chunks(b"x" * 1000)
-        self.assertEqual(body_of(self.line.client.heard()), b"x" * 1000)
+        self.rig.open(head(JSON, CHUNKED))
+        self.rig.chunks(b"x" * 1000)
+        self.assertEqual(body_of(self.rig.client.heard()), b"x" * 1000)
 
     def test_empty(self) -> None:
         """
         An answer without a body is an answer.
         """
-        self.line.open(head(JSON, b"Content-Length: 0"))
-        self.assertEqual(self.line.ending, [Ending.WHOLE])
-        self.assertIn(b"Content-Length: 0\r\n", self.line.client.heard())
+        self.rig.open(head(JSON, b"Content-Length: 0"))
+        self.assertEqual(self.rig.outcomes, [Outcome.WHOLE])
+        self.assertIn(b"Content-Length: 0\r\n", self.rig.client.heard())
 
     def test_no_content(self) -> None:
         """
         A status that has no body gets no length either.
         """
-        self.line.open(head(JSON, status=b"204 No Content"))
-        self.assertEqual(self.line.ending, [Ending.WHOLE])
-        self.assertNotIn(b"Content-Length", self.line.client.heard())
+        self.rig.open(head(JSON, status=b"204 No Content"))
+        self.assertEqual(self.rig.outcomes, [Outcome.WHOLE])
+        self.assertNotIn(b"Content-Length", self.rig.client.heard())
 
     def test_only_known_headers_pass(self) -> None:
         """
         CORS, cookies and the reason phrase stay behind; what describes the body passes.
         """
-        self.line.open(
+        self.rig.open(
             head(
                 JSON,
                 b"Content-Length: 2",
@@ -328,8 +325,8 @@ class PlainTests(RelayCase):
                 status=b"200 Sure thing",
             )
         )
-        self.line.say(b"{}")
-        answer = self.line.client.heard()
+        self.rig.say(b"{}")
+        answer = self.rig.client.heard()
         for wanted in (b"HTTP/1.1 200 OK", b"X-Request-Id: 7", b"Retry-After: 3"):
             self.assertIn(wanted + b"\r\n", answer)
         for unwanted in (b"Access-Control", b"Cookie", b"llama.cpp", b"Sure"):
@@ -339,9 +336,9 @@ class PlainTests(RelayCase):
         """
         A second header of a name would be read by some and not by others.
         """
-        self.line.open(head(JSON, b"Content-Length: 2", b"Content-Type: text/html"))
-        self.line.say(b"{}")
-        answer = self.line.client.heard()
+        self.rig.open(head(JSON, b"Content-Length: 2", b"Content-Type: text/html"))
+        self.rig.say(b"{}")
+        answer = self.rig.client.heard()
         self.assertEqual(answer.count(b"Content-Type: "), 1)
         self.assertIn(b"Content-Type: application/json\r\n", answer)
 
@@ -349,32 +346,32 @@ class PlainTests(RelayCase):
         """
         A body that ends too early ends short of its length, and nothing follows.
         """
-        self.line.open(head(JSON, b"Content-Length: 100"))
-        self.line.say(b'{"a":')
-        self.line.die()
-        self.assertEqual(self.line.ending, [Ending.CUT])
-        self.assertTrue(self.line.client.heard().endswith(b'\r\n\r\n{"a":'))
-        self.assertTrue(self.line.client.disconnecting)
-        self.assertFalse(self.line.client.aborted)
+        self.rig.open(head(JSON, b"Content-Length: 100"))
+        self.rig.say(b'{"a":')
+        self.rig.die()
+        self.assertEqual(self.rig.outcomes, [Outcome.CUT])
+        self.assertTrue(self.rig.client.heard().endswith(b'\r\n\r\n{"a":'))
+        self.assertTrue(self.rig.client.disconnecting)
+        self.assertFalse(self.rig.client.aborted)
 
     def test_cut_short_in_chunks(self) -> None:
         """
         Then the final chunk is missing.
         """
-        self.line.open(head(JSON, CHUNKED))
-        self.line.chunks(b"{")
-        self.line.die()
-        self.assertTrue(self.line.client.heard().endswith(b"1\r\n{\r\n"))
-        self.assertTrue(self.line.client.disconnecting)
+        self.rig.open(head(JSON, CHUNKED))
+        self.rig.chunks(b"{")
+        self.rig.die()
+        self.assertTrue(self.rig.client.heard().endswith(b"1\r\n{\r\n"))
+        self.assertTrue(self.rig.client.disconnecting)
 
     def test_cut_short_for_an_old_client(self) -> None:
         """
         Where only the close would end it, a reset says that it is not whole.
         """
-        self.line.open(head(JSON, CHUNKED), version=b"HTTP/1.0")
-        self.line.chunks(b"{")
-        self.line.die()
-        self.assertTrue(self.line.client.aborted)
+        self.rig.open(head(JSON, CHUNKED), version=b"HTTP/1.0")
+        self.rig.chunks(b"{")
+        self.rig.die()
+        self.assertTrue(self.rig.client.aborted)
 
 
 class FailureTests(RelayCase):
@@ -387,12 +384,12 @@ class FailureTests(RelayCase):
         What the client gets of a stream that fails after this.
         """
         self.open_stream()
-        self.line.chunks(*said)
-        (by or self.line.die)()
-        self.assertEqual(self.line.ending, [Ending.CUT])
-        self.assertTrue(self.line.client.disconnecting)
-        self.assertFalse(self.line.client.aborted, "a reset would lose bytes")
-        answer = self.line.client.heard()
+        self.rig.chunks(*said)
+        (by or self.rig.die)()
+        self.assertEqual(self.rig.outcomes, [Outcome.CUT])
+        self.assertTrue(self.rig.client.disconnecting)
+        self.assertFalse(self.rig.client.aborted, "a reset would lose bytes")
+        answer = self.rig.client.heard()
         self.assertFalse(answer.endswith(b"0\r\n\r\n"))
         self.assertNotIn(b"[DONE]", answer)
         return body_of(answer)
@@ -431,7 +428,7 @@ class FailureTests(RelayCase):
         Broken framing is a failure like any other.
         """
         body = self.failed_after(
-            b"data: a\n\n", by=lambda: self.line.say(b"no size\r\nhm\r\n")
+            b"data: a\n\n", by=lambda: self.rig.say(b"no size\r\nhm\r\n")
         )
         self.check_error(body.removeprefix(b"data: a\n\n"))
 
@@ -439,68 +436,66 @@ class FailureTests(RelayCase):
         """
         After stall_timeout without a byte it counts as dead, and is hung up on.
         """
-        body = self.failed_after(
-            b"data: a\n\n", by=lambda: self.line.clock.advance(300)
-        )
+        body = self.failed_after(b"data: a\n\n", by=lambda: self.rig.clock.advance(300))
         self.check_error(body.removeprefix(b"data: a\n\n"))
         self.assertIn(b"fell silent for 300 s", body)
-        self.assertTrue(self.line.daemon.aborted)
+        self.assertTrue(self.rig.daemon.aborted)
 
     def test_an_endless_line(self) -> None:
         """
-        A line past all measure is no line; memory is not for it.
+        A line over 64 MiB is a failure of the daemon.
         """
         mebibyte = b"x" * 2**20
 
         def rave() -> None:
             for _ in range(65):
-                self.line.chunks(mebibyte)
+                self.rig.chunks(mebibyte)
 
         body = self.failed_after(b"data: a\n\n", by=rave)
         self.check_error(body.removeprefix(b"data: a\n\n"))
 
     def test_dies_before_a_byte(self) -> None:
         """
-        Then nothing is written: the request can be asked again.
+        Then nothing is written: the request can be sent again.
         """
         self.open_stream()
-        self.line.die()
-        self.assertEqual(self.line.ending, [Ending.UNANSWERED])
-        self.assertEqual(self.line.client.heard(), b"")
-        self.assertFalse(self.line.client.disconnecting)
+        self.rig.die()
+        self.assertEqual(self.rig.outcomes, [Outcome.UNANSWERED])
+        self.assertEqual(self.rig.client.heard(), b"")
+        self.assertFalse(self.rig.client.disconnecting)
 
     def test_silent_before_a_byte(self) -> None:
         """
         The first byte has a bound of its own, by default none.
         """
         self.open_stream()
-        self.line.clock.advance(100_000)
-        self.assertEqual(self.line.ending, [])
-        self.line = WaitQueue()
+        self.rig.clock.advance(100_000)
+        self.assertEqual(self.rig.outcomes, [])
+        self.rig = RelayRig()
         self.open_stream(first_timeout_s=60.0)
-        self.line.clock.advance(60)
-        self.assertEqual(self.line.ending, [Ending.UNANSWERED])
+        self.rig.clock.advance(60)
+        self.assertEqual(self.rig.outcomes, [Outcome.UNANSWERED])
 
     def test_unframed_and_cut(self) -> None:
         """
         A stream that only the close would end is not whole in the middle of a line.
         """
-        self.line.open(head(STREAM))
-        self.line.say(b"data: a\n\ndata: b")
-        self.line.die(ConnectionDone)
-        self.assertEqual(self.line.ending, [Ending.CUT])
+        self.rig.open(head(STREAM))
+        self.rig.say(b"data: a\n\ndata: b")
+        self.rig.die(ConnectionDone)
+        self.assertEqual(self.rig.outcomes, [Outcome.CUT])
 
     def test_unframed_and_cut_in_an_event(self) -> None:
         """
         Nor is it after a line that no blank line follows: its reader would drop it.
         """
         for said in (b"data: a\n", b"data: a\n\ndata: b\n", b"data: a\r\n"):
-            self.line = WaitQueue()
-            self.line.open(head(STREAM))
-            self.line.say(said)
-            self.line.die(ConnectionDone)
-            self.assertEqual(self.line.ending, [Ending.CUT], said)
-            last = body_of(self.line.client.heard()).rpartition(b"data: ")[2]
+            self.rig = RelayRig()
+            self.rig.open(head(STREAM))
+            self.rig.say(said)
+            self.rig.die(ConnectionDone)
+            self.assertEqual(self.rig.outcomes, [Outcome.CUT], said)
+            last = body_of(self.rig.client.heard()).rpartition(b"data: ")[2]
             self.check_error(b"data: " + last)
 
     def test_unframed_and_reset(self) -> None:
@@ -508,20 +503,20 @@ class FailureTests(RelayCase):
         A reset is no end of any answer, wherever it comes.
         """
         for kind, said in ((STREAM, b"data: a\n\n"), (JSON, b"{}")):
-            self.line = WaitQueue()
-            self.line.open(head(kind))
-            self.line.say(said)
-            self.line.die(ConnectionLost)
-            self.assertEqual(self.line.ending, [Ending.CUT], said)
+            self.rig = RelayRig()
+            self.rig.open(head(kind))
+            self.rig.say(said)
+            self.rig.die(ConnectionLost)
+            self.assertEqual(self.rig.outcomes, [Outcome.CUT], said)
 
     def test_unframed_and_closed(self) -> None:
         """
         A plain answer without a length ends with the daemon's FIN.
         """
-        self.line.open(head(JSON))
-        self.line.say(b"{}")
-        self.line.die(ConnectionDone)
-        self.assertEqual(self.line.ending, [Ending.WHOLE])
+        self.rig.open(head(JSON))
+        self.rig.say(b"{}")
+        self.rig.die(ConnectionDone)
+        self.assertEqual(self.rig.outcomes, [Outcome.WHOLE])
 
 
 class ClientTests(RelayCase):
@@ -530,47 +525,47 @@ class ClientTests(RelayCase):
     """
 
     def hang_up(self) -> None:
-        self.line.client.producer.stopProducing()
-        self.line.channel.connectionLost(Failure(ConnectionDone()))
+        self.rig.client.producer.stopProducing()
+        self.rig.channel.connectionLost(Failure(ConnectionDone()))
 
     def test_goes_in_the_middle(self) -> None:
         """
         The daemon's connection is closed at once, whatever it still sends.
         """
         self.open_stream()
-        self.line.chunks(b"data: a\n\n")
+        self.rig.chunks(b"data: a\n\n")
         self.hang_up()
-        self.assertTrue(self.line.daemon.aborted)
-        self.line.chunks(b"data: b\n\n")
-        self.line.die()
-        self.assertEqual(self.line.clock.getDelayedCalls(), [])
+        self.assertTrue(self.rig.daemon.aborted)
+        self.rig.chunks(b"data: b\n\n")
+        self.rig.die()
+        self.assertEqual(self.rig.clock.getDelayedCalls(), [])
 
     def test_serving_is_cancelled(self) -> None:
         """
-        Whoever awaits the relay may cancel it, which is the same.
+        Cancelling `done` is the same.
         """
         self.open_stream()
         ended: list[Failure] = []
-        self.line.relay.done.addErrback(ended.append)
-        self.line.relay.done.cancel()
-        self.assertTrue(self.line.daemon.aborted)
+        self.rig.relay.done.addErrback(ended.append)
+        self.rig.relay.done.cancel()
+        self.assertTrue(self.rig.daemon.aborted)
         self.assertTrue(ended[0].check(CancelledError))
 
     def test_is_slow(self) -> None:
         """
-        The daemon is read from only as fast as the client takes it, and it is not the
-        daemon who is silent then.
+        Backpressure: the daemon is read as fast as the client reads, and a paused
+        daemon does not count as silent.
         """
         self.open_stream(stall_timeout_s=10.0)
-        self.line.chunks(b"data: a\n\n")
-        self.line.client.producer.pauseProducing()
-        self.assertEqual(self.line.daemon.producerState, "paused")
-        self.line.clock.advance(1000)
-        self.assertEqual(self.line.ending, [])
-        self.line.client.producer.resumeProducing()
-        self.assertEqual(self.line.daemon.producerState, "producing")
-        self.line.clock.advance(10)
-        self.assertEqual(self.line.ending, [Ending.CUT])
+        self.rig.chunks(b"data: a\n\n")
+        self.rig.client.producer.pauseProducing()
+        self.assertEqual(self.rig.daemon.producerState, "paused")
+        self.rig.clock.advance(1000)
+        self.assertEqual(self.rig.outcomes, [])
+        self.rig.client.producer.resumeProducing()
+        self.assertEqual(self.rig.daemon.producerState, "producing")
+        self.rig.clock.advance(10)
+        self.assertEqual(self.rig.outcomes, [Outcome.CUT])
 
 
 class ReuseTests(RelayCase):
@@ -583,28 +578,17 @@ class ReuseTests(RelayCase):
         A relay that is over leaves no trace on the connection.
         """
         self.open_stream()
-        self.line.say(b"0\r\n\r\n")
-        self.assertIsNone(self.line.connection.reader)
-        self.assertFalse(self.line.daemon.aborted)
-
-    def test_headers_are_listed(self) -> None:
-        """
-        Nothing that steers a browser or frames a message is among those that pass.
-        """
-        passed = {name.lower() for name in relay_module.PASSED_HEADERS}
-        self.assertTrue(
-            passed.isdisjoint(
-                {b"content-length", b"transfer-encoding", b"connection", b"set-cookie"}
-            )
-        )
+        self.rig.say(b"0\r\n\r\n")
+        self.assertIsNone(self.rig.connection.reader)
+        self.assertFalse(self.rig.daemon.aborted)
 
     def test_waits_no_longer(self) -> None:
         """
         `done` fires once.
         """
         self.open_stream()
-        done: Deferred[Ending] = self.line.relay.done
-        self.line.say(b"0\r\n\r\n")
-        self.line.die()
-        self.assertEqual(self.line.ending, [Ending.WHOLE])
+        done: Deferred[Outcome] = self.rig.relay.done
+        self.rig.say(b"0\r\n\r\n")
+        self.rig.die()
+        self.assertEqual(self.rig.outcomes, [Outcome.WHOLE])
         self.assertTrue(done.called)

@@ -1,5 +1,5 @@
 """
-What the API makes of a fleet that lends, fails, stops or is wrong.
+Gateway resource and proxy, on a scheduler that leases, fails, stops or is wrong.
 """
 
 import json
@@ -23,11 +23,11 @@ from swapgate.fleet.lease import Lease, LoadFailed, QueuedRequest, ShuttingDown
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.site import GatewaySite
 from swapgate.upstream.client import (
-    BodyProducer,
     Exchange,
     UpstreamClient,
 )
 from swapgate.upstream.connection import UpstreamConnection
+from swapgate.upstream.request_body import BodyProducer
 from tests.doubles import ACCESS, config_of, model
 
 BODY = b'{"model": "a", "x": [1,\t2]}'
@@ -49,7 +49,7 @@ class Client(StringTransport):
 
     def answer(self) -> tuple[int, dict[str, str], bytes]:
         """
-        Status, headers and body of what was heard.
+        Status, headers and body of what was received.
         """
         head, _, body = self.value().partition(b"\r\n\r\n")
         first, *lines = head.decode().split("\r\n")
@@ -64,10 +64,10 @@ class Client(StringTransport):
 @define(eq=False)
 class Daemon:
     """
-    One life of a daemon: what it is asked, on a connection of its own each.
+    One life of a daemon: the requests it gets, on a connection of its own.
     """
 
-    # Why it cannot be asked, where it cannot.
+    # What sending a request to it raises.
     failure: Exception | None = None
     asked: list[tuple[bytes, bytes, dict[bytes, Any]]] = field(factory=list)
     wire: StringTransport = field(factory=StringTransport)
@@ -98,12 +98,12 @@ class Daemon:
 
 
 @define(eq=False)
-class Lender:
+class FakeScheduler:
     """
-    A fleet that answers what the test says.
+    Leases the daemons that the test names, or fails.
     """
 
-    # For each lease: a daemon, or why there is none; an empty list lets all wait.
+    # For each lease a daemon, or an error; with none left a request waits.
     daemons: list[Daemon | Exception]
     options: dict[str, Any] = field(factory=dict)
     released: list[bool] = field(factory=list)
@@ -112,7 +112,7 @@ class Lender:
     entries: list[QueuedRequest] = field(factory=list)
     waits: tuple[float, float] = (0.0, 0.0)
     outlooks: int = 0
-    # Whether everybody waits until the test has it go on.
+    # Whether requests wait until the test calls go_on().
     late: bool = False
     waiting: Deferred[Lease] = field(factory=Deferred)
     leases: list[Lease] = field(factory=list)
@@ -122,7 +122,7 @@ class Lender:
         return {"a": SimpleNamespace(spec=model("a", **self.options))}
 
     @property
-    def outlook(self) -> "Lender":
+    def outlook(self) -> "FakeScheduler":
         return self
 
     def of(self, entry: QueuedRequest) -> str:
@@ -140,7 +140,7 @@ class Lender:
 
     def go_on(self) -> None:
         """
-        Lend, or say why not.
+        Lease the next daemon, or fail.
         """
         match self.daemons.pop(0):
             case Daemon() as daemon:
@@ -170,7 +170,7 @@ class Case(SynchronousTestCase):
 
     def gateway(self, *daemons: Daemon | Exception, **options: Any) -> None:
         self.clock = Clock()
-        self.scheduler = Lender(list(daemons), options)
+        self.scheduler = FakeScheduler(list(daemons), options)
         scheduler = cast(Scheduler, self.scheduler)
         gateway = Gateway(config_of(model("a")), scheduler, self.clock, started=1)
         self.client = Client()
@@ -191,7 +191,7 @@ class Case(SynchronousTestCase):
 
 class LeaseTests(Case):
     """
-    Before there is a daemon to ask.
+    Before there is a lease.
     """
 
     def test_load_failed(self) -> None:
@@ -226,8 +226,8 @@ class LeaseTests(Case):
 
     def test_hang_up_while_held(self) -> None:
         """
-        The place in the queue is given up, and nothing is written but a line of the
-        log, which says how long was waited.
+        The request leaves the queue, and nothing is written but a line of the log,
+        which says how long it waited.
         """
         self.gateway()
         self.scheduler.waits = (1.25, 2.5)
@@ -256,7 +256,7 @@ class LeaseTests(Case):
 
     def test_a_refusal_needs_no_lease(self) -> None:
         """
-        A request that is wrong asks the fleet for nothing.
+        A request that is wrong asks the scheduler for nothing.
         """
         for body, status in ((b"{", 400), (b'{"model": "b"}', 404)):
             # Would be 500 if a lease were asked for.
@@ -266,14 +266,14 @@ class LeaseTests(Case):
             self.assertEqual(len(self.scheduler.daemons), 1)
 
 
-class AskTests(Case):
+class ProxyTests(Case):
     """
-    When the daemon has been asked.
+    When a request has been sent to the daemon.
     """
 
     def test_answer(self) -> None:
         """
-        What it is asked is what the client sent; the lease is given back.
+        The daemon gets what the client sent; the lease is released.
         """
         daemon = Daemon()
         self.gateway(daemon)
@@ -291,7 +291,7 @@ class AskTests(Case):
 
     def test_once_more(self) -> None:
         """
-        A daemon that fails without an answer is doubted; the next is asked the same.
+        A daemon that fails without an answer is suspect; the next gets the same bytes.
         """
         for error in (ConnectionRefusedError(), ResponseNeverReceived([])):
             first, second = Daemon(error), Daemon()
@@ -318,7 +318,7 @@ class AskTests(Case):
 
     def test_but_not_for_ever(self) -> None:
         """
-        The second failure is told, and both daemons are doubted.
+        The second failure is answered, and both daemons are suspect.
         """
         self.gateway(Daemon(ConnectionLost()), Daemon(ConnectionLost()))
         self.ask()
@@ -326,9 +326,9 @@ class AskTests(Case):
         self.assertEqual((status, error["code"]), (502, "upstream_failed"))
         self.assertEqual(self.scheduler.released, [True, True])
 
-    def test_nonsense(self) -> None:
+    def test_bad_responses(self) -> None:
         """
-        What is no answer is passed on to nobody; the second time it is told why.
+        What is no valid answer is not relayed; the second time the error says why.
         """
         for said, why in (
             (b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}", "does not end in CR LF"),
@@ -356,7 +356,7 @@ class AskTests(Case):
 
     def test_an_interim_answer_is_no_answer(self) -> None:
         """
-        What only announces one, or another protocol, is not passed on.
+        One that announces an answer, or another protocol, is not relayed.
         """
         for status in (b"100", b"101", b"199"):
             first, second = Daemon(), Daemon()
@@ -369,7 +369,7 @@ class AskTests(Case):
 
     def test_a_cut_answer_is_not_asked_again(self) -> None:
         """
-        What has begun to arrive cannot be begun once more.
+        Bytes that were relayed cannot be taken back.
         """
         daemon = Daemon()
         self.gateway(daemon, Daemon())
@@ -384,7 +384,7 @@ class AskTests(Case):
 
     def test_no_answer_in_time(self) -> None:
         """
-        Where the first token has its time, silence for so long counts as dead.
+        Within first_token_timeout there must be an answer, or the daemon is suspect.
         """
         self.gateway(Daemon(), Daemon(), first_token_timeout_s=3.0)
         self.ask()
@@ -437,7 +437,7 @@ class AskTests(Case):
 
     def test_a_bug_after_a_hang_up(self) -> None:
         """
-        The log has the bug, though nobody is left to tell.
+        The log has the bug, though the client has gone.
         """
         self.gateway(Daemon())
         self.ask()
@@ -447,7 +447,7 @@ class AskTests(Case):
 
     def test_cancelled(self) -> None:
         """
-        Being cancelled is no bug, whoever did it.
+        Being cancelled is no bug.
         """
         self.gateway(CancelledError())
         self.ask()

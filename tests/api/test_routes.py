@@ -12,7 +12,7 @@ from swapgate.config.api_paths import normal
 
 class TableTests(SynchronousTestCase):
     """
-    What a path is.
+    The class of a path.
     """
 
     def test_what_runs_a_model(self) -> None:

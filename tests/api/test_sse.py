@@ -1,5 +1,5 @@
 """
-What stream bytes mean, and how an error is said in them.
+Server-sent events: reading and writing them.
 """
 
 import json
@@ -14,6 +14,7 @@ from swapgate.api.sse import (
     late_answer,
     reasoning_chunk,
 )
+from swapgate.errors import APIError
 
 
 class SSETests(SynchronousTestCase):
@@ -49,12 +50,14 @@ class SSETests(SynchronousTestCase):
         """
         One event, on one line whatever the message holds, as ASCII.
         """
-        error: dict[str, object] = {"message": "a\nb\u2028ü", "code": None}
+        error = APIError(status=500, code="c", message="a\nb\u2028ü")
         event = error_event(error)
         self.assertTrue(event.isascii())
         self.assertEqual(event.count(b"\n"), 2)
         self.assertTrue(event.endswith(b"\n\n"))
-        self.assertEqual(json.loads(event.removeprefix(b"data: ")), {"error": error})
+        self.assertEqual(
+            json.loads(event.removeprefix(b"data: ")), {"error": error.error}
+        )
 
     def test_a_comment(self) -> None:
         """
@@ -87,7 +90,7 @@ class SSETests(SynchronousTestCase):
 
 class LateAnswerTests(SynchronousTestCase):
     """
-    What is no stream, told in one that has begun.
+    Answers that are no stream, as an event of a stream that has begun.
     """
 
     def test_an_answer(self) -> None:

@@ -4,7 +4,7 @@ Paths in their normal form, and those that the user adds.
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.config.api_paths import extra_paths, normal
+from swapgate.config.api_paths import extra_paths, health_path, normal
 from swapgate.config.ini import BadValue
 
 
@@ -31,6 +31,23 @@ class NormalTests(SynchronousTestCase):
             self.assertEqual(normal(path), same)
 
 
+class HealthTests(SynchronousTestCase):
+    """
+    `health`.
+    """
+
+    def test_health(self) -> None:
+        """
+        A path with its query, or none.
+        """
+        self.assertEqual(health_path("/api?x=1"), "/api?x=1")
+        self.assertIsNone(health_path("none"))
+        for text in ("health", "/a b", "/a#b", ""):
+            error = self.assertRaises(BadValue, health_path, text)
+            said = f"{text!r} is no path; write one like /health, or none"
+            self.assertEqual(str(error), said)
+
+
 class ExtraTests(SynchronousTestCase):
     """
     `extra_paths`.
@@ -38,8 +55,8 @@ class ExtraTests(SynchronousTestCase):
 
     def test_read(self) -> None:
         """
-        Between commas or line ends, in their normal form; administration as well, for
-        the one who writes it may do everything.
+        Between commas or line ends, in their normal form; paths of administration as
+        well.
         """
         self.assertEqual(
             extra_paths("/v1/tomorrow, /v1beta/models/a:go\n/api/chat ,/props"),

@@ -1,5 +1,5 @@
 """
-What `swapgate.services` promises: each kind of daemon, read and refused.
+Kinds of daemon: the options of each, read and refused.
 """
 
 from posixpath import normpath
@@ -110,7 +110,7 @@ class ServiceTests(SynchronousTestCase):
 
     def test_api_key(self) -> None:
         """
-        From a variable or a file, and shown to nobody.
+        From a variable or a file, and never shown.
         """
         model = read(REMOTE + "api_key = ${KEY}\n")
         self.assertEqual(model.service, RemoteSpec(api_key="sk-secret"))
@@ -130,7 +130,7 @@ class MistakeTests(Refusing):
 
     def test_service(self) -> None:
         """
-        Which kinds there are, and which are to come.
+        Which kinds there are.
         """
         self.refuses(
             {

@@ -1,7 +1,8 @@
 """
-What `swapgate.words` promises: substitution, paths, commands, variables.
+Expander: substitution, paths, commands, variables.
 """
 
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from swapgate.config.expand import Command, Expander, substitute
 from swapgate.config.ini import BadValue
 
-AROUND = Expander(
+EXPANDER = Expander(
     folder="/my etc",
     python="/bin/python3",
     environ={
@@ -27,7 +28,7 @@ class SubstitutionTests(SynchronousTestCase):
     ${...} and $$.
     """
 
-    def test_settle(self) -> None:
+    def test_expand(self) -> None:
         """
         Our own names, the environment, dollars; what is put in is not read again.
         """
@@ -40,17 +41,11 @@ class SubstitutionTests(SynchronousTestCase):
             "${PRICE}": "5$ ${port} ~",
         }.items():
             with self.subTest(text):
-                self.assertEqual(AROUND.settle(text), expected)
-
-    def test_settled(self) -> None:
-        """
-        A reading sees what was substituted.
-        """
-        self.assertEqual(AROUND.settled(len)("${NAME}"), len("two words"))
+                self.assertEqual(EXPANDER.expand(text), expected)
 
     def test_mistakes(self) -> None:
         """
-        A dollar that means nothing, and names that nobody knows.
+        A dollar that means nothing, and names that are not set.
         """
         alone = "a $ stands alone; write ${NAME}, or $$ for a dollar"
         unset = " is not set in the environment; set it, or write $$ for a dollar"
@@ -65,7 +60,7 @@ class SubstitutionTests(SynchronousTestCase):
             "${port}": "${port} is known to command only; write the number",
         }.items():
             with self.subTest(text):
-                error = self.assertRaises(BadValue, AROUND.settle, text)
+                error = self.assertRaises(BadValue, EXPANDER.expand, text)
                 self.assertEqual(str(error), expected)
 
     @settings(max_examples=50, deadline=None)
@@ -99,18 +94,22 @@ class PathTests(SynchronousTestCase):
             "a~/$$": "/my etc/a~/$",
         }.items():
             with self.subTest(text):
-                self.assertEqual(AROUND.path(text), expected)
+                self.assertEqual(EXPANDER.path(text), expected)
 
     def test_mistakes(self) -> None:
         """
         Other people's homes, a home that is not known, a path of two lines.
         """
-        nobody = Expander(folder="/", python="", environ={})
-        for around, text, expected in (
-            (AROUND, "~you/x", "'~you/x' is another user's home; write the whole path"),
-            (AROUND, "a\nb", "'a\\nb' is not one path; write it in one line"),
+        homeless = Expander(folder="/", python="", environ={})
+        for expander, text, expected in (
             (
-                nobody,
+                EXPANDER,
+                "~you/x",
+                "'~you/x' is another user's home; write the whole path",
+            ),
+            (EXPANDER, "a\nb", "'a\\nb' is not one path; write it in one line"),
+            (
+                homeless,
                 "~/x",
                 (
                     "${HOME} is not set in the environment; "
@@ -119,7 +118,7 @@ class PathTests(SynchronousTestCase):
             ),
         ):
             with self.subTest(text):
-                error = self.assertRaises(BadValue, around.path, text)
+                error = self.assertRaises(BadValue, expander.path, text)
                 self.assertEqual(str(error), expected)
 
 
@@ -132,10 +131,9 @@ class CommandTests(SynchronousTestCase):
         """
         What is substituted stays one word; the port is put in at the launch.
         """
-        command = AROUND.command(
+        command = EXPANDER.command(
             "${python} -m x 'a b' \"c\"\\ d\n --dir ${dir} --port=${port} "
-            "~/m ~x a~ ${PRICE} $${port} # ${EMPTY}",
-            None,
+            "~/m ~x a~ ${PRICE} $${port} # ${EMPTY}"
         )
         self.assertEqual(
             command.argv(8081),
@@ -151,7 +149,7 @@ class CommandTests(SynchronousTestCase):
         """
         A port that is known when the file is read is the one, whatever is launched.
         """
-        command = AROUND.command("x ${port}", 7)
+        command = evolve(EXPANDER, port=7).command("x ${port}")
         self.assertEqual(command, Command(words=("x", "7")))
         self.assertEqual(command.argv(8), ("x", "7"))
         self.assertFalse(command.tells_port)
@@ -161,14 +159,14 @@ class CommandTests(SynchronousTestCase):
         A program that is a path is seen from the config's folder, a name from PATH.
         """
         dollars = Expander(folder="/$${x}", python="", environ={})
-        for around, text, expected in (
-            (AROUND, "llama", "llama"),
-            (AROUND, "./llama x/y", "/my etc/llama"),
-            (AROUND, "~/llama", "/home/me/llama"),
+        for expander, text, expected in (
+            (EXPANDER, "llama", "llama"),
+            (EXPANDER, "./llama x/y", "/my etc/llama"),
+            (EXPANDER, "~/llama", "/home/me/llama"),
             (dollars, "bin/llama", "/$${x}/bin/llama"),
         ):
             with self.subTest(text):
-                self.assertEqual(around.command(text, None).argv(1)[0], expected)
+                self.assertEqual(expander.command(text).argv(1)[0], expected)
 
     def test_mistakes(self) -> None:
         """
@@ -187,7 +185,7 @@ class CommandTests(SynchronousTestCase):
             "x $": "a $ stands alone; write ${NAME}, or $$ for a dollar",
         }.items():
             with self.subTest(text):
-                error = self.assertRaises(BadValue, AROUND.command, text, None)
+                error = self.assertRaises(BadValue, EXPANDER.command, text)
                 self.assertEqual(str(error), expected)
 
 
@@ -201,7 +199,7 @@ class VariablesTests(SynchronousTestCase):
         Names are passed on where they are set; values are split, then substituted.
         """
         self.assertEqual(
-            AROUND.variables(
+            EXPANDER.variables(
                 "NAME, UNSET, A=1\nB=2,C=${dir},\n D='0,1', E=~/e, F=, G=a=b $$"
             ),
             (
@@ -235,5 +233,5 @@ class VariablesTests(SynchronousTestCase):
             "A=${port}": "${port} is known to command only; write the number",
         }.items():
             with self.subTest(text):
-                error = self.assertRaises(BadValue, AROUND.variables, text)
+                error = self.assertRaises(BadValue, EXPANDER.variables, text)
                 self.assertEqual(str(error), expected)

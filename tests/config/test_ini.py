@@ -1,5 +1,5 @@
 """
-What `swapgate.ini` promises: sections, options, and the lines they stand on.
+INI parser: sections, options, and the lines they stand on.
 """
 
 from hypothesis import assume, example, given, settings

@@ -1,11 +1,14 @@
 """
-What `swapgate.limits` promises: what a client gets when nobody says otherwise.
+Limits on clients: their defaults, and an option for each.
 """
 
 from attrs import fields_dict
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.config.limits import LIMITS, Limits
+from swapgate.config.expand import Expander
+from swapgate.config.ini import Section
+from swapgate.config.limits import Limits
+from swapgate.config.options import GENERAL, OPTIONS, fields
 
 
 class LimitsTests(SynchronousTestCase):
@@ -42,5 +45,13 @@ class LimitsTests(SynchronousTestCase):
         """
         No limit is out of the user's reach.
         """
-        set_by_options = [name for _, names in LIMITS.values() for name in names]
-        self.assertEqual(set_by_options, list(fields_dict(Limits)))
+        texts = {"size": "1 MB", "duration": "1 s", "number": "1", "rate": "1 MB/s"}
+        options = {
+            name: texts[option.type.said]
+            for name, option in OPTIONS.items()
+            if option.type.said in texts
+        }
+        section = Section(path="/c", name="swapgate", options=options)
+        expander = Expander(folder="/", python="", environ={})
+        found = fields(section, Limits, expander, GENERAL)
+        self.assertEqual(list(found), list(fields_dict(Limits)))

@@ -1,6 +1,5 @@
 """
-What `swapgate.config` promises: a whole file, understood. Its mistakes are in
-`test_config_mistakes`.
+Loader: a whole configuration, understood. Its mistakes are in `test_loader_mistakes`.
 """
 
 from collections.abc import Mapping
@@ -8,10 +7,11 @@ from collections.abc import Mapping
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.config.access import Access, Key
+from swapgate.config.access import Access
 from swapgate.config.daemon_kinds import ChildSpec, LaunchdSpec
 from swapgate.config.expand import Command
 from swapgate.config.ini import ConfigError
+from swapgate.config.keys import Key
 from swapgate.config.limits import Limits
 from swapgate.config.loader import Config, candidates, read_config
 from swapgate.config.model import ModelSpec

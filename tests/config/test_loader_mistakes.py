@@ -1,18 +1,15 @@
 """
-What `swapgate.config` promises of a file that is not in order: one line each.
+Mistakes in a configuration: one line each, with the place and the remedy.
 """
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.config.daemon_kinds import KIND_OPTIONS
 from swapgate.config.ini import ConfigError
 from swapgate.config.loader import Config
-from swapgate.config.model import GENERAL_OPTIONS, MODEL_OPTIONS, TIMINGS
+from swapgate.config.options import GENERAL, OPTIONS, scoped
 from tests.config.test_loader import MODEL, read
-
-OPTIONS = sorted(MODEL_OPTIONS.union(GENERAL_OPTIONS, TIMINGS, *KIND_OPTIONS.values()))
 
 
 class MistakeTests(SynchronousTestCase):
@@ -74,7 +71,7 @@ class MistakeTests(SynchronousTestCase):
         """
         [swapgate] has its own options, each with values of its kind.
         """
-        there_are = f"there are {', '.join(sorted({*GENERAL_OPTIONS, *TIMINGS}))}"
+        there_are = f"there are {', '.join(sorted(scoped(GENERAL)))}"
         table = {
             "colour = 1": f"colour: is no option here; {there_are}",
             "lisen = tcp:1": (
@@ -300,7 +297,9 @@ class AnythingTests(SynchronousTestCase):
     @settings(max_examples=200, deadline=None)
     @example("memory", "9" * 5000 + " GB")
     @example("upstream", "http://[v1.x]:1")
-    @given(st.sampled_from(OPTIONS), st.text() | st.text("$~{}'\"\\\n =,:/[]@%1x"))
+    @given(
+        st.sampled_from(sorted(OPTIONS)), st.text() | st.text("$~{}'\"\\\n =,:/[]@%1x")
+    )
     def test_any_value(self, option: str, value: str) -> None:
         """
         Any value of any option.

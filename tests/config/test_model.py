@@ -1,22 +1,16 @@
 """
-What `swapgate.models` promises: one [model NAME] section, read or refused.
+One [model NAME] section, read or refused.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.config.daemon_kinds import KIND_OPTIONS
 from swapgate.config.expand import Expander
 from swapgate.config.ini import ConfigError, read_sections
-from swapgate.config.model import (
-    MODEL_OPTIONS,
-    TIMINGS,
-    ModelSpec,
-    model_name,
-    read_model,
-)
+from swapgate.config.model import ModelSpec, model_name, read_model
+from swapgate.config.options import MODEL, scoped
 
 ENVIRON = {"HOME": "/home/me", "KEY": " sk-secret\n", "LINES": "sk-secret\nx", "NO": ""}
-AROUND = Expander(folder="/etc", python="/bin/py", environ=ENVIRON)
+EXPANDER = Expander(folder="/etc", python="/bin/py", environ=ENVIRON)
 
 CHILD = "[model a]\nservice = child\ncommand = llama-server --port ${port}\n"
 SYSTEMD = (
@@ -35,7 +29,7 @@ def read(text: str) -> ModelSpec:
     The one section of `text`, under a budget of 8 GB.
     """
     (section,) = read_sections(text, "/c")
-    return read_model(model_name(section), section, 8 * 10**9, {}, AROUND)
+    return read_model(model_name(section), section, 8 * 10**9, {}, EXPANDER)
 
 
 class Refusing(SynchronousTestCase):
@@ -77,6 +71,17 @@ class ModelTests(SynchronousTestCase):
         self.assertEqual(model.name, "Org/Qwen  2.5 (Q8)")
         self.assertEqual(model.aliases, ("Ünï", "b;c", "100%"))
 
+    def test_claims(self) -> None:
+        """
+        What no second daemon can have: an address, a service; a remote's may be shared.
+        """
+        self.assertEqual(read(CHILD).claims, frozenset())
+        fixed = read(CHILD + "upstream = http://127.0.0.1:81\n")
+        self.assertEqual(fixed.claims, {("127.0.0.1", 81)})
+        agent = read(LAUNCHD)
+        self.assertEqual(agent.claims, {("127.0.0.1", 81), agent.service})
+        self.assertEqual(read(REMOTE).claims, frozenset())
+
 
 class MistakeTests(Refusing):
     """
@@ -89,15 +94,14 @@ class MistakeTests(Refusing):
         """
         for text, notice in (("reasoning", "reasoning"), ("none", None)):
             [section] = read_sections(f"{CHILD}notice = {text}\n", "/c")
-            around = {"notice": notice}
-            read = read_model("a", section, None, {}, AROUND)
-            self.assertEqual({"notice": read.notice}, around)
+            model = read_model("a", section, None, {}, EXPANDER)
+            self.assertEqual(model.notice, notice)
 
     def test_options(self) -> None:
         """
         Options that are nowhere, or elsewhere.
         """
-        of_a_child = {*MODEL_OPTIONS, *KIND_OPTIONS["child"], *TIMINGS}
+        of_a_child = scoped(MODEL, "child")
         self.refuses(
             {
                 CHILD + "alias = x\n": (

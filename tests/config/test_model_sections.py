@@ -1,14 +1,20 @@
 """
-What `swapgate.models` makes of a section's header, and of what [swapgate] says for all.
+The header of a model's section, and what [swapgate] sets for all models.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config.expand import Expander
 from swapgate.config.ini import ConfigError, Section
-from swapgate.config.model import ONE_AT_A_TIME, TIMINGS, fields, model_name, read_model
+from swapgate.config.model import (
+    ONE_AT_A_TIME,
+    model_fields,
+    model_name,
+    read_model,
+)
+from swapgate.config.options import GENERAL
 
-AROUND = Expander(folder="/etc", python="/bin/py", environ={})
+EXPANDER = Expander(folder="/etc", python="/bin/py", environ={})
 
 
 def section(name: str, **options: str) -> Section:
@@ -54,7 +60,7 @@ class ForAllTests(SynchronousTestCase):
         """
         general = section("swapgate", stall_timeout="5 s", load_timeout="1 min")
         self.assertEqual(
-            fields(general, TIMINGS, AROUND),
+            model_fields(general, EXPANDER, GENERAL),
             {
                 "first_token_timeout_s": 5.0,
                 "stall_timeout_s": 5.0,
@@ -68,7 +74,7 @@ class ForAllTests(SynchronousTestCase):
         """
         child = {"service": "child", "command": "x ${port}", "memory": "3 GB"}
         of_model = section("model a", **child, load_timeout="2 s")
-        for_all = {"load_timeout_s": 60.0, "stop_timeout_s": 1.0}
-        model = read_model("a", of_model, None, for_all, AROUND)
+        general_fields = {"load_timeout_s": 60.0, "stop_timeout_s": 1.0}
+        model = read_model("a", of_model, None, general_fields, EXPANDER)
         self.assertEqual(model.memory_bytes, ONE_AT_A_TIME)
         self.assertEqual((model.load_timeout_s, model.stop_timeout_s), (2.0, 1.0))

@@ -1,5 +1,5 @@
 """
-What `swapgate.keyfiles` gets out of files, and what it says of those that are wrong.
+Key files: what is read from them, and what is said of those that are wrong.
 """
 
 import os
@@ -8,9 +8,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.config.access import Access, Key
+from swapgate.config.access import Access
 from swapgate.config.daemon_kinds import RemoteSpec
 from swapgate.config.ini import BadValue, ConfigError
+from swapgate.config.keys import Key
 from swapgate.config.model import ModelSpec
 from swapgate.config.secrets import read_key, read_keys, read_private
 from swapgate.config.values import Upstream

@@ -1,5 +1,5 @@
 """
-What `swapgate.values` promises: sizes, durations and addresses.
+Readers of single values: sizes, durations, counts, words, names and addresses.
 """
 
 from collections.abc import Callable
@@ -11,14 +11,20 @@ from twisted.trial.unittest import SynchronousTestCase
 from swapgate.config.ini import BadValue
 from swapgate.config.values import (
     Upstream,
+    alternatives,
     count,
     count_or_none,
     duration,
     duration_or_none,
     duration_or_zero,
+    entries,
     gigabytes,
     interval,
+    name,
+    names,
+    one_of,
     rate,
+    service_name,
     size,
     switch,
     upstream,
@@ -33,14 +39,19 @@ class Mistaken(SynchronousTestCase):
     A table of texts and what is said of them.
     """
 
+    def wrong(self, reading: Callable[[str], object], text: str) -> str:
+        """
+        What is said of a text that is refused.
+        """
+        return str(self.assertRaises(BadValue, reading, text))
+
     def refuses(self, reading: Callable[[str], object], table: dict[str, str]) -> None:
         """
         Each text is refused with exactly these words.
         """
         for text, expected in table.items():
             with self.subTest(text):
-                error = self.assertRaises(BadValue, reading, text)
-                self.assertEqual(str(error), expected)
+                self.assertEqual(self.wrong(reading, text), expected)
 
 
 class SizeTests(Mistaken):
@@ -159,6 +170,62 @@ class SwitchTests(Mistaken):
         )
 
 
+class WordTests(Mistaken):
+    """
+    One of some words, names, and lists of them.
+    """
+
+    def test_alternatives(self) -> None:
+        """
+        As a sentence lists them.
+        """
+        for words, said in (("a", "a"), ("ab", "a or b"), ("abc", "a, b or c")):
+            self.assertEqual(alternatives(words), said)
+
+    def test_one_of(self) -> None:
+        """
+        The word, or None for "none" where that is one; else a word that is near.
+        """
+        self.assertEqual(one_of("text", "json")("json"), "json")
+        self.assertIsNone(one_of("reasoning", "none")("none"))
+        self.refuses(
+            one_of("text", "json"),
+            {
+                "none": "'none' is unknown; write text or json",
+                "jsn": "'jsn' is unknown; did you mean json? write text or json",
+            },
+        )
+
+    def test_entries(self) -> None:
+        """
+        Between commas or line ends.
+        """
+        self.assertEqual(entries(" a b , c\n\nd\n"), ["a b", "c", "d"])
+        self.assertEqual(entries("a,,b"), ["a", "", "b"])
+
+    def test_names(self) -> None:
+        """
+        All of a name shows; its ends are stripped.
+        """
+        self.assertEqual(name("  Qwen  2.5 $"), "Qwen  2.5 $")
+        self.assertEqual(names("Ünï , b;c\n 100%"), ("Ünï", "b;c", "100%"))
+        empty = "has an empty name; write what clients send as model"
+        hidden = "'x\\ty' has characters that do not show; take them out"
+        self.refuses(name, {" ": empty, "x\ty": hidden})
+        self.refuses(names, {"x,,y": empty})
+
+    def test_service_name(self) -> None:
+        """
+        One word that no tool takes for an option.
+        """
+        self.assertEqual(service_name("llama@1.service"), "llama@1.service")
+        wrong = ("--now", "a b", "é")
+        self.refuses(
+            service_name,
+            {text: f"{text!r} is no service's name; write one word" for text in wrong},
+        )
+
+
 class CountTests(Mistaken):
     """
     How many.
@@ -174,7 +241,7 @@ class CountTests(Mistaken):
 
     def test_mistakes(self) -> None:
         """
-        None at all would let nobody in.
+        None at all would let no request in.
         """
         texts = ("0", "-1", "1.5", "many", "1e3", "9" * 10)
         said = {
@@ -312,7 +379,7 @@ class UpstreamTests(Mistaken):
 
     def test_mistakes(self) -> None:
         """
-        Whatever goes beyond host and port is refused, secrets unsaid.
+        What goes beyond host and port is refused; secrets are not repeated.
         """
         right = "; write http://HOST:PORT"
         secret = "has a user or password before the host" + right

@@ -1,5 +1,5 @@
 """
-Child daemons as real processes: their session, their end, their last words.
+Child: daemons as real processes, their session, their end, their last words.
 """
 
 import json
@@ -21,7 +21,7 @@ from swapgate.config.expand import Command
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
 from swapgate.daemons import Owner
-from swapgate.daemons.child import Child, child_environment
+from swapgate.daemons.child import Child
 from swapgate.daemons.processes import free_port, group_lives
 from tests.gate import ROOT
 from tests.held_timers import HeldTimers
@@ -240,7 +240,7 @@ class ChildTests(TestCase):
 
     async def test_the_port_is_taken(self) -> None:
         """
-        Nothing is launched while somebody else answers on the port; he is not harmed.
+        Nothing is launched while another process answers on the port.
         """
         with socket.create_server(("127.0.0.1", 0)) as stranger:
             port = stranger.getsockname()[1]
@@ -248,9 +248,9 @@ class ChildTests(TestCase):
             self.assertIn(f"port {port} is in use", await self.gone)
             self.assertFalse(self.journal.exists())
 
-    async def test_killed_as_it_is_forked(self) -> None:
+    async def test_killed_as_it_is_spawned(self) -> None:
         """
-        A signal reaches it before it leads a session of its own, too.
+        A signal that comes at once after its start reaches it.
         """
         for _ in range(10):
             child = self.fake()
@@ -359,20 +359,20 @@ class ChildTests(TestCase):
 
     async def test_a_death_while_it_is_looked_at(self) -> None:
         """
-        Whoever has the port next is not blamed for what ended by itself.
+        The next process on its port is not blamed for its own end.
         """
         child = self.fake()
         pid = (await self.until("listening"))["pid"]
         process = child._process
-        look = process.look
+        poll = process.poll
 
-        def look_and_lose_it() -> None:
-            look()
-            process.look = look  # type: ignore[method-assign]
+        def poll_and_lose_it() -> None:
+            poll()
+            process.poll = poll  # type: ignore[method-assign]
             os.kill(pid, signal.SIGKILL)
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
-        process.look = look_and_lose_it  # type: ignore[method-assign]
+        process.poll = poll_and_lose_it  # type: ignore[method-assign]
         self.assertEqual(child.port_conflict(), "its process has ended")
 
     async def test_twice(self) -> None:
@@ -388,38 +388,3 @@ class ChildTests(TestCase):
         await self.until("listening")
         child.halt()
         await again
-
-
-class EnvironmentTests(TestCase):
-    """
-    What a child sees of our environment.
-    """
-
-    def test_the_little_it_needs(self) -> None:
-        """
-        Paths, home, user, language and folders pass; all else only where it is named.
-        """
-        environ = {
-            "PATH": "/bin",
-            "HOME": "/h",
-            "USER": "u",
-            "LANG": "C",
-            "LC_ALL": "C",
-            "TMPDIR": "/t",
-            "XDG_CACHE_HOME": "/c",
-            "API_KEY": "k",
-            "LD_PRELOAD": "evil",
-        }
-        self.assertEqual(
-            child_environment(environ, {"MORE": "1", "HOME": "/other"}),
-            {
-                "PATH": "/bin",
-                "HOME": "/other",
-                "USER": "u",
-                "LANG": "C",
-                "LC_ALL": "C",
-                "TMPDIR": "/t",
-                "XDG_CACHE_HOME": "/c",
-                "MORE": "1",
-            },
-        )

@@ -21,7 +21,7 @@ from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.processes import free_port
 from swapgate.daemons.tool import TOOL_TIMEOUT_S
 from tests.held_timers import HeldTimers
-from tests.stand_ins import StandIns
+from tests.stand_ins import StandIns, until_reaped
 
 DOCKER = {
     "start": "docker start m",
@@ -46,6 +46,7 @@ class CommandTests(TestCase):
     def setUp(self) -> None:
         self.tools = StandIns(Path(self.mktemp()).absolute())
         self.addCleanup(self.tools.sweep)
+        self.addCleanup(until_reaped)
         self.port = free_port("127.0.0.1")
         self.timers = HeldTimers(LOAD_TIMEOUT_S, STOP_TIMEOUT_S + TOOL_TIMEOUT_S)
 
@@ -104,7 +105,7 @@ class CommandTests(TestCase):
             gone: Deferred[str] = Deferred()
             self.assertTrue(await daemon.adopt(Owner(gone.callback)))
             service.unload()
-            self.assertEqual(await gone, "was stopped by somebody else")
+            self.assertEqual(await gone, "was stopped from outside")
             await gone_first
 
     async def test_fails(self) -> None:

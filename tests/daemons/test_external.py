@@ -1,5 +1,5 @@
 """
-A daemon that somebody else runs, with a control that does what the test says.
+ExternalDaemon: its life, with a control that does what the test says.
 """
 
 import resource
@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from swapgate.config.values import Upstream
 from swapgate.daemons import Owner
-from swapgate.daemons.control import Control, Observation, State, port_answers
+from swapgate.daemons.control import Control, Observation, ServiceState, port_answers
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.processes import find, free_port
 from swapgate.daemons.tool import Answer, ToolFailed
@@ -29,7 +29,7 @@ from tests.stand_ins import FAKE
 
 # No other timer has this length, so it can be held.
 STOP_TIMEOUT_S = 4321.0
-ABSENT = Observation(State.ABSENT)
+ABSENT = Observation(ServiceState.ABSENT)
 
 
 @define(eq=False)
@@ -39,10 +39,10 @@ class FakeControl(Control):
     """
 
     observation: Observation | None = ABSENT
-    sight_after_start: Observation | None = None
+    observation_after_start: Observation | None = None
     slow: bool = False
     port_counts: bool = True
-    tells: bool = True
+    has_status: bool = True
     in_the_way: str | None = None
     started: Answer = Answer(0)
     told: list[str] = field(factory=list)
@@ -51,7 +51,7 @@ class FakeControl(Control):
     starting: Deferred[None] = field(factory=lambda: succeed(None))
     bugs: list[Exception] = field(factory=list)
     keeps_record: bool = False
-    stopped_sight: Observation = ABSENT
+    observation_after_stop: Observation = ABSENT
 
     async def look(self) -> Observation:
         self.told.append("look")
@@ -66,7 +66,7 @@ class FakeControl(Control):
         await self.starting
         if self.argv:
             self.run()
-        self.observation = self.sight_after_start or self.observation
+        self.observation = self.observation_after_start or self.observation
         return self.started
 
     async def preflight(self) -> str | None:
@@ -74,7 +74,7 @@ class FakeControl(Control):
 
     def run(self) -> int:
         self.process = subprocess.Popen(self.argv, start_new_session=True)
-        self.observation = Observation(State.UP, self.process.pid)
+        self.observation = Observation(ServiceState.UP, self.process.pid)
         return self.process.pid
 
     async def stop(self) -> Answer:
@@ -83,7 +83,7 @@ class FakeControl(Control):
         """
         self.told.append("stop")
         if self.observation is not None and not self.keeps_record:
-            self.observation = self.stopped_sight
+            self.observation = self.observation_after_stop
         if self.process is not None:
             self.process.terminate()
         return Answer(0)
@@ -103,7 +103,7 @@ def free_to_bind(port: int) -> bool:
     return True
 
 
-class ManagedTests(TestCase):
+class ExternalDaemonTests(TestCase):
     """
     One life after the other.
     """
@@ -129,14 +129,14 @@ class ManagedTests(TestCase):
         argv = (sys.executable, "-S", str(FAKE), "--port", str(self.port))
         return (*argv, "--journal", str(self.journal), *options)
 
-    def managed(self, **options: Any) -> ExternalDaemon:
+    def daemon(self, **options: Any) -> ExternalDaemon:
         upstream = Upstream(scheme="http", host="127.0.0.1", port=self.port)
         spec = model("m", upstream=upstream, **options)
         return ExternalDaemon(spec, self.control, self.timers)
 
-    def launch(self, managed: ExternalDaemon) -> Deferred[str]:
+    def launch(self, daemon: ExternalDaemon) -> Deferred[str]:
         gone: Deferred[str] = Deferred()
-        managed.launch(Owner(gone.callback))
+        daemon.launch(Owner(gone.callback))
         return gone
 
     async def up(
@@ -146,28 +146,28 @@ class ManagedTests(TestCase):
         A daemon that is launched and answers.
         """
         self.control.argv = self.fake(*options)
-        managed = self.managed(**spec)
-        gone = self.launch(managed)
-        await self.until_answered(managed)
+        daemon = self.daemon(**spec)
+        gone = self.launch(daemon)
+        await self.until_answered(daemon)
         # Its pid is known as well.
-        while managed._ending.process is None:
+        while daemon._observer.process is None:
             await deferLater(reactor, 0.01)
-        return managed, gone
+        return daemon, gone
 
-    async def until_answered(self, managed: ExternalDaemon) -> None:
-        while not await port_answers(managed.upstream, reactor):
+    async def until_answered(self, daemon: ExternalDaemon) -> None:
+        while not await port_answers(daemon.upstream, reactor):
             await deferLater(reactor, 0.01)
 
     async def test_launched_and_halted(self) -> None:
         """
         It is gone when its process is, not when its record is.
         """
-        managed, gone = await self.up("--stop-time", "0.4")
-        self.assertTrue(managed.running)
-        self.assertIsNone(managed.port_conflict())
+        daemon, gone = await self.up("--stop-time", "0.4")
+        self.assertTrue(daemon.running)
+        self.assertIsNone(daemon.port_conflict())
         self.control.told.clear()
-        managed.halt()
-        managed.halt()
+        daemon.halt()
+        daemon.halt()
         while not self.control.count("stop"):
             await deferLater(reactor, 0.01)
         self.assertIs(self.control.observation, ABSENT)
@@ -175,8 +175,8 @@ class ManagedTests(TestCase):
         self.assertEqual(await gone, "was stopped")
         assert self.control.process is not None
         self.assertEqual(self.control.process.poll(), 0)
-        self.assertFalse(managed.running)
-        self.assertEqual(managed.port_conflict(), "it has ended")
+        self.assertFalse(daemon.running)
+        self.assertEqual(daemon.port_conflict(), "it has ended")
         self.assertEqual(self.control.count("stop"), 1)
         # Its pid was known: the tool, which takes its time, is not asked before.
         self.assertEqual(self.control.told[0], "stop")
@@ -185,15 +185,15 @@ class ManagedTests(TestCase):
         """
         A daemon that cannot be looked into for want of them is not distrusted.
         """
-        managed, gone = await self.up()
+        daemon, gone = await self.up()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
         try:
-            self.assertIsNone(managed.port_conflict())
-            self.assertTrue(managed.serving)
+            self.assertIsNone(daemon.port_conflict())
+            self.assertTrue(daemon.serving)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        managed.halt()
+        daemon.halt()
         await gone
 
     async def test_up_already(self) -> None:
@@ -202,10 +202,10 @@ class ManagedTests(TestCase):
         """
         self.control.argv = self.fake()
         pid = self.control.run()
-        managed = self.managed()
-        gone = self.launch(managed)
-        await self.until_answered(managed)
-        managed.halt()
+        daemon = self.daemon()
+        gone = self.launch(daemon)
+        await self.until_answered(daemon)
+        daemon.halt()
         self.assertEqual(await gone, "was stopped")
         self.assertEqual(self.control.count("start"), 0)
         self.assertFalse(find(pid))
@@ -216,16 +216,16 @@ class ManagedTests(TestCase):
         """
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
-            self.control.observation = Observation(State.UP)
-            managed = self.managed()
-            gone = self.launch(managed)
-            managed.halt()
+            self.control.observation = Observation(ServiceState.UP)
+            daemon = self.daemon()
+            gone = self.launch(daemon)
+            daemon.halt()
             while self.control.count("look") < 2:
                 await deferLater(reactor, 0.01)
             self.control.observation = ABSENT
             await deferLater(reactor, 0.2)
             self.assertFalse(gone.called)
-            self.assertEqual(managed.remains(), f"a listener on port {self.port}")
+            self.assertEqual(daemon.remains(), f"a listener on port {self.port}")
         self.assertEqual(await gone, "was stopped")
 
     async def test_ignores_sigterm(self) -> None:
@@ -233,8 +233,8 @@ class ManagedTests(TestCase):
         After stop_timeout its process is killed.
         """
         options = {"stop_timeout_s": STOP_TIMEOUT_S}
-        managed, gone = await self.up("--ignore-sigterm", **options)
-        managed.halt()
+        daemon, gone = await self.up("--ignore-sigterm", **options)
+        daemon.halt()
         while not told_in(self.journal, "sigterm"):
             await deferLater(reactor, 0.01)
         self.timers.go_off()
@@ -246,27 +246,27 @@ class ManagedTests(TestCase):
         """
         kill() does not wait for stop_timeout.
         """
-        managed, gone = await self.up("--ignore-sigterm", stop_timeout_s=60)
+        daemon, gone = await self.up("--ignore-sigterm", stop_timeout_s=60)
         assert self.control.process is not None
-        managed.halt()
-        while managed.remains() != f"process {self.control.process.pid}":
+        daemon.halt()
+        while daemon.remains() != f"process {self.control.process.pid}":
             await deferLater(reactor, 0.01)
-        managed.kill()
+        daemon.kill()
         await gone
         self.assertEqual(self.control.process.wait(), -signal.SIGKILL)
 
     async def test_ends_by_itself(self) -> None:
         """
-        A crash is an end; whoever may start it again is told not to.
+        A crash is an end; the service manager is told not to start it again.
         """
-        managed, gone = await self.up()
+        daemon, gone = await self.up()
         assert self.control.process is not None
         self.control.observation = Observation(
-            State.IDLE, None, True, "last exit code = 9"
+            ServiceState.IDLE, None, True, "last exit code = 9"
         )
         self.control.process.kill()
         self.control.process.wait()
-        self.assertFalse(managed.running)
+        self.assertFalse(daemon.running)
         self.assertEqual(await gone, "ended by itself (last exit code = 9)")
         self.assertEqual(self.control.count("stop"), 1)
 
@@ -285,33 +285,33 @@ class ManagedTests(TestCase):
 
     async def test_stopped_by_its_owner(self) -> None:
         """
-        What was stopped behind our back is gone, and called so.
+        What the user has stopped is gone, and called so.
         """
-        managed, gone = await self.up()
+        daemon, gone = await self.up()
         await self.control.stop()
-        self.assertEqual(await gone, "was stopped by somebody else")
-        self.assertFalse(managed.running)
+        self.assertEqual(await gone, "was stopped from outside")
+        self.assertFalse(daemon.running)
 
     async def test_without_a_pid(self) -> None:
         """
         Where no pid is told, looks tell.
         """
-        self.control.observation = Observation(State.UP)
-        gone = self.launch(self.managed())
+        self.control.observation = Observation(ServiceState.UP)
+        gone = self.launch(self.daemon())
         await deferLater(reactor, 0.1)
         self.assertFalse(gone.called)
         self.control.observation = ABSENT
-        self.assertEqual(await gone, "was stopped by somebody else")
+        self.assertEqual(await gone, "was stopped from outside")
 
     async def test_remains(self) -> None:
         """
         What has ended and is still known is cleared away before the launch.
         """
-        self.control.observation = Observation(State.IDLE, None, True)
-        managed, gone = await self.up()
+        self.control.observation = Observation(ServiceState.IDLE, None, True)
+        daemon, gone = await self.up()
         wanted = [told for told in self.control.told if told != "look"]
         self.assertEqual(wanted, ["stop", "start"])
-        managed.halt()
+        daemon.halt()
         await gone
 
     async def test_start_that_leads_to_nothing(self) -> None:
@@ -320,19 +320,19 @@ class ManagedTests(TestCase):
         """
         for status in (0, 5):
             self.control.started = Answer(status, complaint="Load failed: 5")
-            managed = self.managed()
-            self.assertEqual(await self.launch(managed), "could not be started")
-            self.assertEqual(managed.last_words(), "Load failed: 5")
-            self.assertFalse(managed.running)
+            daemon = self.daemon()
+            self.assertEqual(await self.launch(daemon), "could not be started")
+            self.assertEqual(daemon.last_words(), "Load failed: 5")
+            self.assertFalse(daemon.running)
 
     async def test_over_before_the_first_look(self) -> None:
         """
         What started and ended between two looks has ended, as one seen in between.
         """
-        self.control.sight_after_start = Observation(
-            State.ABSENT, None, True, "Result = x"
+        self.control.observation_after_start = Observation(
+            ServiceState.ABSENT, None, True, "Result = x"
         )
-        why = await self.launch(self.managed())
+        why = await self.launch(self.daemon())
         self.assertEqual(why, "ended by itself (Result = x)")
 
     async def test_start_that_fails_and_works(self) -> None:
@@ -340,9 +340,9 @@ class ManagedTests(TestCase):
         The tool complains, and the daemon is there.
         """
         self.control.started = Answer(37, complaint="already in progress")
-        managed, gone = await self.up()
-        self.assertTrue(managed.running)
-        managed.halt()
+        daemon, gone = await self.up()
+        self.assertTrue(daemon.running)
+        daemon.halt()
         self.assertEqual(await gone, "was stopped")
 
     async def test_slow(self) -> None:
@@ -350,16 +350,16 @@ class ManagedTests(TestCase):
         After a slow start absence is no failure yet; after a failed one it is.
         """
         self.control.slow = True
-        managed = self.managed()
-        gone = self.launch(managed)
+        daemon = self.daemon()
+        gone = self.launch(daemon)
         await deferLater(reactor, 0.2)
         self.assertFalse(gone.called)
-        self.assertTrue(managed.running)
-        managed.halt()
+        self.assertTrue(daemon.running)
+        daemon.halt()
         self.assertEqual(await gone, "was stopped")
         self.control.started = Answer(1, complaint="no such container")
-        self.assertEqual(await self.launch(managed), "could not be started")
-        self.assertEqual(managed.last_words(), "no such container")
+        self.assertEqual(await self.launch(daemon), "could not be started")
+        self.assertEqual(daemon.last_words(), "no such container")
 
     async def test_slow_and_halted(self) -> None:
         """
@@ -367,11 +367,11 @@ class ManagedTests(TestCase):
         """
         self.control.slow = True
         self.control.starting = Deferred()
-        managed = self.managed()
-        gone = self.launch(managed)
+        daemon = self.daemon()
+        gone = self.launch(daemon)
         while not self.control.count("start"):
             await deferLater(reactor, 0.01)
-        managed.halt()
+        daemon.halt()
         self.assertEqual(await gone, "was stopped")
         self.assertEqual(self.control.count("stop"), 1)
 
@@ -379,15 +379,15 @@ class ManagedTests(TestCase):
         """
         What is known and does not run is started; where that fails it is stopped.
         """
-        self.control.observation = Observation(State.IDLE)
-        managed, gone = await self.up()
+        self.control.observation = Observation(ServiceState.IDLE)
+        daemon, gone = await self.up()
         self.assertEqual(self.control.count("start"), 1)
-        managed.halt()
+        daemon.halt()
         self.assertEqual(await gone, "was stopped")
-        self.control.argv, self.control.observation = (), Observation(State.IDLE)
+        self.control.argv, self.control.observation = (), Observation(ServiceState.IDLE)
         self.control.started = Answer(3, complaint="no such service")
-        self.assertEqual(await self.launch(managed), "could not be started")
-        self.assertEqual(managed.last_words(), "no such service")
+        self.assertEqual(await self.launch(daemon), "could not be started")
+        self.assertEqual(daemon.last_words(), "no such service")
         self.assertEqual(self.control.count("stop"), 2)
 
     async def test_halted_while_it_is_started(self) -> None:
@@ -395,38 +395,38 @@ class ManagedTests(TestCase):
         A start that takes its time is not waited for.
         """
         self.control.starting = Deferred()
-        managed = self.managed()
-        gone = self.launch(managed)
+        daemon = self.daemon()
+        gone = self.launch(daemon)
         while not self.control.count("start"):
             await deferLater(reactor, 0.01)
-        managed.halt()
+        daemon.halt()
         self.assertEqual(await gone, "was stopped")
 
-    async def test_nobody_can_tell(self) -> None:
+    async def test_no_look_succeeds(self) -> None:
         """
         Where a tool does not work nothing is launched, and its error is told.
         """
         self.control.observation = None
-        managed = self.managed()
-        self.assertEqual(await self.launch(managed), "could not be started")
-        self.assertEqual(managed.last_words(), "the tool is ill")
+        daemon = self.daemon()
+        self.assertEqual(await self.launch(daemon), "could not be started")
+        self.assertEqual(daemon.last_words(), "the tool is ill")
         self.assertEqual(self.control.count("start"), 0)
-        found: Any = await managed.adopt(Owner(self.fail))
+        found: Any = await daemon.adopt(Owner(self.fail))
         self.assertFalse(found)
 
-    async def test_nobody_can_tell_at_its_end(self) -> None:
+    async def test_no_look_succeeds_at_its_end(self) -> None:
         """
-        It is not called gone before somebody can.
+        It is not called gone before a look succeeds.
         """
-        managed, gone = await self.up()
+        daemon, gone = await self.up()
         self.control.observation = None
-        managed.halt()
+        daemon.halt()
         assert self.control.process is not None
         while self.control.process.poll() is None:
             await deferLater(reactor, 0.01)
         await deferLater(reactor, 0.2)
         self.assertFalse(gone.called)
-        self.assertEqual(managed.remains(), "the tool is ill")
+        self.assertEqual(daemon.remains(), "the tool is ill")
         self.control.observation = ABSENT
         self.assertEqual(await gone, "was stopped")
 
@@ -439,7 +439,7 @@ class ManagedTests(TestCase):
         assert process is not None
         # One ends its life, the next one meets us while we end it.
         self.control.bugs = [KeyError("b"), KeyError("a")]
-        self.control.observation = Observation(State.IDLE)
+        self.control.observation = Observation(ServiceState.IDLE)
         process.kill()
         process.wait()
         self.control.argv = self.fake("--stop-time", "0.3")
@@ -449,11 +449,11 @@ class ManagedTests(TestCase):
         self.assertEqual(self.control.count("stop"), 1)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
 
-    async def test_a_bug_while_let_go(self) -> None:
+    async def test_a_bug_while_detached(self) -> None:
         """
-        Whoever is let go is not seen to its end.
+        The end of a daemon that is detached is not waited for.
         """
-        managed, gone = await self.up()
+        daemon, gone = await self.up()
         self.control.bugs = [KeyError("a")]
         process = self.control.process
         assert process is not None
@@ -461,56 +461,56 @@ class ManagedTests(TestCase):
         process.wait()
         while self.control.bugs:
             await deferLater(reactor, 0.01)
-        await managed.detach()
+        await daemon.detach()
         self.assertFalse(gone.called)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     async def test_a_stranger_on_the_port(self) -> None:
         """
-        Nothing is launched beside him.
+        Nothing is launched beside another listener.
         """
         with socket.create_server(("127.0.0.1", self.port)):
-            why = await self.launch(self.managed())
+            why = await self.launch(self.daemon())
         self.assertIn(f"port {self.port} is in use", why)
         self.assertEqual(self.control.count("start"), 0)
 
     async def test_a_stranger_in_its_place(self) -> None:
         """
-        Where the system tells who listens, another's answers are not taken for ours.
+        Where the system shows listeners, another process is not taken for the daemon.
         """
         self.control.argv = self.fake("--listen-late", "60")
-        managed = self.managed()
-        gone = self.launch(managed)
-        while managed._ending.process is None:
+        daemon = self.daemon()
+        gone = self.launch(daemon)
+        while daemon._observer.process is None:
             await deferLater(reactor, 0.01)
         with socket.create_server(("127.0.0.1", self.port)):
             if sys.platform.startswith("linux"):
-                self.assertIn("another process", managed.port_conflict() or "")
-                self.assertFalse(managed.serving)
-        managed.halt()
+                self.assertIn("another process", daemon.port_conflict() or "")
+                self.assertFalse(daemon.serving)
+        daemon.halt()
         await gone
 
     async def test_halted_before_its_launch(self) -> None:
         """
         A launch that is taken back at once starts nothing.
         """
-        managed = self.managed()
-        gone = self.launch(managed)
-        managed.halt()
+        daemon = self.daemon()
+        gone = self.launch(daemon)
+        daemon.halt()
         self.assertEqual(await gone, "stopped before its launch")
         self.assertEqual(self.control.count("start"), 0)
 
-    async def test_a_dead_one_s_port_is_another_s(self) -> None:
+    async def test_a_dead_one_s_port_is_taken_again(self) -> None:
         """
-        Its death is told at once, and its end is proven whoever has its port.
+        Its death is told at once, and its end is proven though its port is taken again.
         """
         self.control.argv = self.fake("--stop-time", "0.3")
-        managed = self.managed()
+        daemon = self.daemon()
         died: Deferred[str] = Deferred()
         gone: Deferred[str] = Deferred()
-        managed.launch(Owner(gone.callback, died.callback))
-        await self.until_answered(managed)
-        while not managed.serving:
+        daemon.launch(Owner(gone.callback, died.callback))
+        await self.until_answered(daemon)
+        while not daemon.serving:
             await deferLater(reactor, 0.01)
         process = self.control.process
         assert process is not None
@@ -521,7 +521,7 @@ class ManagedTests(TestCase):
         while not free_to_bind(self.port):
             await deferLater(reactor, 0.01)
         with socket.create_server(("127.0.0.1", self.port)):
-            self.assertFalse(managed.serving)
+            self.assertFalse(daemon.serving)
             self.assertEqual(await died, "ended by itself")
             self.assertFalse(gone.called)
             self.control.keeps_record = False
@@ -533,16 +533,16 @@ class ManagedTests(TestCase):
         It is not gone while what it started runs, in its group or out of it.
         """
         for escape in ("", "setsid "):
-            daemon = " ".join(self.fake("--stop-time", "0.3"))
-            self.control.argv = ("sh", "-c", f"{escape}{daemon} & wait")
-            managed = self.managed()
-            gone = self.launch(managed)
-            await self.until_answered(managed)
-            while managed._ending.process is None:
+            command = " ".join(self.fake("--stop-time", "0.3"))
+            self.control.argv = ("sh", "-c", f"{escape}{command} & wait")
+            daemon = self.daemon()
+            gone = self.launch(daemon)
+            await self.until_answered(daemon)
+            while daemon._observer.process is None:
                 await deferLater(reactor, 0.01)
-            self.assertIsNone(managed.port_conflict())
-            self.assertTrue(managed.serving)
-            [relative] = managed._ending.family
+            self.assertIsNone(daemon.port_conflict())
+            self.assertTrue(daemon.serving)
+            [relative] = daemon._observer.relatives
             assert self.control.process is not None
             self.control.process.kill()
             self.control.process.wait()
@@ -556,22 +556,22 @@ class ManagedTests(TestCase):
         """
         The tool, the port, then what the kind knows; nothing where it is up already.
         """
-        managed = self.managed()
-        self.assertIsNone(await managed.preflight())
+        daemon = self.daemon()
+        self.assertIsNone(await daemon.preflight())
         # A look is not made again at once.
-        self.assertIsNone(await managed.preflight())
+        self.assertIsNone(await daemon.preflight())
         self.assertEqual(self.control.count("look"), 1)
-        managed = self.managed()
+        daemon = self.daemon()
         self.control.in_the_way = "no such unit"
-        self.assertEqual(await managed.preflight(), "no such unit")
+        self.assertEqual(await daemon.preflight(), "no such unit")
         with socket.create_server(("127.0.0.1", self.port)):
-            self.assertIn("is in use", await managed.preflight() or "")
-            self.control.observation = Observation(State.UP)
-            self.assertIsNone(await self.managed().preflight())
+            self.assertIn("is in use", await daemon.preflight() or "")
+            self.control.observation = Observation(ServiceState.UP)
+            self.assertIsNone(await self.daemon().preflight())
         self.control.observation = None
-        managed, looks = self.managed(), self.control.count("look")
-        self.assertFalse(await managed.adopt(Owner(self.fail)))
-        self.assertEqual(await managed.preflight(), "the tool is ill")
+        daemon, looks = self.daemon(), self.control.count("look")
+        self.assertFalse(await daemon.adopt(Owner(self.fail)))
+        self.assertEqual(await daemon.preflight(), "the tool is ill")
         # One that hangs is not waited for twice.
         self.assertEqual(self.control.count("look") - looks, 1)
 
@@ -579,31 +579,31 @@ class ManagedTests(TestCase):
         """
         What is up is taken over, and its end is told; what is not is not.
         """
-        managed = self.managed()
-        self.assertFalse(await managed.adopt(Owner(self.fail)))
+        daemon = self.daemon()
+        self.assertFalse(await daemon.adopt(Owner(self.fail)))
         self.control.argv = self.fake()
         self.control.run()
-        await self.until_answered(managed)
+        await self.until_answered(daemon)
         gone: Deferred[str] = Deferred()
-        self.assertTrue(await managed.answers())
-        self.assertTrue(await managed.adopt(Owner(gone.callback)))
-        self.assertTrue(managed.running)
-        self.assertIsNone(managed.port_conflict())
-        managed.halt()
+        self.assertTrue(await daemon.answers())
+        self.assertTrue(await daemon.adopt(Owner(gone.callback)))
+        self.assertTrue(daemon.running)
+        self.assertIsNone(daemon.port_conflict())
+        daemon.halt()
         self.assertEqual(await gone, "was stopped")
 
 
 class StatusTests(SynchronousTestCase):
     """
-    A daemon that only a status tells of, which may fail to ask; time is the test's.
+    A daemon that only a status tells of, which may fail; time is a Clock.
     """
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.control = FakeControl(slow=True, port_counts=False)
-        self.control.sight_after_start = Observation(State.UP)
+        self.control.observation_after_start = Observation(ServiceState.UP)
         upstream = Upstream(scheme="http", host="10.0.0.1", port=80)
-        self.managed = ExternalDaemon(
+        self.daemon = ExternalDaemon(
             model("m", upstream=upstream), self.control, self.clock
         )
         self.gone: list[str] = []
@@ -618,34 +618,34 @@ class StatusTests(SynchronousTestCase):
         self.clock.pump([0.1] * round(seconds * 10))
 
     def launch(self) -> None:
-        self.managed.launch(self.owner)
+        self.daemon.launch(self.owner)
         self.pass_time(1)
-        self.assertTrue(self.managed.running)
+        self.assertTrue(self.daemon.running)
 
     def test_not_up_before_it_says_so(self) -> None:
         """
         Whatever answers on its port, it is not there before its status says yes.
         """
-        self.control.sight_after_start = ABSENT
-        self.managed.launch(self.owner)
+        self.control.observation_after_start = ABSENT
+        self.daemon.launch(self.owner)
         self.pass_time(5)
-        self.assertFalse(self.managed.running)
-        self.control.observation = Observation(State.UP)
+        self.assertFalse(self.daemon.running)
+        self.control.observation = Observation(ServiceState.UP)
         self.pass_time(2)
-        self.assertTrue(self.managed.running)
-        self.assertTrue(self.managed.serving)
+        self.assertTrue(self.daemon.running)
+        self.assertTrue(self.daemon.serving)
 
     def test_one_that_fails(self) -> None:
         """
         Failures are no end while its health answers, and several are one otherwise.
         """
         self.launch()
-        self.control.observation = Observation(State.ABSENT, sure=False)
+        self.control.observation = Observation(ServiceState.ABSENT, sure=False)
         self.pass_time(60)
         self.assertEqual((self.gone, self.control.count("stop")), ([], 0))
         self.healthy = False
         self.pass_time(10)
-        self.assertEqual(self.gone, ["was stopped by somebody else"])
+        self.assertEqual(self.gone, ["was stopped from outside"])
 
     def test_one_passing_fault(self) -> None:
         """
@@ -653,9 +653,9 @@ class StatusTests(SynchronousTestCase):
         """
         self.launch()
         self.healthy = False
-        self.control.observation = Observation(State.ABSENT, sure=False)
+        self.control.observation = Observation(ServiceState.ABSENT, sure=False)
         self.pass_time(1)
-        self.control.observation = Observation(State.UP)
+        self.control.observation = Observation(ServiceState.UP)
         self.pass_time(60)
         self.assertEqual((self.gone, self.control.count("stop")), ([], 0))
 
@@ -675,7 +675,7 @@ class StatusTests(SynchronousTestCase):
         self.launch()
         self.control.observation = ABSENT
         self.pass_time(2)
-        self.assertEqual(self.gone, ["was stopped by somebody else"])
+        self.assertEqual(self.gone, ["was stopped from outside"])
 
     def test_not_asked_while_it_answers(self) -> None:
         """
@@ -696,7 +696,9 @@ class StatusTests(SynchronousTestCase):
         What was stopped and is not found in several looks is gone.
         """
         self.launch()
-        self.managed.halt()
-        self.control.stopped_sight = Observation(State.ABSENT, sure=False)
+        self.daemon.halt()
+        self.control.observation_after_stop = Observation(
+            ServiceState.ABSENT, sure=False
+        )
         self.pass_time(10)
         self.assertEqual(self.gone, ["was stopped"])

@@ -17,14 +17,14 @@ from swapgate.config.daemon_kinds import LaunchdSpec
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
 from swapgate.daemons import Owner
-from swapgate.daemons.control import Observation, State, port_answers
+from swapgate.daemons.control import Observation, ServiceState, port_answers
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.launchd import Launchctl, launchd, read_list, read_print
 from swapgate.daemons.processes import find, free_port
 from swapgate.daemons.tool import TOOL_TIMEOUT_S, Answer, ToolFailed
 from tests import fake_launchctl
 from tests.held_timers import HeldTimers
-from tests.stand_ins import StandIns
+from tests.stand_ins import StandIns, until_reaped
 
 # No other timer has this length, so it can be held.
 STOP_TIMEOUT_S = 4321.0
@@ -43,29 +43,31 @@ class ReadingTests(SynchronousTestCase):
         head = "gui/501/local.gemma = {\n\tactive count = 1\n\ttype = LaunchAgent\n"
         for facts, observation in {
             "\tstate = running\n\truns = 1\n\tpid = 913\n"
-            "\tlast exit code = (never exited)\n": Observation(State.UP, 913),
+            "\tlast exit code = (never exited)\n": Observation(ServiceState.UP, 913),
             "\tstate = not running\n\tlast exit code = (never exited)\n": Observation(
-                State.IDLE
+                ServiceState.IDLE
             ),
             "\tstate = spawn scheduled\n\tlast exit code = 78: EX_CONFIG\n": (
-                Observation(State.UP, None, True, "last exit code = 78: EX_CONFIG")
+                Observation(
+                    ServiceState.UP, None, True, "last exit code = 78: EX_CONFIG"
+                )
             ),
             "\tstate = not running\n\tlast terminating signal = Killed: 9\n": (
                 Observation(
-                    State.IDLE, None, True, "last terminating signal = Killed: 9"
+                    ServiceState.IDLE, None, True, "last terminating signal = Killed: 9"
                 )
             ),
             "\tstate = running\n\tpid = 914\n\tlast exit code = 1\n": Observation(
-                State.UP, 914
+                ServiceState.UP, 914
             ),
             # Told to end, and known until its process is gone.
             "\tstate = SIGTERMed\n\tpid = 915\n": Observation(
-                State.IDLE, 915, True, "state = SIGTERMed"
+                ServiceState.IDLE, 915, True, "state = SIGTERMed"
             ),
             "\tstate = SIGKILLed\n": Observation(
-                State.IDLE, None, True, "state = SIGKILLed"
+                ServiceState.IDLE, None, True, "state = SIGKILLed"
             ),
-            "\tstate = xpcproxy\n\tpid = 916\n": Observation(State.UP, 916),
+            "\tstate = xpcproxy\n\tpid = 916\n": Observation(ServiceState.UP, 916),
             # Not understood, which is no word of its being idle.
             "\tstate = running\n": None,
             "\tstate = running\n\tpid = ?\n": None,
@@ -80,10 +82,12 @@ class ReadingTests(SynchronousTestCase):
         """
         head = '{\n\t"LimitLoadToSessionType" = "Aqua";\n\t"Label" = "local.gemma";\n'
         for facts, observation in {
-            '\t"LastExitStatus" = 0;\n\t"PID" = 913;\n': Observation(State.UP, 913),
-            '\t"LastExitStatus" = 0;\n': Observation(State.IDLE),
+            '\t"LastExitStatus" = 0;\n\t"PID" = 913;\n': Observation(
+                ServiceState.UP, 913
+            ),
+            '\t"LastExitStatus" = 0;\n': Observation(ServiceState.IDLE),
             '\t"LastExitStatus" = 256;\n': Observation(
-                State.IDLE, None, True, "LastExitStatus = 256"
+                ServiceState.IDLE, None, True, "LastExitStatus = 256"
             ),
             '\t"PID" = "913";\n': None,
         }.items():
@@ -102,6 +106,7 @@ class LaunchdCase(TestCase):
     def setUp(self) -> None:
         self.tools = StandIns(Path(self.mktemp()).absolute())
         self.addCleanup(self.tools.sweep)
+        self.addCleanup(until_reaped)
         self.port = free_port("127.0.0.1")
         self.service = self.tools.service("local.m")
         self.timers = HeldTimers(STOP_TIMEOUT_S, TOOL_TIMEOUT_S)
@@ -148,7 +153,7 @@ class LaunchdCase(TestCase):
         if hangs:
             self.timers.go_off()
         await self.until(lambda: agent.running)
-        await self.until(lambda: agent._ending.process)
+        await self.until(lambda: agent._observer.process)
         return agent, gone, self.tools.told("started")[-1]["pid"]
 
 
@@ -245,7 +250,7 @@ class LaunchdTests(LaunchdCase):
 
     async def test_no_plist(self) -> None:
         """
-        A file that is not there, is none, or names nobody.
+        A file that is not there, is no plist, or has no label.
         """
         path = self.tools.state / "bad.plist"
         agent = self.agent(path)
@@ -299,7 +304,7 @@ class LaunchdTests(LaunchdCase):
         """
         agent, gone, _ = await self.up()
         self.service.unload()
-        self.assertEqual(await gone, "was stopped by somebody else")
+        self.assertEqual(await gone, "was stopped from outside")
         self.assertFalse(agent.running)
 
     async def test_ignores_sigterm(self) -> None:
@@ -390,7 +395,7 @@ class BrokenTests(LaunchdCase):
         gone = self.launch(agent)
         while not await port_answers(agent.upstream, reactor):
             await deferLater(reactor, 0.01)
-        await self.until(lambda: agent._ending.process)
+        await self.until(lambda: agent._observer.process)
         agent.halt()
         return await gone
 
@@ -470,7 +475,7 @@ class BrokenTests(LaunchdCase):
 
     async def test_input_output_error_and_halted(self) -> None:
         """
-        Who wants it no more does not wait for that.
+        A halted daemon does not wait for that.
         """
         for verbs, verb in (("bootstrap", "bootstrap"), ("load", "load")):
             self.tools.arrange(eio_s=0.0)

@@ -72,7 +72,7 @@ class AgentTests(SynchronousTestCase):
 
     def test_labels_and_paths(self) -> None:
         """
-        A label is its file's name; each path is absolute, in no folder of nobody's.
+        A label is its file's name; each path is absolute, its user a placeholder.
         """
         files = sorted((ETC / "launchd").iterdir())
         models = {agent(model) for model in config(ETC).models}

@@ -1,5 +1,5 @@
 """
-What is looked at before a daemon is started.
+Preflight: what is checked before a daemon is started.
 """
 
 import sys
@@ -12,7 +12,7 @@ from swapgate.daemons.preflight import cannot_run
 ENV = {"PATH": "/usr/bin:/bin"}
 
 
-class ObstacleTests(SynchronousTestCase):
+class PreflightTests(SynchronousTestCase):
     """
     A command that can be run, and those that cannot.
     """

@@ -1,5 +1,5 @@
 """
-Processes: real ones, zombies too, and who listens on a port.
+Processes: real ones, zombies too, and the listener on a port.
 """
 
 import os
@@ -18,6 +18,12 @@ _LISTEN = (
     "import socket, sys;"
     "s = socket.create_server(('127.0.0.1', 0), reuse_port=True);"
     "print(s.getsockname()[1], flush=True); sys.stdin.read()"
+)
+# Its first thread ends, and another one goes on.
+_LEAVES_A_THREAD = (
+    "import ctypes, threading, time;"
+    "threading.Thread(target=time.sleep, args=(60,)).start();"
+    "print(flush=True); ctypes.CDLL(None).pthread_exit(None)"
 )
 # A shell that waits for what it has started.
 _WRAPPER = f'{sys.executable} -c "{_LISTEN}"; true'
@@ -50,6 +56,25 @@ class OneProcessTests(SynchronousTestCase):
         self.assertFalse(processes.runs(process))
         self.assertFalse(processes.seems_to_run(process))
 
+    def test_a_thread_that_is_left(self) -> None:
+        """
+        A zombie runs as long as one of its threads does: memory and ports are theirs.
+        """
+        with subprocess.Popen(
+            [sys.executable, "-c", _LEAVES_A_THREAD], stdout=subprocess.PIPE
+        ) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            process = psutil.Process(child.pid)
+            if sys.platform.startswith("linux"):
+                while process.status() != psutil.STATUS_ZOMBIE:
+                    pass
+            self.assertTrue(processes.runs(process))
+            self.assertIsNotNone(processes.find(child.pid))
+            child.kill()
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+            self.assertFalse(processes.runs(process))
+
     def test_a_group(self) -> None:
         """
         A group lives as long as one of its processes does; a zombie does not.
@@ -78,7 +103,7 @@ class OneProcessTests(SynchronousTestCase):
 
 class PortTests(SynchronousTestCase):
     """
-    Who listens on a port.
+    The process that listens on a port.
     """
 
     def listener(self, *argv: str) -> tuple[int, int]:

@@ -18,9 +18,9 @@ from swapgate.config.values import Upstream
 from swapgate.daemons import Owner
 from swapgate.daemons.remote import Remote
 from swapgate.upstream.client import (
-    BodyProducer,
     UpstreamClient,
 )
+from swapgate.upstream.request_body import BodyProducer
 from tests.authority import Authority
 from tests.config.test_secrets import KEY, KeyFileCase, remote
 from tests.machine import Machine
@@ -117,7 +117,7 @@ class TLSTests(TestCase):
         with self.assertRaises(ResponseNeverReceived):
             await client.ask(b"POST", b"/v1/x", Headers(), body)
         self.assertEqual(self.machine.asked, [])
-        return client.shown
+        return client.last_probe
 
     async def test_trusted(self) -> None:
         """
@@ -136,7 +136,7 @@ class TLSTests(TestCase):
 
     async def test_untrusted(self) -> None:
         """
-        An authority that nobody knows, or another one.
+        An unknown authority, or another one than the configured.
         """
         self.machine.turn_on(self.authority.server("127.0.0.1"))
         for trusted in ((), (Authority(),)):

@@ -15,12 +15,12 @@ from swapgate.config.daemon_kinds import SystemdSpec
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
 from swapgate.daemons import Owner
-from swapgate.daemons.control import Observation, State, port_answers
+from swapgate.daemons.control import Observation, ServiceState, port_answers
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.processes import find, free_port
 from swapgate.daemons.systemd import read_show, systemd
 from tests.held_timers import HeldTimers
-from tests.stand_ins import StandIns
+from tests.stand_ins import StandIns, until_reaped
 
 # No other timer has this length, so it can be held.
 STOP_TIMEOUT_S = 4321.0
@@ -37,26 +37,28 @@ class ReadingTests(SynchronousTestCase):
         """
         failed = "Result = exit-code, ExecMainStatus = 1"
         for text, observation in {
-            "ActiveState=active\nMainPID=9": Observation(State.UP, 9),
+            "ActiveState=active\nMainPID=9": Observation(ServiceState.UP, 9),
             # RemainAfterExit, and no process.
-            "ActiveState=active\nSubState=exited\nMainPID=0": Observation(State.UP),
+            "ActiveState=active\nSubState=exited\nMainPID=0": Observation(
+                ServiceState.UP
+            ),
             # On its way up: it need not be started once more.
             "ActiveState=activating\nSubState=start\nMainPID=9": Observation(
-                State.UP, 9
+                ServiceState.UP, 9
             ),
             "ActiveState=activating\nSubState=auto-restart\nMainPID=0\n"
             "Result=exit-code\nExecMainStatus=1": Observation(
-                State.UP, None, True, failed
+                ServiceState.UP, None, True, failed
             ),
             "ActiveState=deactivating\nMainPID=9\nResult=success": Observation(
-                State.IDLE, 9, True
+                ServiceState.IDLE, 9, True
             ),
             "ActiveState=inactive\nMainPID=0\nResult=success": Observation(
-                State.ABSENT
+                ServiceState.ABSENT
             ),
-            "ActiveState=inactive\nMainPID=0\nJob=77": Observation(State.UP),
+            "ActiveState=inactive\nMainPID=0\nJob=77": Observation(ServiceState.UP),
             "ActiveState=failed\nResult=exit-code\nExecMainStatus=1": Observation(
-                State.ABSENT, None, True, failed
+                ServiceState.ABSENT, None, True, failed
             ),
         }.items():
             self.assertEqual(read_show(text + "\n"), observation)
@@ -73,6 +75,7 @@ class SystemdTests(TestCase):
     def setUp(self) -> None:
         self.tools = StandIns(Path(self.mktemp()).absolute())
         self.addCleanup(self.tools.sweep)
+        self.addCleanup(until_reaped)
         self.port = free_port("127.0.0.1")
         self.timers = HeldTimers(STOP_TIMEOUT_S)
 
@@ -92,7 +95,7 @@ class SystemdTests(TestCase):
     async def until_up(self, unit: ExternalDaemon) -> int:
         while not (
             unit.running
-            and unit._ending.process
+            and unit._observer.process
             and await port_answers(unit.upstream, reactor)
         ):
             await deferLater(reactor, 0.01)
@@ -161,7 +164,7 @@ class SystemdTests(TestCase):
         gone = self.launch(unit)
         await self.until_up(unit)
         self.tools.service("m.service").unload()
-        self.assertEqual(await gone, "was stopped by somebody else")
+        self.assertEqual(await gone, "was stopped from outside")
 
     async def test_ignores_sigterm(self) -> None:
         """

@@ -1,5 +1,5 @@
 """
-Tools as real processes: their answers, their bounds, their absence.
+Tool: commands as real processes, their answers, their bounds, their absence.
 """
 
 import json
@@ -13,7 +13,8 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from swapgate.daemons.processes import group_lives
-from swapgate.daemons.tool import Answer, ToolFailed, run, tail
+from swapgate.daemons.tool import Answer, ToolFailed, run
+from tests.stand_ins import until_reaped
 
 ENV = {"PATH": os.environ["PATH"], "GIVEN": "1"}
 
@@ -33,12 +34,15 @@ def descriptors() -> int:
     return len(list(Path("/dev/fd").iterdir()))
 
 
-class CommandsTests(TestCase):
+class ToolTests(TestCase):
     """
     One tool after the other.
     """
 
     timeout = 120
+
+    def setUp(self) -> None:
+        self.addCleanup(until_reaped)
 
     def run_shell(self, script: str, timeout_s: float = 20.0) -> Deferred[Answer]:
         return run(reactor, ("sh", "-c", script), ENV, timeout_s=timeout_s)
@@ -92,7 +96,7 @@ class CommandsTests(TestCase):
 
     async def test_cancelled(self) -> None:
         """
-        Whoever does not want the answer any more ends the tool.
+        A cancelled run ends the tool.
         """
         pid = Path(self.mktemp()).absolute()
         running = self.run_shell(f"echo $$ > {pid}; sleep 60")
@@ -116,7 +120,7 @@ class CommandsTests(TestCase):
 
     async def test_leaves_a_daemon_behind(self) -> None:
         """
-        What it has started goes on, and its hold on the pipes holds up nobody.
+        What it has started goes on, and its hold on the pipes delays no answer.
         """
         answer = await self.run_shell("sleep 60 & echo $!")
         pid = int(answer.output)
@@ -125,14 +129,20 @@ class CommandsTests(TestCase):
 
     async def test_cannot_be_run(self) -> None:
         """
-        A folder that is not there is an answer as well, and no descriptor is lost.
+        What the system refuses to run is named, and no descriptor is lost.
         """
-        # The first one brings the reactor's own pipe for SIGCHLD.
-        await self.run_shell("true")
+        # The reactor's own come as it starts.
+        await deferLater(reactor, 0)
         before = descriptors()
-        answer = await run(reactor, ("true",), ENV, cwd="/no/such/folder")
-        self.assertEqual(answer.status, 1)
-        self.assertIn("/no/such/folder", answer.complaint)
+        running = run(reactor, ("true",), ENV, cwd="/no/such/folder")
+        error = await self.assertFailure(running, ToolFailed)
+        self.assertIn("'true' cannot be run: ", str(error))
+        self.assertIn("No such file or directory: '/no/such/folder'", str(error))
+        tool = Path(self.mktemp()).absolute()
+        tool.write_bytes(b"\x7fELF, and no more")
+        tool.chmod(0o755)
+        error = await self.assertFailure(run(reactor, (str(tool),), ENV), ToolFailed)
+        self.assertIn(f"Exec format error: '{tool}'", str(error))
         self.assertEqual(descriptors(), before)
 
     async def test_its_own_session(self) -> None:
@@ -146,9 +156,3 @@ class CommandsTests(TestCase):
         pid, session, open_descriptors = json.loads(answer.output)
         self.assertEqual(pid, session)
         self.assertEqual(open_descriptors, [0, 1, 2])
-
-    def test_tail(self) -> None:
-        """
-        Nothing that a terminal would obey.
-        """
-        self.assertEqual(tail("bad \x1b[2Jend\n\n"), "bad [2Jend")

@@ -1,5 +1,5 @@
 """
-Which engine do the demo's children run?
+Engine of the demo: swapgate.engine, or a llama-server on PATH.
 """
 
 import os

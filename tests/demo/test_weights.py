@@ -1,5 +1,5 @@
 """
-Where is the demo's model: joined once, verified, and never half of it.
+Weights: the demo's model is joined once, verified, and never half of it.
 """
 
 import hashlib

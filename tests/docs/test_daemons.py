@@ -11,11 +11,11 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from swapgate.config.daemon_kinds import (
-    KIND_OPTIONS,
     ChildSpec,
     CommandSpec,
 )
 from swapgate.config.loader import Config, read_config
+from swapgate.config.options import KINDS, scoped
 from swapgate.daemons import Owner
 from swapgate.daemons.command import command
 from swapgate.daemons.control import port_answers
@@ -93,9 +93,9 @@ class PageTests(SynchronousTestCase):
         """
         None is left out.
         """
-        for kind, options in KIND_OPTIONS.items():
+        for kind in KINDS:
             self.assertIn(f"\n## {kind}\n", TEXT)
-            for option in options:
+            for option in scoped(kind):
                 self.assertIn(f"`{option}", TEXT)
 
 

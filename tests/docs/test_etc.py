@@ -1,15 +1,18 @@
 """
-What etc/swapgate.cfg promises: the setup that this is for, ready to be read.
+etc/swapgate.cfg: three models on macOS, and each option for all of them explained.
 """
 
+import re
 from itertools import combinations
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config.daemon_kinds import LaunchdSpec
-from swapgate.config.limits import LIMITS, Limits
+from swapgate.config.expand import Expander
+from swapgate.config.limits import Limits
 from swapgate.config.loader import Config, read_config
-from swapgate.config.model import GENERAL_OPTIONS, ModelSpec
+from swapgate.config.model import ModelSpec
+from swapgate.config.options import GENERAL, default, scoped
 from swapgate.config.values import Upstream
 from tests.gate import ROOT
 
@@ -84,7 +87,7 @@ class RealSetupTests(SynchronousTestCase):
         What stands there commented out is right too.
         """
         lines = self.path.read_text("utf-8").splitlines()
-        options = tuple(f"# {name} =" for name in {"stall_timeout", *GENERAL_OPTIONS})
+        options = tuple(f"# {name} =" for name in scoped(GENERAL))
         start = lines.index("# [model tiny]")
         text = "\n".join(
             line.removeprefix("# ") if n >= start or line.startswith(options) else line
@@ -103,13 +106,19 @@ class RealSetupTests(SynchronousTestCase):
         self.assertEqual(config.access.hosts, {"box.lan"})
         self.assertEqual(len(config.access.origins), 2)
         self.assertTrue(config.access.models_need_key)
+        self.assertEqual(config.models[1].extra_paths, {"/v1/tomorrow", "/api/chat"})
         self.assertEqual(config.models[0].first_token_timeout_s, 300.0)
         self.assertEqual(config.limits, Limits(max_connections_per_address=256))
 
-    def test_limits_are_explained(self) -> None:
+    def test_defaults(self) -> None:
         """
-        What a client may do stands here, set or commented out.
+        Each option of [swapgate] stands here, set or commented out, with its default
+        if it has one.
         """
         text = self.path.read_text("utf-8")
-        for name in LIMITS:
-            self.assertRegex(text, rf"(?m)^(# )?{name} = ")
+        expander = Expander(folder="/", python="", environ={})
+        for name, option in scoped(GENERAL).items():
+            [value] = re.findall(rf"(?m)^(?:# )?{name} = (.*)$", text)
+            if isinstance(option.default, str):
+                said = option.type.reading(expander, value)
+                self.assertEqual(said, default(name), name)

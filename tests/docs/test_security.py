@@ -6,7 +6,8 @@ import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.config.access import is_public, keys_in
+from swapgate.config.endpoints import is_public
+from swapgate.config.keys import file_keys
 from swapgate.config.loader import Config
 from tests.config.test_loader import MODEL, read
 from tests.gate import ROOT
@@ -50,5 +51,5 @@ class PageTests(SynchronousTestCase):
         The file is one that can be read.
         """
         lines = "\n".join(re.findall(r"^    (\w+: +sk-.*)$", TEXT, re.MULTILINE))
-        names = [key.name for key in keys_in(lines, "/k")]
+        names = [key.name for key in file_keys(lines, "/k")]
         self.assertEqual(names, ["laptop", "phone"])

@@ -1,5 +1,5 @@
 """
-Who may ask, over real sockets: what is refused loads nothing and learns nothing.
+Access checks over real sockets: what is refused loads nothing and learns nothing.
 """
 
 import json
@@ -18,15 +18,15 @@ CHAT = "/v1/chat/completions"
 BODY = {"model": "a", "messages": [{"role": "user", "content": "a private prompt"}]}
 PAGE = "https://chat.example.org"
 EVIL = "https://evil.example"
-# As Page Assist has every page of its browser say.
+# The Origin that Page Assist makes every page of its browser send.
 REWRITTEN = "http://127.0.0.1"
-# What a browser has pages say of themselves, and none of them can leave out.
+# What a browser sends for its pages, and none of them can change.
 FOREIGN = {"Sec_Fetch_Site": "cross-site"}
 
 
-class GuardCase(RigCase):
+class AccessCase(RigCase):
     """
-    A gateway, and what it logs meanwhile.
+    A gateway, and its log.
     """
 
     def setUp(self) -> None:
@@ -54,7 +54,7 @@ class GuardCase(RigCase):
 
     def check_refused(self, answer: Answer) -> None:
         """
-        It says what was wrong, nothing of what is here, and to no page.
+        It says what was wrong and nothing more, and no page can read it.
         """
         self.assertGreaterEqual(answer.status, 400)
         self.assertTrue(answer.error["message"])
@@ -77,14 +77,14 @@ class GuardCase(RigCase):
 MISDIRECTED = "misdirected_request"
 
 
-class HostTests(GuardCase):
+class HostTests(AccessCase):
     """
-    What a request was sent to.
+    The Host header.
     """
 
     async def test_foreign_names(self) -> None:
         """
-        Refused by the head: nobody is told to send the body, and nobody reads it.
+        Refused by the head: without `100 Continue`, and without reading the body.
         """
         await self.start()
         for host, status in (
@@ -128,7 +128,7 @@ class HostTests(GuardCase):
 
     async def test_unix_socket(self) -> None:
         """
-        No port is ours there.
+        There a name has no port.
         """
         # The path of a socket may have a hundred characters, not many more.
         folder = tempfile.TemporaryDirectory()
@@ -142,14 +142,14 @@ class HostTests(GuardCase):
         self.assertEqual((await self.asked(Host="evil.example")).status, 403)
 
 
-class PageTests(GuardCase):
+class PageTests(AccessCase):
     """
-    What pages send.
+    Requests of web pages.
     """
 
     async def test_foreign_pages(self) -> None:
         """
-        Whatever Origin they come with, and in whatever way they ask.
+        Refused, whatever their Origin and the kind of request.
         """
         await self.start()
         data = json.dumps(BODY)
@@ -181,7 +181,7 @@ class PageTests(GuardCase):
 
     async def test_types_that_need_no_preflight(self) -> None:
         """
-        A page that no browser gives away still cannot act.
+        A page that no header gives away still cannot change anything.
         """
         await self.start()
         data = json.dumps(BODY).encode()
@@ -199,9 +199,9 @@ class PageTests(GuardCase):
             self.assertEqual(answer.status, 404)
         self.assertEqual(self.told(), [])
 
-    async def test_who_is_let_in(self) -> None:
+    async def test_admitted(self) -> None:
         """
-        Programs, our own pages, extensions: with a browser's word, or where it is old.
+        Programs, the gateway's own pages, extensions: in new browsers and in old ones.
         """
         await self.start()
         for headers in (
@@ -275,14 +275,14 @@ class PageTests(GuardCase):
         self.assertEqual(answer.headers["access-control-allow-origin"], "null")
 
 
-class BadInputTests(GuardCase):
+class BadInputTests(AccessCase):
     """
-    Requests that have been tried on others.
+    Known attacks on other servers.
     """
 
     async def test_each(self) -> None:
         """
-        Refused as it deserves, once, and to no avail.
+        Refused once, with its status, and without effect.
         """
         await self.start()
         own, evil = "Host: 127.0.0.1:$", "Host: evil.example:$"
@@ -316,9 +316,9 @@ class BadInputTests(GuardCase):
         self.check_log("localhost.evil")
 
 
-class KeyTests(GuardCase):
+class KeyTests(AccessCase):
     """
-    Who has a key.
+    API keys.
     """
 
     async def begin(self, **options: str) -> None:
@@ -353,7 +353,7 @@ class KeyTests(GuardCase):
 
     async def test_with(self) -> None:
         """
-        Either header will do; the daemon never sees it.
+        In either header; the daemon never sees it.
         """
         await self.begin()
         for name, value in (
@@ -367,9 +367,9 @@ class KeyTests(GuardCase):
         names = re.findall("key='(.*?)'", self.log)
         self.assertEqual(names, ["laptop", "phone"])
 
-    async def test_what_is_free(self) -> None:
+    async def test_without_need(self) -> None:
         """
-        Whether it is up, and, unless it is said otherwise, the list of models.
+        /health, and, unless configured otherwise, the list of models.
         """
         await self.begin()
         for path in ("/health", "/v1/models"):
@@ -384,7 +384,7 @@ class KeyTests(GuardCase):
 
     async def test_the_list_needs_one(self) -> None:
         """
-        Where it is said.
+        If configured so.
         """
         await self.begin(models_need_key="yes")
         self.assertEqual((await self.ask("/health")).status, 200)
@@ -402,7 +402,7 @@ class ReloadTests(TwistdCase):
 
     async def test_new_rules(self) -> None:
         """
-        Hosts, origins and keys are taken, for connections that are open already too;
+        Hosts, origins and keys take effect, for open connections too;
         a key file that others may read is reported, and the old rules stay.
         """
         keys = self.journal.with_suffix(".keys")

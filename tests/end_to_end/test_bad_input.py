@@ -1,5 +1,5 @@
 """
-What malformed and hostile requests get, byte for byte, over a real socket.
+Malformed and hostile requests, byte for byte, over a real socket.
 """
 
 import json
@@ -21,7 +21,7 @@ AFTERWARDS = (
 
 class BadInputTests(RigCase):
     """
-    Each is answered once, loads nothing, and leaves nothing in the log to be read.
+    Each is answered once, loads nothing, and leaves no content of its own in the log.
     """
 
     async def answered(self, entry: dict[str, Any]) -> tuple[list[Answer], bool]:
@@ -46,7 +46,7 @@ class BadInputTests(RigCase):
         self, entry: dict[str, Any], answers: list[Answer], closed: bool
     ) -> list[str]:
         """
-        What is not as it should be.
+        What differs from the expected.
         """
         first, *others = answers
         found = []
@@ -93,7 +93,7 @@ async def final(client: Client, *, may_continue: bool) -> Answer:
 
 def improper(event: LogEvent) -> str | None:
     """
-    What may not stand in a log.
+    What may not be in a log.
     """
     text = formatEvent(event)
     if "log_failure" in event or "Traceback" in text:

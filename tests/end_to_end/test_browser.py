@@ -44,11 +44,11 @@ OPTIONS = (
     "--no-proxy-server",
     "--disable-background-networking",
     "--disable-component-update",
-    # Whatever the browser forbids by itself, others may allow.
+    # What this browser forbids by itself others may allow.
     "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests",
     f"--host-resolver-rules={RESOLVER}",
 )
-# What the page tries that has to get as far as our guard.
+# The tries that have to reach the gateway's access checks.
 TRIES = {
     "models",
     "blind",
@@ -86,7 +86,7 @@ class Browser(ProcessProtocol):
 
 class Lair(Resource):
     """
-    Where the hostile page is served, and what it reports is heard.
+    The server of the hostile page, which receives its report.
     """
 
     isLeaf = True
@@ -110,7 +110,7 @@ class Lair(Resource):
 
     def leave(self, why: str) -> None:
         """
-        There will be no report any more.
+        No report will come any more.
         """
         if not self.report.called:
             self.report.errback(AssertionError(f"the browser ended: {why}"))
@@ -176,14 +176,14 @@ class Far(Protocol):
 
 class HostilePageTests(RigCase):
     """
-    Whatever it tries, nothing is loaded and nothing is readable.
+    None of its tries loads a model or reads an answer.
     """
 
     timeout = 120
 
     async def begin(self, interface: str = ELSEWHERE) -> None:
         """
-        A gateway that tells what it refused, and the lair.
+        A gateway that records what it refused, and the hostile server.
         """
         path = chromium()
         if path is None:
@@ -219,7 +219,7 @@ class HostilePageTests(RigCase):
 
     async def visit(self, page: str, target: str) -> dict[str, str]:
         """
-        Open a page, let it try, and take its report.
+        Open a page, let it try, and return its report.
         """
         folder = Path(self.mktemp()).absolute()
         report = f"http://{urlsplit(page).hostname}:{self.lair_port}/report"
@@ -244,7 +244,7 @@ class HostilePageTests(RigCase):
 
     async def until_refused(self, tries: set[str]) -> None:
         """
-        Also what the page does not wait for has come and gone.
+        Wait for the requests that the page does not wait for.
         """
         while not tries <= {*self.refused}:
             self.waiting = Deferred()
@@ -252,12 +252,12 @@ class HostilePageTests(RigCase):
 
     async def attack(self, page: str, target: str, code: str) -> dict[str, str]:
         """
-        Each try reaches the guard, which refuses it, for this reason.
+        Each try reaches the access checks, which refuse it for this reason.
         """
         found = await self.visit(page, target)
         self.assertEqual(self.told(), [])
         for by, text in found.items():
-            # All that can be read is why there is nothing to be read.
+            # Only the refusal can be read.
             if text:
                 self.assertEqual((by, json.loads(text)["error"]["code"]), (by, code))
         await self.until_refused(TRIES)
@@ -269,7 +269,7 @@ class HostilePageTests(RigCase):
 
     async def test_another_site(self) -> None:
         """
-        A page of the wide world.
+        A page of the internet.
         """
         await self.begin()
         page = f"http://{EVIL}:{self.lair_port}/page"
@@ -279,7 +279,7 @@ class HostilePageTests(RigCase):
 
     async def test_another_server_of_this_machine(self) -> None:
         """
-        To a browser that is the same site, and still another origin.
+        The same site to a browser, but another origin.
         """
         await self.begin("127.0.0.1")
         page = f"http://localhost:{self.lair_port}/page"

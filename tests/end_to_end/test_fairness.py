@@ -1,5 +1,5 @@
 """
-Who waits for how long, and what is heard meanwhile: real sockets, real daemons.
+Fairness, and what waiting clients receive: real sockets, real daemons.
 """
 
 import json
@@ -12,7 +12,7 @@ from tests.rig import Answer, Client, RigCase, events_of
 
 class FairCase(RigCase):
     """
-    Loads that take a moment, guarantees that are short.
+    Short loads, and a short fair_wait.
     """
 
     general = "fair_wait = 1 s\nlinger = 300 ms"
@@ -25,7 +25,7 @@ class FairCase(RigCase):
 
     async def loop(self, model: str, until: Deferred[Answer]) -> int:
         """
-        Ask again as soon as there is an answer: how many there were.
+        Send requests in a loop; return the number of answers.
         """
         count = 0
         while not until.called:
@@ -39,7 +39,7 @@ class FairnessTests(FairCase):
     One test for each promise.
     """
 
-    async def test_nobody_waits_for_ever(self) -> None:
+    async def test_no_starvation(self) -> None:
         """
         A client that loops on one model does not keep another waiting.
         """
@@ -54,7 +54,7 @@ class FairnessTests(FairCase):
 
     async def test_overlapping_streams(self) -> None:
         """
-        Nor do streams of which there is always one; none of them is cut.
+        Nor do overlapping streams; none of them is cut.
         """
         await self.start(a="", b="")
         streams = [await self.begin_stream("a", tokens=20, interval_s=0.05)]
@@ -108,7 +108,7 @@ class FairnessTests(FairCase):
 
     async def test_max_active(self) -> None:
         """
-        What is more than that waits.
+        More requests than that wait.
         """
         self.general += "\nmax_active = 2"
         await self.start(a="")
@@ -125,7 +125,7 @@ class FairnessTests(FairCase):
 
     async def test_a_full_queue(self) -> None:
         """
-        Is told at once, and when to come back.
+        503 at once, with Retry-After.
         """
         self.general += "\nmax_held = 2"
         await self.start(a="--load-time 30")
@@ -140,7 +140,7 @@ class FairnessTests(FairCase):
 
     async def test_a_title_after_stop(self) -> None:
         """
-        The load that was given up is not begun again for it.
+        It does not start the load again that was given up.
         """
         await self.start(a="--load-time 30", b="")
         agent = {"User-Agent": "Page Assist"}
@@ -199,7 +199,7 @@ class WaitTests(FairCase):
 
     async def test_a_load_that_fails(self) -> None:
         """
-        An error event, and an end without an end.
+        An error event, and an end without the final chunk.
         """
         self.general += "\nkeepalive = 100 ms\nload_timeout = 1 s"
         await self.start(a="--load-time 30")
@@ -213,7 +213,7 @@ class WaitTests(FairCase):
 
     async def test_unloaded_now(self) -> None:
         """
-        A stream that is cut says why; the state shows what was done.
+        A stream that is cut says why; the state shows the unload.
         """
         await self.start(a="")
         client = await self.begin_stream("a", tokens=500, interval_s=0.05)
@@ -226,7 +226,7 @@ class WaitTests(FairCase):
 
     async def test_events(self) -> None:
         """
-        Whoever listens sees a model come up.
+        A listener sees a model come up.
         """
         await self.start(a="")
         listener = await self.connect()

@@ -1,5 +1,5 @@
 """
-Clients that go, daemons that do not come up or die, on real processes.
+Clients that hang up, daemons that do not come up or die, on real processes.
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.rig import Answer, Client, RigCase, events_of, unchunked
 
 class HangUpTests(RigCase):
     """
-    Clients that go.
+    Clients that hang up.
     """
 
     async def test_in_the_middle(self) -> None:
@@ -28,23 +28,23 @@ class HangUpTests(RigCase):
         await self.start()
         for stream in (True, False):
             client = await self.connect()
-            wish = {
+            behaviour = {
                 "tokens": 1000,
                 "interval_s": 0.02,
                 "delay_s": 0.0 if stream else 60,
             }
-            body = {"model": "a", "stream": stream, "x_fake": wish}
+            body = {"model": "a", "stream": stream, "x_fake": behaviour}
             client.send("/v1/chat/completions", body)
             await self.until_told("begun", count=1 if stream else 2)
             client.transport.abortConnection()
             await self.until_told("client_gone", count=1 if stream else 2)
         self.assertEqual((await self.chat("a")).status, 200)
-        # Nobody is asked again for a client that has gone.
+        # The request is not sent again for a client that has gone.
         self.assertEqual(len(self.told("begun")), 3)
 
     async def test_while_held(self) -> None:
         """
-        Whoever goes while waiting never reaches the daemon; the others do.
+        The request of a client that hangs up never reaches the daemon; the others do.
         """
         await self.start(a="--load-time 0.5")
         gone = await self.begin_stream("a")
@@ -54,7 +54,7 @@ class HangUpTests(RigCase):
         self.assertEqual((await stays).status, 200)
         self.assertEqual(len(self.told("begun")), 1)
 
-    async def test_a_load_that_only_he_wanted(self) -> None:
+    async def test_a_load_for_one_client(self) -> None:
         """
         It is given up as soon as another model wants its memory.
         """
@@ -89,14 +89,14 @@ class BrokenLoadTests(RigCase):
             self.assertEqual(answer.error["code"], "model_load_failed")
             self.assertIn("cannot open model.gguf", answer.error["message"])
             self.assertIn("exited with status 1", answer.error["message"])
-        # Asked again at once, nothing is launched for it.
+        # Nothing is launched for the same request at once.
         self.assertEqual((await self.chat("a")).status, 409)
         self.assertEqual(len(self.told("started", "a")), 1)
         self.assertEqual((await self.chat("b")).status, 200)
 
     async def test_never_healthy(self) -> None:
         """
-        At load_timeout the waiting are told, and the daemon goes.
+        At load_timeout waiting requests fail, and the daemon is stopped.
         """
         self.extra = {"a": "load_timeout = 500 ms"}
         await self.start(a="--never-healthy")
@@ -107,7 +107,7 @@ class BrokenLoadTests(RigCase):
 
     async def test_a_stranger_on_the_port(self) -> None:
         """
-        Whoever holds the daemon's port gets no prompt and is left alone.
+        Another server on the daemon's port gets no prompt and is left alone.
         """
         heard = Client()
         listen: Any = reactor.listenTCP
@@ -131,11 +131,11 @@ class DyingTests(RigCase):
     Daemons that fail while they answer.
     """
 
-    async def cut(self, **wish: Any) -> bytes:
+    async def cut(self, **behaviour: Any) -> bytes:
         """
         The body of a stream that is cut; it must not look whole.
         """
-        client = await self.begin_stream("a", tokens=5, **wish)
+        client = await self.begin_stream("a", tokens=5, **behaviour)
         heard = await client.closed()
         assert client.reason is not None
         self.assertTrue(client.reason.check(ConnectionDone), "not by FIN")
@@ -145,10 +145,11 @@ class DyingTests(RigCase):
 
     async def test_in_a_stream(self) -> None:
         """
-        Every complete line arrives, then one error event, then the end without an end.
+        Every complete line arrives, then one error event, then an end without
+        the final chunk.
         """
         await self.start()
-        for wish in (
+        for behaviour in (
             {"after": 3, "then": "die"},
             {"after": 3, "then": "die", "scrap": "half_line"},
             {"after": 3, "then": "die", "scrap": "open_event"},
@@ -157,8 +158,8 @@ class DyingTests(RigCase):
             {"after": 3, "then": "close", "scrap": "half_chunk"},
             {"after": 3, "then": "stall", "scrap": "bad_chunk"},
         ):
-            with self.subTest(wish=wish):
-                *events, last = events_of(await self.cut(**wish))
+            with self.subTest(behaviour=behaviour):
+                *events, last = events_of(await self.cut(**behaviour))
                 self.assertEqual(
                     set(last["error"]), {"message", "type", "param", "code"}
                 )
@@ -171,7 +172,7 @@ class DyingTests(RigCase):
 
     async def test_falls_silent(self) -> None:
         """
-        After stall_timeout a silent daemon counts as dead, and is hung up on.
+        After stall_timeout a silent daemon counts as dead; its connection is closed.
         """
         self.extra = {"a": "stall_timeout = 300 ms"}
         await self.start()
@@ -185,15 +186,15 @@ class DyingTests(RigCase):
         """
         await self.start()
         client = await self.connect()
-        wish = {"plain_bytes": 1000, "missing": 400, "then": "die"}
-        client.send("/v1/chat/completions", {"model": "a", "x_fake": wish})
+        behaviour = {"plain_bytes": 1000, "missing": 400, "then": "die"}
+        client.send("/v1/chat/completions", {"model": "a", "x_fake": behaviour})
         heard = await client.closed()
         self.assertIn(b"Content-Length: 1000\r\n", heard)
         self.assertEqual(len(heard.partition(b"\r\n\r\n")[2]), 600)
 
     async def test_before_a_byte(self) -> None:
         """
-        The request is asked once more, of a daemon that is loaded again.
+        The request is sent once more, to a daemon that is loaded again.
         """
         await self.start()
         answer = await self.chat("a", die_before_answer=1)
@@ -214,7 +215,7 @@ class DyingTests(RigCase):
     async def test_one_answer_a_connection(self) -> None:
         """
         A daemon that closes after each answer, whether or not its version says so, is
-        asked once for each request.
+        sent each request once.
         """
         for version in ("1.0", "1.1"):
             await self.start(a=f"--http-version {version}")
@@ -245,7 +246,7 @@ class DyingTests(RigCase):
             )
             self.assertEqual(last["error"]["code"], "upstream_failed")
 
-    async def test_nonsense(self) -> None:
+    async def test_bad_response(self) -> None:
         """
         A daemon that does not speak HTTP is 502.
         """
@@ -256,7 +257,7 @@ class DyingTests(RigCase):
 
     async def test_killed_while_idle(self) -> None:
         """
-        A daemon that died unseen is loaded again for the next request.
+        A daemon that died while idle is loaded again for the next request.
         """
         await self.start()
         await self.chat("a")
@@ -266,7 +267,7 @@ class DyingTests(RigCase):
 
     async def test_others_are_served_meanwhile(self) -> None:
         """
-        While one daemon will not go, a model that is up serves without delay.
+        While one daemon does not stop, a model that is up serves without delay.
         """
         self.memory = {"a": "3 GB", "b": "3 GB", "c": "7 GB"}
         # No other timer has this length.
@@ -285,7 +286,7 @@ class DyingTests(RigCase):
 
     async def test_ignores_sigterm(self) -> None:
         """
-        A daemon that will not go is killed, and the next one starts after that.
+        A daemon that does not stop is killed, and the next one starts after that.
         """
         # No other timer has this length.
         self.reactor = timers = HeldTimers(4321.0)

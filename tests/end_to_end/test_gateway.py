@@ -1,5 +1,5 @@
 """
-The main job on real sockets and real processes: ask, swap, hold, stream, stop.
+The gateway on real sockets and processes: requests, swaps, holding, streams, stop.
 """
 
 import json
@@ -65,7 +65,7 @@ class SwapTests(RigCase):
 
     async def test_a_stream_is_not_cut_by_a_swap(self) -> None:
         """
-        Another model waits until the answer under way has ended.
+        Another model waits until the answer in flight has ended.
         """
         await self.start()
         stream = await self.begin_stream("a", tokens=10, interval_s=0.05)
@@ -89,7 +89,7 @@ class SwapTests(RigCase):
         self.assertEqual(answer.json["model"], "a")
 
 
-class PassingTests(RigCase):
+class ProxyTests(RigCase):
     """
     What reaches the daemon, and what comes back.
     """
@@ -109,7 +109,7 @@ class PassingTests(RigCase):
 
     async def test_the_normal_path(self) -> None:
         """
-        What was decided by is what the daemon gets.
+        The daemon gets the path in its normal form.
         """
         await self.start()
         for sent, passed in {
@@ -123,7 +123,7 @@ class PassingTests(RigCase):
 
     async def test_extra_paths(self) -> None:
         """
-        The user's own, of all models or of one, are relayed; another model's is not.
+        Those of all models and the model's own are relayed; another model's are not.
         """
         self.general = "extra_paths = /v9/new, /api/chat"
         self.extra = {"b": "extra_paths = /v9/other"}
@@ -152,7 +152,7 @@ class PassingTests(RigCase):
 
     async def test_headers(self) -> None:
         """
-        What is for us, or of the browser, stays; what is for the daemon passes.
+        Headers for the gateway, or of the browser, stay; those for the daemon pass.
         """
         await self.start()
         answer = await self.ask(
@@ -197,13 +197,13 @@ class PassingTests(RigCase):
 
     async def test_a_client_that_reads_nothing(self) -> None:
         """
-        The daemon is held back: what it sends waits in its own socket, not in us.
+        Backpressure: what the daemon sends waits in its own socket.
         """
         await self.start()
         client = await self.connect()
         client.transport.pauseProducing()
-        wish = {"plain_bytes": 100_000_000}
-        client.send("/v1/chat/completions", {"model": "a", "x_fake": wish})
+        behaviour = {"plain_bytes": 100_000_000}
+        client.send("/v1/chat/completions", {"model": "a", "x_fake": behaviour})
         await self.until_told("begun")
         # While that one is stuck, others are served, which takes far longer than
         # filling all buffers does.
@@ -224,7 +224,7 @@ class StopTests(RigCase):
 
     async def test_held_requests_are_refused(self) -> None:
         """
-        Who waits gets 503 with Retry-After, and no child outlives the stop.
+        They get 503 with Retry-After, and no child outlives the stop.
         """
         await self.start(a="--never-healthy")
         client = await self.begin_stream("a")
@@ -238,7 +238,7 @@ class StopTests(RigCase):
 
     async def test_streams_end_first(self) -> None:
         """
-        An answer under way is finished before its daemon is stopped.
+        An answer in flight is finished before its daemon is stopped.
         """
         await self.start()
         client = await self.begin_stream("a", tokens=10, interval_s=0.05)

@@ -9,7 +9,7 @@ from tests.rig import RigCase, events_of
 
 class OwnAnswersTests(RigCase):
     """
-    What the gateway answers itself, waking nothing.
+    Answers that load nothing.
     """
 
     async def start(self, **models: str) -> None:
@@ -109,7 +109,7 @@ class OwnAnswersTests(RigCase):
 
     async def test_content_types(self) -> None:
         """
-        Only JSON is JSON, and it must not be compressed.
+        Only JSON is accepted, and it must not be compressed.
         """
         await self.start()
         chat = "/v1/chat/completions"
@@ -184,7 +184,7 @@ class ConnectionTests(RigCase):
 
     async def test_little_is_buffered_by_the_system(self) -> None:
         """
-        What a client takes is seen in small steps, for send_timeout counts it.
+        What a client reads shows in small steps: send_timeout counts it.
         """
         await self.start()
         client = await self.connect()
@@ -198,7 +198,7 @@ class ConnectionTests(RigCase):
 
     async def test_pipelined(self) -> None:
         """
-        Requests sent at once are answered in their order.
+        Requests sent together are answered in their order.
         """
         await self.start()
         client = await self.connect()

@@ -53,7 +53,7 @@ class KindsCase(RigCase):
 
     def define(self, name: str, *options: str, keep: bool = False) -> None:
         """
-        What the daemon of a model is, whoever runs it.
+        The daemon of a model, for every kind.
         """
         self.tools.plist(name, self.ports[name], *options, KeepAlive=keep)
         self.tools.unit(name, self.ports[name], *options, keep_alive=keep)
@@ -103,11 +103,11 @@ class KindsCase(RigCase):
 
 class SwapTests(KindsCase):
     """
-    What works with children works with these.
+    The same as with children.
     """
 
     async def swap(self, kind: str) -> None:
-        # Going takes longer than being forgotten.
+        # The process ends later than launchd forgets it.
         for name in "abc":
             self.define(name, "--stop-time", "0.2", "--load-time", "0.1")
         await self.begin(kind)
@@ -167,7 +167,7 @@ class SwapTests(KindsCase):
 
 class FaultTests(KindsCase):
     """
-    What daemons, their owners and launchctl can do to us.
+    Faults of daemons, their owners and launchctl.
     """
 
     async def test_crash_with_keep_alive(self) -> None:
@@ -184,7 +184,7 @@ class FaultTests(KindsCase):
 
     async def test_crash_loop(self) -> None:
         """
-        A failed load is told, is unloaded, and keeps nobody else waiting.
+        A failed load is reported, is unloaded, and delays no other model.
         """
         self.define("a", "--exit-after", "0", keep=True)
         for kind in ("launchd", "legacy"):
@@ -193,7 +193,7 @@ class FaultTests(KindsCase):
             self.assertEqual(answer.status, 409)
             self.assertEqual(answer.error["code"], "model_load_failed")
             self.assertIn("ended by itself", answer.error["message"])
-            # It is told at once, and unloaded before another one is loaded.
+            # Answered at once, and unloaded before another one is loaded.
             self.assertEqual((await self.chat("b")).status, 200)
             self.assertIsNone(self.tools.service("local.a").record)
             await self.stop()
@@ -212,7 +212,7 @@ class FaultTests(KindsCase):
 
     async def test_load_fails_with_status_0(self) -> None:
         """
-        What launchctl said is in the error, though it called itself successful.
+        What launchctl printed is in the error, though its exit status was 0.
         """
         await self.begin("legacy")
         self.tools.fault("load", status=0, say="Load failed: 122: bad ownership")
@@ -232,7 +232,7 @@ class FaultTests(KindsCase):
 
     async def test_hanging_launchctl(self) -> None:
         """
-        One that does not end is an error within the bound, and no wedge.
+        One that does not end is an error within the bound, and blocks nothing.
         """
         self.reactor = timers = HeldTimers(TOOL_TIMEOUT_S)
         await self.begin("launchd")
@@ -271,8 +271,8 @@ class FaultTests(KindsCase):
 
     async def test_a_stop_that_does_not_end(self) -> None:
         """
-        launchd keeps the label of one that is gone: who waits for that hears of it, and
-        is served when it is over.
+        launchd keeps the label of one that is gone: waiting requests say so, and are
+        served when it is over.
         """
         await self.begin("launchd", a="stop_timeout = 100 ms", b="keepalive = 200 ms")
         await self.chat("a")

@@ -1,5 +1,5 @@
 """
-The gateway before a daemon that others run: real sockets, TLS, keys.
+The gateway before remote daemons: real sockets, TLS, keys.
 """
 
 import os
@@ -37,7 +37,7 @@ class RemoteCase(RigCase):
 
     async def until_answered(self) -> Answer:
         """
-        Ask until it is back; the test's timeout is the bound.
+        Send requests until it is back; the test's timeout is the bound.
         """
         while (answer := await self.chat("r")).status != 200:
             await deferLater(reactor, 0.05)
@@ -51,7 +51,7 @@ class ServingTests(RemoteCase):
 
     async def test_beside_a_full_budget(self) -> None:
         """
-        It takes no memory, so that nobody makes room for it; the key is its own.
+        It takes no memory, so no model is evicted for it; it gets its own key.
         """
         key = Path(self.mktemp())
         key.write_text(f"{KEY}\n")
@@ -108,7 +108,7 @@ class ServingTests(RemoteCase):
 
     async def test_another_path(self) -> None:
         """
-        Not everybody has a /health.
+        Not every server has a /health.
         """
         self.machine.turn_on()
         await self.begin("health = /api/version")
@@ -118,12 +118,12 @@ class ServingTests(RemoteCase):
 
 class DownTests(RemoteCase):
     """
-    A remote that is down, and comes back without our doing.
+    A remote that is down, and comes back by itself.
     """
 
     async def test_from_the_start(self) -> None:
         """
-        Asked until load_timeout, then a failed load that clients do not retry.
+        Polled until load_timeout, then a failed load that clients do not retry.
         """
         await self.begin()
         answer = await self.chat("r")
@@ -153,7 +153,7 @@ class DownTests(RemoteCase):
 
     async def test_a_wrong_certificate(self) -> None:
         """
-        Is like nobody there; with its authority in SSL_CERT_FILE it is trusted.
+        It counts as down; with its authority in SSL_CERT_FILE it is trusted.
         """
         authority = Authority()
         self.machine.turn_on(authority.server("127.0.0.1"))
@@ -166,9 +166,9 @@ class DownTests(RemoteCase):
         self.addCleanup(os.environ.pop, "SSL_CERT_FILE")
         self.assertEqual((await self.until_answered()).json, {"machine": "answers"})
 
-    async def test_a_key_that_is_shown_around(self) -> None:
+    async def test_a_key_file_open_to_others(self) -> None:
         """
-        Is not used; the error says what to do, and not the key.
+        It is not used; the error names the remedy, and not the key.
         """
         key = Path(self.mktemp())
         key.write_text(KEY)
@@ -182,9 +182,9 @@ class DownTests(RemoteCase):
         self.assertNotIn(KEY, answer.error["message"])
         self.assertEqual(self.machine.asked, [])
 
-    async def test_ill(self) -> None:
+    async def test_unhealthy(self) -> None:
         """
-        What its health says is told to who waited for it.
+        Waiting requests are told what its health answered.
         """
         self.machine.health = 500
         self.machine.turn_on()
@@ -200,7 +200,7 @@ class StreamTests(RemoteCase):
 
     async def test_token_by_token(self) -> None:
         """
-        Each event is here before the next one leaves there; a cut is told.
+        Each event arrives before the next one is sent; a cut is reported.
         """
         authority = Authority()
         trusted = Path(self.mktemp())
@@ -226,12 +226,12 @@ class StreamTests(RemoteCase):
 
 class NoHealthTests(RemoteCase):
     """
-    `health = none`: who holds requests itself is asked nothing else.
+    `health = none`: an upstream that holds requests itself is not polled.
     """
 
     async def test_held_there(self) -> None:
         """
-        The request goes at once, and waits where it is known how long.
+        The request is sent at once, and waits there.
         """
         self.machine.turn_on()
         self.machine.hold = True

@@ -26,7 +26,7 @@ class CrashTests(TwistdCase):
 
     async def test_children_left_behind(self) -> None:
         """
-        They are known again and ended, before anything is loaded; never doubled.
+        They are recognised and ended before anything is loaded.
         """
         await self.start(a="--ignore-sigterm", b="")
         await self.chat("a")
@@ -52,7 +52,7 @@ class CrashTests(TwistdCase):
 
     async def test_a_stranger_with_the_same_pid(self) -> None:
         """
-        Who only has a dead child's pid is left alone.
+        A process that only has a dead child's pid is left alone.
         """
         await self.start()
         await self.chat("a")
@@ -104,14 +104,14 @@ class ReloadTests(TwistdCase):
 
     async def reload(self, text: str, logged: str) -> None:
         self.config.write_text(text)
-        # Whoever answers has started, and is not ended by the signal any more.
+        # Once it answers it has started, and the signal does not end it any more.
         await self.ask("/health")
         self.gateway.signal("HUP")
         await self.gateway.until(logged)
 
     async def test_unchanged_models_go_on(self) -> None:
         """
-        A stream of an unchanged model is not touched; a new model can be asked for.
+        A stream of an unchanged model is not touched; a new model can be used.
         """
         await self.start(a="")
         client = await self.begin_stream("a", tokens=40, interval_s=0.05)
@@ -142,7 +142,7 @@ class ReloadTests(TwistdCase):
 
     async def test_a_key_that_others_may_read(self) -> None:
         """
-        Is a wrong configuration, at a reload too.
+        A wrong configuration, at a reload too.
         """
         key = self.journal.parent / "a.key"
         key.write_text("sk-secret")
@@ -158,7 +158,7 @@ class ReloadTests(TwistdCase):
 
     async def test_a_public_port_stays_guarded(self) -> None:
         """
-        While it is open no reload takes its keys away, whatever is listened on next.
+        While it is open no reload takes its keys away, whatever `listen` says now.
         """
         key = self.journal.parent / "keys"
         key.write_text("me: sk-a-key-that-is-long-enough")

@@ -1,5 +1,5 @@
 """
-A machine that has too little: descriptors, disk.
+Scarce resources: descriptors, disk.
 """
 
 from twisted.internet import reactor
@@ -13,12 +13,12 @@ from tests.rig_twistd import TwistdCase
 
 class ScarcityTests(TwistdCase):
     """
-    Nothing is lost, nothing wedges, and it passes.
+    Nothing is lost, nothing blocks, and the gateway recovers.
     """
 
-    async def origin_of_request(self) -> None:
+    async def wait_until_up(self) -> None:
         """
-        Wait for a gateway that cannot say that it listens.
+        Wait for a gateway that cannot log that it listens.
         """
         while True:
             try:
@@ -30,7 +30,7 @@ class ScarcityTests(TwistdCase):
 
     async def test_descriptors(self) -> None:
         """
-        Who comes too many is told so; who is served goes on, and daemons stay up.
+        Excess clients get 503; answers in flight go on, and daemons stay up.
         """
         self.shell = "ulimit -n 100; exec"
         await self.start(a="", b="")
@@ -49,7 +49,7 @@ class ScarcityTests(TwistdCase):
             else:
                 self.assertEqual(answer.status, 200)
         self.assertGreater(len(told), 100)
-        # Those who are in can use all that there is: a daemon, and a swap.
+        # Admitted clients can use everything: a daemon, and a swap.
         inside = [client for client in connection_limit if client not in told]
         for client in inside:
             client.send("/v1/chat/completions", {"model": "b"})
@@ -67,7 +67,7 @@ class ScarcityTests(TwistdCase):
 
     async def test_a_full_disk(self) -> None:
         """
-        A log that takes nothing, and a state folder that does not, lose no answer.
+        A log and a state folder that cannot be written lose no answer.
         """
         await self.start(a="", b="")
         await self.ask("/health")
@@ -77,7 +77,7 @@ class ScarcityTests(TwistdCase):
         state.mkdir()
         text = self.text(a="", b="").replace("tcp:0", f"tcp:{self.port}")
         self.spawn_gateway(text)
-        await self.origin_of_request()
+        await self.wait_until_up()
         for name in ("a", "b", "a"):
             self.assertEqual((await self.chat(name)).status, 200)
         client = await self.begin_stream("a")

@@ -1,5 +1,5 @@
 """
-Slow clients, as slowhttptest has them: each is gone in time, and nobody waits for them.
+Slow clients, as slowhttptest has them: each is cut in time, and delays no other.
 """
 
 import os
@@ -42,7 +42,7 @@ class SlowClientTests(RigCase):
 
     async def attack(self, path: str, *options: str) -> int:
         """
-        Let slow clients loose while others ask; how many requests got a 408?
+        Run slow clients beside others; return how many requests got a 408.
         """
         await self.start(a="")
         assert self.service is not None
@@ -64,7 +64,7 @@ class SlowClientTests(RigCase):
 
     async def test_slow_headers(self) -> None:
         """
-        One header line after the other, and no end of them.
+        One header line after the other, without end.
         """
         self.assertEqual(await self.attack("/health", "-H"), CLIENTS)
 
@@ -78,7 +78,7 @@ class SlowClientTests(RigCase):
 
     async def test_slow_reading(self) -> None:
         """
-        Large answers, ten to a connection, that are taken 1 KiB a second.
+        Large answers, ten to a connection, read at 1 KiB a second.
         """
         self.extra = {"a": f"aliases = {NAMES}"}
         pace = ("-n", "1", "-z", "1024", "-w", "512", "-y", "1024")

@@ -76,7 +76,7 @@ class StartTests(Case):
 
     def test_port_taken(self) -> None:
         """
-        Somebody else listens there.
+        Another server listens there.
         """
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
@@ -121,8 +121,8 @@ class StartTests(Case):
 
     def test_it_starts(self) -> None:
         """
-        A daemonised start ends well, without a word, when the port is open; SIGTERM
-        ends what it has started, and its pid file.
+        A daemonised start exits with 0, and prints nothing, when the port is open;
+        SIGTERM ends what it has started, and its pid file.
         """
         text = GOOD.replace("[swapgate]", self.state())
         self.assertEqual(self.run_twistd(text, daemon=True), (0, ""))

@@ -1,5 +1,5 @@
 """
-Daemons that die, are not there yet, or cannot start, and strangers on their ports.
+Daemons that die, do not listen yet or cannot start, and other servers on their ports.
 
 Real processes and sockets, with the stand-ins of service managers.
 """
@@ -22,7 +22,7 @@ from tests.fake_systemctl import definition
 
 class Stranger(Resource):
     """
-    A server that finds each path good, and counts what it is asked.
+    A server that answers every path with 200, and counts its requests.
     """
 
     isLeaf = True
@@ -43,7 +43,7 @@ class StrangersCase(KindsCase):
 
     async def take(self, name: str) -> Stranger:
         """
-        A stranger takes a model's port as soon as it can.
+        Another server takes a model's port as soon as it can.
         """
         stranger = Stranger()
         site = Site(stranger)
@@ -72,7 +72,7 @@ class StrangerTests(StrangersCase):
 
     async def in_place_of_a_dead_daemon(self, kind: str, **more: str) -> None:
         """
-        It gets no prompt, the model's request is told, and others are served.
+        It gets no prompt, the model's request gets an error, and others are served.
         """
         await self.begin(kind, **more)
         self.assertEqual((await self.chat("a")).status, 200)
@@ -81,7 +81,7 @@ class StrangerTests(StrangersCase):
         answer = await self.chat("a")
         self.assertEqual(answer.status, 409, answer.body)
         self.assertIn(f"port {self.ports['a']} is in use", answer.error["message"])
-        # Its memory is not kept by what has its port now.
+        # Its memory is free, though another process has its port now.
         self.assertEqual((await self.chat("b")).status, 200)
         self.assertEqual(stranger.prompts, 0)
 
@@ -112,12 +112,12 @@ class StrangerTests(StrangersCase):
 
 class FoundTests(KindsCase):
     """
-    Daemons that are up without our doing, and do not listen yet.
+    Daemons that others started, and that do not listen yet.
     """
 
     async def found(self, kind: str) -> None:
         """
-        At the start its manager is asked: its memory counts, port or no port.
+        At the start its manager is queried: its memory counts, port or no port.
         """
         for name in "ab":
             self.define(name, "--listen-late", "1")
@@ -145,7 +145,7 @@ class FoundTests(KindsCase):
 
     async def test_a_container(self) -> None:
         """
-        One that a status tells of.
+        One that `status` reports.
         """
         await self.found("docker")
 
@@ -171,7 +171,7 @@ class ObstacleTests(StrangersCase):
 
     async def still_there(self, why: str) -> None:
         """
-        Of b, which cannot start, is said why; a has not been touched.
+        The error says why b cannot start; a was not touched.
         """
         answer = await self.chat("b")
         self.assertEqual(answer.status, 409, answer.body)
@@ -220,7 +220,7 @@ class ObstacleTests(StrangersCase):
 
 class OneBadLookTests(KindsCase):
     """
-    A status that fails to tell.
+    A status that cannot tell.
     """
 
     async def test_a_healthy_one_is_left_alone(self) -> None:

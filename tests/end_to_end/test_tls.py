@@ -70,16 +70,16 @@ class SSLTests(TLSCase):
 
     async def test_what_is_not_taken(self) -> None:
         """
-        Is known here, too, and the system buffers little of it.
+        Known under TLS too, and the system buffers little of it.
         """
         await self.start(a="")
         client = await self.connect()
-        # It reads until hands are shaken.
+        # It reads until the TLS handshake is done.
         client.send("/health")
         await client.answer()
         client.transport.pauseProducing()
-        wish = {"plain_bytes": 30_000_000}
-        client.send("/v1/chat/completions", {"model": "a", "x_fake": wish})
+        behaviour = {"plain_bytes": 30_000_000}
+        client.send("/v1/chat/completions", {"model": "a", "x_fake": behaviour})
         assert self.service is not None
         [channel] = self.service._site.channels
         while not unsent(channel.transport):
@@ -100,7 +100,7 @@ class SSLTests(TLSCase):
         [told] = events_of((await client.closed()).replace(b"\r\n", b"\n"))
         self.assertEqual(told["error"]["code"], "model_load_failed")
         # As soon as the gateway knows that the client has closed as well.
-        while self.service._site.memory.taken:
+        while self.service._site.body_memory.taken:
             await deferLater(reactor, 0.01)
 
     async def test_a_large_body(self) -> None:
@@ -114,7 +114,7 @@ class SSLTests(TLSCase):
 
     async def test_refusals(self) -> None:
         """
-        They arrive whole, and before the end: by the guard, by the API, of no HTTP.
+        They arrive whole, before the end: of access, of the API, of what is not HTTP.
         """
         await self.start(a="")
         for host, status in (
@@ -127,7 +127,7 @@ class SSLTests(TLSCase):
             self.assertEqual((await client.answer()).status, status)
             if status != 404:
                 await self.assert_ended_well(client)
-        # Also to who is still busy sending.
+        # Also while the client is still sending.
         body = {"model": "a", "pad": "x" * 3_000_000}
         answer = await self.ask("/v1/chat/completions", body, Host="evil.example")
         self.assertEqual(answer.status, 403)
@@ -157,7 +157,7 @@ class SSLTests(TLSCase):
 
     async def test_without_tls(self) -> None:
         """
-        Who does not speak it gets nothing.
+        A client without TLS gets nothing.
         """
         await self.start(a="")
         plain = HostnameEndpoint(reactor, "127.0.0.1", self.port)

@@ -28,7 +28,7 @@ class ProcessTests(TwistdCase):
 
     async def test_sigterm_while_it_loads(self) -> None:
         """
-        The held are refused, and what was loading goes.
+        Held requests are refused, and the loading daemon is stopped.
         """
         await self.start(a="--never-healthy")
         client = await self.begin_stream("a")
@@ -53,7 +53,7 @@ class ProcessTests(TwistdCase):
 
     async def test_sigterm_in_a_stream_without_end(self) -> None:
         """
-        It is told that the gateway stops, and not that its daemon has failed.
+        Its error says that the gateway stops, not that the daemon has failed.
         """
         self.general = "shutdown_timeout = 1500 ms"
         await self.start()
@@ -71,7 +71,7 @@ class ProcessTests(TwistdCase):
 
     async def test_sigterm_to_all(self) -> None:
         """
-        A service manager may end the daemons together with us: that is no failure.
+        A service manager may end the daemons together with the gateway: no failure.
         """
         await self.start()
         client = await self.begin_stream("a", tokens=10_000, interval_s=0.05)
@@ -92,7 +92,7 @@ class ProcessTests(TwistdCase):
 
     async def test_sigterm_again(self) -> None:
         """
-        Whoever asks twice, in whatever way, is told; the answer ends all the same.
+        A second signal, of either kind, is logged; the answer ends all the same.
         """
         await self.start()
         client = await self.begin_stream("a", tokens=20, interval_s=0.1)
@@ -108,7 +108,7 @@ class ProcessTests(TwistdCase):
 
     async def test_two_ports(self) -> None:
         """
-        Both lead to the same fleet.
+        Both lead to the same scheduler.
         """
         self.listen = ("tcp:0:interface=127.0.0.1", "tcp:0:interface=localhost")
         await self.start()
@@ -121,7 +121,7 @@ class ProcessTests(TwistdCase):
 
     async def test_the_real_setup(self) -> None:
         """
-        Its models are listed; asked for without a plist, one names what is missing.
+        Its models are listed; a request for one without a plist says what is missing.
         """
         text = (ROOT / "etc" / "swapgate.cfg").read_text("utf-8")
         await self.serve(text.replace("tcp:11430", "tcp:0"))

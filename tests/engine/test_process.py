@@ -17,7 +17,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.daemons.child import _TAIL_LINES
+from swapgate.daemons.child import TAIL_LINES
 from swapgate.daemons.processes import free_port
 from swapgate.engine.options import _CACHE_TYPES, _FLASH_ATTENTION, parse
 from swapgate.engine.server import load_package, parameters
@@ -243,7 +243,7 @@ class EngineProcessTests(SynchronousTestCase):
         with self.engine("-m", str(damaged)) as engine:
             self.assertEqual(engine.process.wait(_PATIENCE_S), 1)
             # As far as the gateway keeps them for its 409.
-            shown = "\n".join(engine.said().splitlines()[-_TAIL_LINES:])
+            shown = "\n".join(engine.said().splitlines()[-TAIL_LINES:])
             self.assertIn(f"swapgate engine: cannot load {damaged}; what", shown)
             self.assertIn("error loading model", shown)
 

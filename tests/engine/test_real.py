@@ -205,7 +205,7 @@ class HoldingTests(EngineCase):
 
     async def test_stopped_while_loading(self) -> None:
         """
-        SIGTERM during a load: who waits has 503 and Retry-After, the engine goes.
+        SIGTERM during a load: the waiting client has 503, Retry-After; the engine ends.
         """
         await self.launch()
         client = await self.stream("gemma", FRANCE)

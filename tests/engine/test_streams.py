@@ -86,7 +86,7 @@ class StreamTests(EngineCase):
 
     async def test_hang_up_without_a_stream(self) -> None:
         """
-        A plain answer that nobody waits for any more is in nobody's way.
+        A plain answer whose client has gone does not hold up the next one.
 
         With a stream the engine notices that its connection was closed; here it seldom
         does, asked directly or through the gateway.

@@ -1,5 +1,5 @@
 """
-What `swapgate.loads` promises: estimates, and words for those who wait.
+What `swapgate.fleet.history` promises: estimates, and words for those who wait.
 """
 
 from collections.abc import Mapping

@@ -1,5 +1,5 @@
 """
-What `swapgate.swaps` remembers of phases that follow each other.
+What `swapgate.fleet.history` remembers of phases that follow each other.
 """
 
 from itertools import pairwise
@@ -48,6 +48,15 @@ class SwapsTests(SynchronousTestCase):
         """
         self.check(
             [Phase.FAILED, Phase.STARTING], Swap("a", "load", "reason 0", 0, None, None)
+        )
+
+    def test_died(self) -> None:
+        """
+        A daemon that died while ready is unloaded until its end is proven.
+        """
+        self.check(
+            [Phase.READY, Phase.STOPPING, Phase.STOPPED],
+            Swap("a", "unload", "reason 0", 0, 1, "gone"),
         )
 
     def test_called_off(self) -> None:

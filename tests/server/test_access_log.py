@@ -1,5 +1,5 @@
 """
-What is said of a request.
+Access log: the fields of one request.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,7 +22,7 @@ class ShownTests(SynchronousTestCase):
             self.assertEqual(len(shown(raw)), 303)
 
 
-class AccountTests(SynchronousTestCase):
+class AccessLogEntryTests(SynchronousTestCase):
     """
     Seconds are those of the reactor's clock.
     """
@@ -49,7 +49,7 @@ class AccountTests(SynchronousTestCase):
 
     def test_given_up(self) -> None:
         """
-        Who had no daemon had no answer that could have lasted.
+        Without a lease there is no duration of a stream.
         """
         log_entry = AccessLogEntry(model="a", error="client_gone")
         log_entry.waited(queue_s=1.0, load_s=2.0)

@@ -1,5 +1,5 @@
 """
-What is promised to whoever sends anything at all.
+What holds of a connection whatever bytes come.
 """
 
 import json
@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from swapgate.config.limits import Limits
 from swapgate.server.request import GatewayRequest
 from swapgate.server.site import GatewaySite
-from tests.channel_rig import ChannelCase, Hall, TCPWire
+from tests.channel_rig import ChannelCase, RecordingResource, TCPWire
 from tests.doubles import ACCESS
 
 # What requests are made of, and what they are broken with.
@@ -49,7 +49,7 @@ ANYTHING = st.lists(st.sampled_from(PARTS) | st.binary(max_size=8), max_size=8)
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3}) [ -~]*\r\n")
 
 
-class AnsweringHall(Hall):
+class AnsweringResource(RecordingResource):
     """
     Where each request is answered at once.
     """
@@ -71,7 +71,7 @@ class AnyBytesTests(ChannelCase):
         """
         The statuses of all the answers heard, which is all that was heard.
         """
-        heard, methods = self.wire.value(), [r.method for r in self.hall.requests]
+        heard, methods = self.wire.value(), [r.method for r in self.resource.requests]
         statuses: list[int] = []
         while heard:
             found = _STATUS_LINE.match(heard)
@@ -102,9 +102,9 @@ class AnyBytesTests(ChannelCase):
         One answer a request, no traceback, and an end within the deadlines.
         """
         self.clock = Clock()
-        self.hall = AnsweringHall()
+        self.resource = AnsweringResource()
         self.site = GatewaySite(
-            self.hall, access=ACCESS, reactor=self.clock, limits=Limits()
+            self.resource, access=ACCESS, reactor=self.clock, limits=Limits()
         )
         self.connect(TCPWire())
         data = b"".join(parts)
@@ -116,7 +116,7 @@ class AnyBytesTests(ChannelCase):
             self.clock.advance(70)
         self.assertTrue(self.wire.disconnecting or self.wire.aborted)
         answers = self.answers()
-        self.assertEqual(answers.count(200), len(self.hall.requests))
+        self.assertEqual(answers.count(200), len(self.resource.requests))
         self.assertLessEqual(len(answers) - answers.count(200), 1)
         self.disconnect(self.channel)
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -126,9 +126,9 @@ class AnyBytesTests(ChannelCase):
         """
         The promise is not kept by refusing all.
         """
-        self.hall = AnsweringHall()
+        self.resource = AnsweringResource()
         self.site = GatewaySite(
-            self.hall, access=ACCESS, reactor=self.clock, limits=Limits()
+            self.resource, access=ACCESS, reactor=self.clock, limits=Limits()
         )
         self.connect(TCPWire())
         for byte in b"".join((*PARTS[:5], PARTS[0])):

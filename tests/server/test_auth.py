@@ -1,5 +1,5 @@
 """
-What `swapgate.guard` decides, request by request.
+Authorization: what `swapgate.server.auth` decides, request by request.
 """
 
 from typing import Any
@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.config.access import Access, Key
+from swapgate.config.access import Access
+from swapgate.config.keys import Key
 from swapgate.errors import APIError
 from swapgate.server.auth import Grant, Listener, RequestOrigin, admit
 
-DOOR = Listener(address="127.0.0.1", port=11430)
+LISTENER = Listener(address="127.0.0.1", port=11430)
 TLS = Listener(address="192.168.1.5", port=443, secure=True)
 HOST = "127.0.0.1:11430"
 PAGE = "https://chat.example.org"
@@ -25,26 +26,24 @@ POST = RequestOrigin(method="POST", target="/v1/chat/completions", host=[HOST])
 
 class Case(SynchronousTestCase):
     """
-    One request is let in or not.
+    One request is granted or refused.
     """
 
     def admits(
         self,
-        origin_of_request: RequestOrigin,
+        request: RequestOrigin,
         access: Access = NOTHING,
-        listener: Listener = DOOR,
+        listener: Listener = LISTENER,
     ) -> Grant:
-        return admit(access, listener, origin_of_request)
+        return admit(access, listener, request)
 
     def refuses(
         self,
-        origin_of_request: RequestOrigin,
+        request: RequestOrigin,
         access: Access = NOTHING,
-        listener: Listener = DOOR,
+        listener: Listener = LISTENER,
     ) -> APIError:
-        refusal = self.assertRaises(
-            APIError, admit, access, listener, origin_of_request
-        )
+        refusal = self.assertRaises(APIError, admit, access, listener, request)
         assert isinstance(refusal, APIError)
         return refusal
 
@@ -55,7 +54,7 @@ class HostTests(Case):
     """
 
     def status(
-        self, host: str, access: Access = NOTHING, listener: Listener = DOOR
+        self, host: str, access: Access = NOTHING, listener: Listener = LISTENER
     ) -> int:
         """
         0 for a host that is let in.
@@ -75,7 +74,7 @@ class HostTests(Case):
             "localhost:11430": 0,
             "LocalHost:11430": 0,
             "[::1]:11430": 0,
-            # Ours, on another port: that is somebody else.
+            # Our address, on another port: another server.
             "127.0.0.1": 421,
             "localhost": 421,
             "[::1]": 421,
@@ -228,8 +227,8 @@ class HostTests(Case):
             ("CONNECT", "/"),
             ("GET", ""),
         ):
-            origin_of_request = RequestOrigin(method=method, target=target, host=[HOST])
-            refusal = self.refuses(origin_of_request)
+            request = RequestOrigin(method=method, target=target, host=[HOST])
+            refusal = self.refuses(request)
             self.assertEqual(
                 (refusal.status, refusal.code), (421, "misdirected_request")
             )
@@ -264,16 +263,16 @@ class OriginTests(Case):
                 ["none", "cross-site"],
                 ["none, cross-site"],
             ):
-                origin_of_request = evolve(POST, origin=origin, sec_fetch_site=site)
-                with self.subTest(origin_of_request):
-                    refusal = self.refuses(origin_of_request)
+                request = evolve(POST, origin=origin, sec_fetch_site=site)
+                with self.subTest(request):
+                    refusal = self.refuses(request)
                     self.assertEqual(refusal.status, 403)
                     self.assertEqual(refusal.code, "origin_not_allowed")
                     self.assertEqual(refusal.headers, ())
 
     def test_no_word_of_a_browser(self) -> None:
         """
-        No page, our own, an extension: they are let in. Nobody else is.
+        No page, our own page or an extension is granted; any other is refused.
         """
         for origin, fine in {
             f"http://{HOST}": True,
@@ -299,12 +298,12 @@ class OriginTests(Case):
             "file://": False,
             HOST: False,
         }.items():
-            origin_of_request = evolve(POST, origin=[origin])
+            request = evolve(POST, origin=[origin])
             with self.subTest(origin):
                 if fine:
-                    self.assertEqual(self.admits(origin_of_request), Grant())
+                    self.assertEqual(self.admits(request), Grant())
                 else:
-                    self.assertEqual(self.refuses(origin_of_request).status, 403)
+                    self.assertEqual(self.refuses(request).status, 403)
         self.assertEqual(self.admits(POST), Grant())
         twice = evolve(POST, origin=[f"http://{HOST}"] * 2)
         self.assertEqual(self.refuses(twice).status, 403)
@@ -313,13 +312,9 @@ class OriginTests(Case):
         """
         With TLS ours is https; another scheme is another server.
         """
-        origin_of_request = RequestOrigin(host=["192.168.1.5"])
-        self.admits(
-            evolve(origin_of_request, origin=["https://192.168.1.5"]), listener=TLS
-        )
-        self.refuses(
-            evolve(origin_of_request, origin=["http://192.168.1.5"]), listener=TLS
-        )
+        request = RequestOrigin(host=["192.168.1.5"])
+        self.admits(evolve(request, origin=["https://192.168.1.5"]), listener=TLS)
+        self.refuses(evolve(request, origin=["http://192.168.1.5"]), listener=TLS)
 
     def test_own_page_behind_a_proxy(self) -> None:
         """
@@ -332,26 +327,26 @@ class OriginTests(Case):
 
     def test_what_is_said(self) -> None:
         """
-        Who it was, as far as known, and what to do about it.
+        Which page it was, as far as known, and what to do about it.
         """
-        origin_of_request = evolve(POST, sec_fetch_site=["cross-site"])
+        request = evolve(POST, sec_fetch_site=["cross-site"])
         self.assertEqual(
-            self.refuses(origin_of_request).message,
+            self.refuses(request).message,
             "a page on another site may not ask here; list its origin under origins, "
             "if you trust it",
         )
-        origin_of_request = evolve(origin_of_request, origin=["https://\x1b.example"])
+        request = evolve(request, origin=["https://\x1b.example"])
         said = 'a page of "https://\\u001b.example" may not ask here'
-        self.assertIn(said, self.refuses(origin_of_request).message)
+        self.assertIn(said, self.refuses(request).message)
 
     def test_host_goes_first(self) -> None:
         """
         To a page with our address under its name all is same-origin.
         """
         host = "evil.example:11430"
-        origin_of_request = RequestOrigin(host=[host], origin=[f"http://{host}"])
-        self.refuses(evolve(origin_of_request, sec_fetch_site=["same-origin"]))
-        self.refuses(origin_of_request, Access(origins=frozenset({f"http://{host}"})))
+        request = RequestOrigin(host=[host], origin=[f"http://{host}"])
+        self.refuses(evolve(request, sec_fetch_site=["same-origin"]))
+        self.refuses(request, Access(origins=frozenset({f"http://{host}"})))
 
 
 class SharingTests(Case):
@@ -359,10 +354,8 @@ class SharingTests(Case):
     What a browser is told.
     """
 
-    def headers(
-        self, *, access: Access = LISTED, **origin_of_request: Any
-    ) -> dict[str, str]:
-        headers = self.admits(evolve(POST, **origin_of_request), access).headers
+    def headers(self, *, access: Access = LISTED, **request: Any) -> dict[str, str]:
+        headers = self.admits(evolve(POST, **request), access).headers
         self.assertEqual(len(headers), len(dict(headers)))
         return dict(headers)
 
@@ -393,15 +386,15 @@ class SharingTests(Case):
             "https://a." + PAGE.removeprefix("https://"),
         ):
             for site in ([], ["cross-site"]):
-                origin_of_request = evolve(POST, origin=[origin], sec_fetch_site=site)
-                self.assertEqual(self.refuses(origin_of_request, LISTED).status, 403)
+                request = evolve(POST, origin=[origin], sec_fetch_site=site)
+                self.assertEqual(self.refuses(request, LISTED).status, 403)
         self.assertEqual(
             self.refuses(evolve(POST, origin=[PAGE] * 2), LISTED).status, 403
         )
 
     def test_not_listed(self) -> None:
         """
-        Who is let in otherwise gets nothing but, where others would, that these would.
+        Others that are granted get only Vary, and only where any origin is listed.
         """
         for origin in ([], ["chrome-extension://abc"]):
             self.assertEqual(self.headers(origin=origin), {"Vary": "Origin"})
@@ -411,7 +404,7 @@ class SharingTests(Case):
         """
         A listed page may send what it asks for, and need not ask again soon.
         """
-        origin_of_request = evolve(
+        request = evolve(
             POST,
             method="OPTIONS",
             origin=[PAGE],
@@ -421,7 +414,7 @@ class SharingTests(Case):
         )
         # A preflight has no key.
         access = evolve(LISTED, keys=KEYS)
-        found = self.admits(origin_of_request, access)
+        found = self.admits(request, access)
         self.assertIs(found.preflight, True)
         self.assertEqual(
             dict(found.headers),
@@ -443,7 +436,7 @@ class SharingTests(Case):
         """
         Names are allowed; what are none is not repeated.
         """
-        origin_of_request: dict[str, Any] = {
+        request: dict[str, Any] = {
             "method": "OPTIONS",
             "origin": [PAGE],
             "request_method": ["GET"],
@@ -459,38 +452,34 @@ class SharingTests(Case):
             (["x-ä"], None),
             (["x-a x-b"], None),
         ):
-            found = self.headers(**origin_of_request, request_headers=wanted)
+            found = self.headers(**request, request_headers=wanted)
             self.assertEqual(found.get("Access-Control-Allow-Headers"), allowed)
 
     def test_private_network(self) -> None:
         """
-        Allowed to those who ask for it in the preflight, and are listed.
+        Granted where a listed page's preflight asks for it.
         """
         name = "Access-Control-Allow-Private-Network"
-        origin_of_request: dict[str, Any] = {
+        request: dict[str, Any] = {
             "origin": [PAGE],
             "request_method": ["GET"],
             "request_private_network": ["true"],
         }
-        self.assertEqual(
-            self.headers(**origin_of_request, method="OPTIONS")[name], "true"
-        )
-        self.assertNotIn(name, self.headers(**origin_of_request))
-        origin_of_request["request_private_network"] = ["true", "true"]
-        self.assertNotIn(name, self.headers(**origin_of_request, method="OPTIONS"))
-        evil = evolve(
-            POST, method="OPTIONS", **{**origin_of_request, "origin": ["https://evil"]}
-        )
+        self.assertEqual(self.headers(**request, method="OPTIONS")[name], "true")
+        self.assertNotIn(name, self.headers(**request))
+        request["request_private_network"] = ["true", "true"]
+        self.assertNotIn(name, self.headers(**request, method="OPTIONS"))
+        evil = evolve(POST, method="OPTIONS", **{**request, "origin": ["https://evil"]})
         self.assertEqual(self.refuses(evil, LISTED).headers, ())
 
     def test_no_preflight(self) -> None:
         """
         An OPTIONS that asks for nothing, and one of an extension that is not listed.
         """
-        origin_of_request = evolve(POST, method="OPTIONS")
-        asks = evolve(origin_of_request, request_method=["POST"])
+        request = evolve(POST, method="OPTIONS")
+        asks = evolve(request, request_method=["POST"])
         for other in (
-            evolve(origin_of_request, origin=[PAGE]),
+            evolve(request, origin=[PAGE]),
             evolve(asks, origin=["chrome-extension://abc"]),
             evolve(asks, origin=[PAGE], method="POST"),
         ):
@@ -504,8 +493,8 @@ class KeyTests(Case):
 
     access = Access(keys=KEYS)
 
-    def name(self, **origin_of_request: Any) -> str | None:
-        return self.admits(evolve(POST, **origin_of_request), self.access).key_name
+    def name(self, **request: Any) -> str | None:
+        return self.admits(evolve(POST, **request), self.access).key_name
 
     def test_right(self) -> None:
         """
@@ -551,11 +540,11 @@ class KeyTests(Case):
 
     def test_missing(self) -> None:
         """
-        Another way of proving who one is does not count.
+        Another scheme of authentication does not count.
         """
         for sent in ([], ["sk-one"], ["Basic sk-one"]):
-            origin_of_request = evolve(POST, authorization=sent)
-            refusal = self.refuses(origin_of_request, self.access)
+            request = evolve(POST, authorization=sent)
+            refusal = self.refuses(request, self.access)
             self.assertEqual(refusal.status, 401)
             self.assertIn("there is no key; send", refusal.message)
 
@@ -580,58 +569,54 @@ class KeyTests(Case):
             ("GET", "/swapgate/stats", False, False),
             ("OPTIONS", "*", False, False),
         ):
-            origin_of_request = RequestOrigin(method=method, target=target, host=[HOST])
+            request = RequestOrigin(method=method, target=target, host=[HOST])
             for access, fine in (
                 (self.access, free),
                 (evolve(self.access, models_need_key=True), hidden),
             ):
                 with self.subTest((method, target)):
                     if fine:
-                        self.assertEqual(
-                            self.admits(origin_of_request, access), Grant()
-                        )
+                        self.assertEqual(self.admits(request, access), Grant())
                     else:
-                        self.assertEqual(
-                            self.refuses(origin_of_request, access).status, 401
-                        )
+                        self.assertEqual(self.refuses(request, access).status, 401)
 
     def test_free_with_a_key(self) -> None:
         """
         A right one has its name there too, a wrong one does no harm.
         """
-        origin_of_request = {"method": "GET", "target": "/v1/models"}
-        self.assertEqual(self.name(**origin_of_request, x_api_key=["sk-one"]), "laptop")
-        self.assertIsNone(self.name(**origin_of_request, x_api_key=["temp"]))
+        request = {"method": "GET", "target": "/v1/models"}
+        self.assertEqual(self.name(**request, x_api_key=["sk-one"]), "laptop")
+        self.assertIsNone(self.name(**request, x_api_key=["temp"]))
 
     def test_no_keys(self) -> None:
         """
         Whatever a client sends as its key is ignored.
         """
-        origin_of_request = evolve(POST, authorization=["Bearer temp"], x_api_key=["x"])
-        self.assertEqual(self.admits(origin_of_request), Grant())
+        request = evolve(POST, authorization=["Bearer temp"], x_api_key=["x"])
+        self.assertEqual(self.admits(request), Grant())
 
     def test_not_read_yet(self) -> None:
         """
-        Nobody has a key that nobody knows.
+        Where no key is configured, though a file of keys is, any key is refused.
         """
         access = Access(key_files=("/keys",))
-        origin_of_request = evolve(POST, authorization=["Bearer sk-one"])
-        self.assertEqual(self.refuses(origin_of_request, access).status, 401)
+        request = evolve(POST, authorization=["Bearer sk-one"])
+        self.assertEqual(self.refuses(request, access).status, 401)
 
     def test_a_key_is_no_origin(self) -> None:
         """
         It opens nothing to a page that is not listed.
         """
-        origin_of_request = evolve(POST, origin=["https://evil"], x_api_key=["sk-one"])
-        self.assertEqual(self.refuses(origin_of_request, self.access).status, 403)
+        request = evolve(POST, origin=["https://evil"], x_api_key=["sk-one"])
+        self.assertEqual(self.refuses(request, self.access).status, 403)
 
     def test_a_listed_page_can_read_why(self) -> None:
         """
         The refusal is shared with it like any answer.
         """
         access = evolve(LISTED, keys=KEYS)
-        origin_of_request = evolve(POST, origin=[PAGE], sec_fetch_site=["cross-site"])
-        headers = dict(self.refuses(origin_of_request, access).headers)
+        request = evolve(POST, origin=[PAGE], sec_fetch_site=["cross-site"])
+        headers = dict(self.refuses(request, access).headers)
         self.assertEqual(headers["Access-Control-Allow-Origin"], PAGE)
         self.assertEqual(headers["WWW-Authenticate"], "Bearer")
 
@@ -660,7 +645,7 @@ FIELDS = (
 )
 
 
-class AnyKnockTests(SynchronousTestCase):
+class AnyRequestTests(SynchronousTestCase):
     """
     What holds whatever is sent.
     """
@@ -672,22 +657,22 @@ class AnyKnockTests(SynchronousTestCase):
     )
     def test_any(self, line: dict[str, str], headers: Any, keyed: bool) -> None:
         """
-        A pass or a refusal; who gets in has named us and is no stranger, and no header
-        has anything but visible characters in it.
+        A grant or an error; what is granted has named us and is not cross-site, and no
+        header has anything but visible characters in it.
         """
-        origin_of_request = RequestOrigin(**line, **headers)
+        request = RequestOrigin(**line, **headers)
         access = evolve(LISTED, keys=KEYS if keyed else ())
         try:
-            found = admit(access, DOOR, origin_of_request).headers
+            found = admit(access, LISTENER, request).headers
         except APIError as refusal:
             self.assertIn(refusal.status, (400, 401, 403, 421))
             found = refusal.headers
         else:
-            self.assertIn([host.lower() for host in origin_of_request.host], ([HOST],))
-            if list(origin_of_request.sec_fetch_site) == ["cross-site"]:
-                self.assertIn(list(origin_of_request.origin), ([PAGE], ["null"]))
+            self.assertIn([host.lower() for host in request.host], ([HOST],))
+            if list(request.sec_fetch_site) == ["cross-site"]:
+                self.assertIn(list(request.origin), ([PAGE], ["null"]))
         for name, value in found:
             self.assertTrue((name + value).isprintable())
             if name == "Access-Control-Allow-Origin":
                 self.assertIn([value], ([PAGE], ["null"]))
-                self.assertEqual(list(origin_of_request.origin), [value])
+                self.assertEqual(list(request.origin), [value])

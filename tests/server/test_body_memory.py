@@ -1,5 +1,5 @@
 """
-What bodies cost: nothing where none is wanted, and nothing when their client has gone.
+Request bodies in memory: none is kept that is not wanted, or whose client has gone.
 """
 
 import gc
@@ -11,10 +11,11 @@ from attrs import evolve
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.config.access import Access, Key
+from swapgate.config.access import Access
+from swapgate.config.keys import Key
 from swapgate.config.limits import Limits
 from swapgate.fleet.lease import LoadFailed
-from swapgate.server.body_memory import Body, Memory
+from swapgate.server.body_memory import Body, BodyMemory
 from swapgate.server.json_body import BadJSON
 from tests.api.test_resource import ANSWER, Case, Daemon
 from tests.doubles import ACCESS
@@ -36,7 +37,7 @@ class BodyTests(SynchronousTestCase):
         """
         However small the pieces are that it comes in, few are kept.
         """
-        body = Body(Memory())
+        body = Body(BodyMemory())
         text = b'{"model": "a", "x": "%s"}' % (b"y" * 300_000)
         for start in range(0, len(text), 1000):
             body.add(text[start : start + 1000])
@@ -49,7 +50,7 @@ class BodyTests(SynchronousTestCase):
         """
         What cannot be read is counted, and kept no longer.
         """
-        body = Body(Memory())
+        body = Body(BodyMemory())
         for piece in (b'{"model": "a"', b" nonsense", b" and more" * 500, b"more"):
             body.add(piece)
         self.assertEqual((body.length, list(body.pieces())), (4526, []))
@@ -60,7 +61,7 @@ class BodyTests(SynchronousTestCase):
         """
         What is too little to be read by the way is read in the end.
         """
-        body = Body(Memory())
+        body = Body(BodyMemory())
         body.add(b'{"model": "a"')
         body.add(b" nonsense")
         for _ in range(2):
@@ -71,7 +72,7 @@ class BodyTests(SynchronousTestCase):
         Its bytes, something for its request, and the keys of what is open, until it is
         dropped; what comes later is not kept.
         """
-        memory = Memory()
+        memory = BodyMemory()
         body, other = Body(memory), Body(memory)
         self.assertEqual(memory.taken, 0)
         body.add(b'{"model": "a", "x": {')
@@ -95,7 +96,7 @@ class BodyTests(SynchronousTestCase):
         """
         What cannot be read is not kept, and does not count.
         """
-        memory = Memory()
+        memory = BodyMemory()
         body = Body(memory)
         body.add(b"nonsense" * 10_000)
         self.assertLess(memory.taken, 20_000)
@@ -129,7 +130,7 @@ class BodiesCase(Case):
             self.channel.dataReceived(data[start : start + 65536])
 
 
-class GoneTests(BodiesCase):
+class ClientGoneTests(BodiesCase):
     """
     A body goes with its client, without the garbage collector's help.
     """
@@ -146,10 +147,10 @@ class GoneTests(BodiesCase):
         before = tracemalloc.get_traced_memory()[0]
         begin()
         self.assertGreater(tracemalloc.get_traced_memory()[0] - before, 3 * MEGABYTE)
-        self.assertGreater(self.site.memory.taken, 3 * MEGABYTE)
+        self.assertGreater(self.site.body_memory.taken, 3 * MEGABYTE)
         end()
         self.assertLess(tracemalloc.get_traced_memory()[0] - before, MEGABYTE)
-        self.assertEqual(self.site.memory.taken, 0)
+        self.assertEqual(self.site.body_memory.taken, 0)
 
     def sent(self) -> None:
         self.send(HEAD % len(TEXT) + TEXT)
@@ -220,7 +221,7 @@ class GoneTests(BodiesCase):
             self.sent()
             daemon.say(ANSWER)
             self.assertEqual(self.client.answer()[0], 200)
-            self.assertEqual(self.site.memory.taken, 0)
+            self.assertEqual(self.site.body_memory.taken, 0)
             end(daemon.wire)
 
     def take_all(self, wire: Any) -> None:
@@ -254,9 +255,9 @@ class GoneTests(BodiesCase):
         self.assertEqual(self.client.error()[1]["code"], "request_timeout")
 
 
-class UnwantedTests(BodiesCase):
+class UnwantedBodyTests(BodiesCase):
     """
-    What nobody will look at is not kept.
+    A body that the resource does not want is not kept.
     """
 
     def taken(self, head: bytes) -> int:
@@ -270,7 +271,7 @@ class UnwantedTests(BodiesCase):
             b"Content-Length: %d\r\n\r\n" % len(TEXT)
         )
         self.send(TEXT[:-1])
-        return int(self.site.memory.taken)
+        return int(self.site.body_memory.taken)
 
     def test_without_a_key(self) -> None:
         """
@@ -321,7 +322,7 @@ class UnwantedTests(BodiesCase):
                 self.assertFalse(self.client.disconnecting)
 
 
-class RoomTests(BodiesCase):
+class BodyMemoryTests(BodiesCase):
     """
     `max_bodies`.
     """
@@ -336,7 +337,7 @@ class RoomTests(BodiesCase):
 
     def test_full(self) -> None:
         """
-        503 for who would be too much, by the head or by what comes; the others stay.
+        503 for a request that would be too much, by its head or its body; others stay.
         """
         self.gateway()
         self.site.limits = Limits(max_bodies_bytes=9 * MEGABYTE)
@@ -355,7 +356,7 @@ class RoomTests(BodiesCase):
         for _ in range(20):
             self.send(b"10000\r\n" + b" " * 65536 + b"\r\n")
         self.refused()
-        self.assertLess(self.site.memory.taken, 9 * MEGABYTE)
+        self.assertLess(self.site.body_memory.taken, 9 * MEGABYTE)
         self.assertEqual(first[1].value(), b"")
         # There is room when one has gone.
         self.channel, self.client = first

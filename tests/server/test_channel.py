@@ -1,5 +1,5 @@
 """
-What becomes a request, and what does not.
+Channel: what becomes a request, and what is refused.
 """
 
 import re
@@ -34,7 +34,7 @@ class RequestTests(ChannelCase):
             b"Content-Length: 7",
             body=b"a=b&c=d",
         )
-        [request] = self.hall.requests
+        [request] = self.resource.requests
         self.assertEqual(request.args, {})
         assert request.content is not None
         self.assertEqual(request.content.read(), b"")
@@ -47,7 +47,7 @@ class RequestTests(ChannelCase):
         """
         usual = FileDescriptor.bufferSize
         self.say(b"GET / HTTP/1.1", b"Host: x")
-        self.hall.requests[0].finish()
+        self.resource.requests[0].finish()
         self.assertEqual(self.wire.bufferSize, usual)
         self.say(b"POST / HTTP/1.1", b"Host: x", b"Content-Length: 1")
         self.assertLess(self.wire.bufferSize, usual)
@@ -60,9 +60,9 @@ class RequestTests(ChannelCase):
         """
         for _ in range(2):
             self.say(b"GET / HTTP/1.1", b"Host: x")
-        self.assertEqual(len(self.hall.requests), 1)
-        self.hall.requests[0].finish()
-        self.assertEqual(len(self.hall.requests), 2)
+        self.assertEqual(len(self.resource.requests), 1)
+        self.resource.requests[0].finish()
+        self.assertEqual(len(self.resource.requests), 2)
         self.channel.dataReceived(b"x" * 16 * 1024)
         self.assertFalse(self.wire.aborted)
         self.channel.dataReceived(b"x")
@@ -78,10 +78,10 @@ class RequestTests(ChannelCase):
             for extra, aborted in ((0, False), (1, True)):
                 with self.subTest(first=first, extra=extra):
                     self.connect(TCPWire())
-                    self.hall.requests.clear()
+                    self.resource.requests.clear()
                     self.channel.dataReceived(first + b"x" * (16 * 1024 + extra))
                     self.assertEqual(self.wire.aborted, aborted)
-                    self.assertEqual(len(self.hall.requests), not aborted)
+                    self.assertEqual(len(self.resource.requests), not aborted)
                     self.assertEqual(self.wire.value(), b"")
 
     def test_a_bare_line_feed(self) -> None:
@@ -109,7 +109,7 @@ class RequestTests(ChannelCase):
         self.say(b"POST / HTTP/1.1", b"Host: x", b"Content-Length: 2", body=b"\n\n")
         self.channel.dataReceived(b"\n")
         self.assertEqual(self.wire.value(), b"")
-        self.hall.requests[0].finish()
+        self.resource.requests[0].finish()
         self.assertIn(b"HTTP/1.1 400 ", self.wire.value())
 
     def test_pipelined_in_turns(self) -> None:
@@ -117,34 +117,34 @@ class RequestTests(ChannelCase):
         What is answered at once is so a few times, and then others have their turn.
         """
         get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-        self.hall.at_once = True
+        self.resource.at_once = True
         self.channel.dataReceived(get * 10)
-        self.assertEqual(len(self.hall.requests), 4)
+        self.assertEqual(len(self.resource.requests), 4)
         self.assertEqual(self.wire.producerState, "paused")
         others: list[int] = []
-        self.clock.callLater(0, lambda: others.append(len(self.hall.requests)))
+        self.clock.callLater(0, lambda: others.append(len(self.resource.requests)))
         self.clock.advance(0)
         self.assertEqual(others, [8])
-        self.assertEqual(len(self.hall.requests), 10)
+        self.assertEqual(len(self.resource.requests), 10)
         self.assertEqual(self.wire.producerState, "producing")
         self.assertEqual(self.wire.value().count(b"HTTP/1.1 200 "), 10)
         # One after the other they need no turns.
         for _ in range(10):
             self.channel.dataReceived(get)
-        self.assertEqual(len(self.hall.requests), 20)
+        self.assertEqual(len(self.resource.requests), 20)
 
     def test_a_turn_that_never_comes(self) -> None:
         """
         The client takes nothing meanwhile, or goes.
         """
-        self.hall.at_once = True
+        self.resource.at_once = True
         get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
         self.channel.dataReceived(get * 10)
         self.channel.pauseProducing()
         self.clock.advance(0)
-        self.assertEqual(len(self.hall.requests), 4)
+        self.assertEqual(len(self.resource.requests), 4)
         self.channel.resumeProducing()
-        self.assertEqual(len(self.hall.requests), 8)
+        self.assertEqual(len(self.resource.requests), 8)
         self.disconnect(self.channel)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -155,7 +155,7 @@ class RequestTests(ChannelCase):
         self.channel.pauseProducing()
         self.say(b"GET / HTTP/1.1", b"Host: x")
         producer = StringTransport()
-        self.hall.requests[0].registerProducer(producer, True)
+        self.resource.requests[0].registerProducer(producer, True)
         self.assertEqual(producer.producerState, "paused")
         self.channel.resumeProducing()
         self.assertEqual(producer.producerState, "producing")
@@ -166,16 +166,16 @@ class RequestTests(ChannelCase):
         """
         self.say(b"GET /1 HTTP/1.1", b"Host: x", b"", b"GET /2 HTTP/1.1", b"Host: x")
         self.channel.pauseProducing()
-        self.hall.requests[0].finish()
-        self.assertEqual(len(self.hall.requests), 1)
+        self.resource.requests[0].finish()
+        self.assertEqual(len(self.resource.requests), 1)
         self.assertEqual(self.wire.producerState, "paused")
         self.channel.resumeProducing()
-        self.assertEqual(len(self.hall.requests), 2)
+        self.assertEqual(len(self.resource.requests), 2)
         self.assertEqual(self.wire.producerState, "producing")
 
     def test_connection(self) -> None:
         """
-        It stays open unless somebody says otherwise, in whatever words.
+        It stays open unless a Connection header says otherwise, in any spelling.
         """
         for version, connection, closes in (
             (b"1.1", b"keep-alive", False),
@@ -190,7 +190,7 @@ class RequestTests(ChannelCase):
                     b"Host: x",
                     b"Connection: " + connection,
                 )
-                self.hall.requests[-1].finish()
+                self.resource.requests[-1].finish()
                 self.assertEqual(self.wire.disconnecting, closes)
                 said = b"\r\nConnection: close\r\n" in self.wire.value()
                 self.assertEqual(said, closes)
@@ -203,7 +203,7 @@ class RequestTests(ChannelCase):
         A line for each answer: no query, no control bytes, and what else is known.
         """
         self.say(b"GET /a?secret=1 HTTP/1.1", b"Host: x", b"X-Secret: 1")
-        [request] = self.hall.requests
+        [request] = self.resource.requests
         request.uri = b"/\x1b\xff\n?secret"
         request.setResponseCode(404)
         request.log_entry = AccessLogEntry(key="mine", error="not_found")
@@ -226,7 +226,7 @@ class RequestTests(ChannelCase):
             self.connect(TCPWire())
             self.say(b"GET / HTTP/1.1", b"Host: x")
             if begun:
-                self.hall.requests[-1].write(begun)
+                self.resource.requests[-1].write(begun)
             with capturedLogs() as logged:
                 self.disconnect(self.channel)
             self.assertEqual(self.lines(logged), [line])
@@ -254,7 +254,7 @@ class RefusalTests(ChannelCase):
 
     def test_too_large(self) -> None:
         """
-        Refused by its length alone; nobody is told to send it.
+        Refused by its length alone, without a 100 Continue.
         """
         self.say(
             b"POST / HTTP/1.1",
@@ -263,7 +263,7 @@ class RefusalTests(ChannelCase):
             b"Content-Length: %d" % (MAX_BODY + 1),
         )
         self.assertEqual(self.error(), (413, "request_too_large"))
-        self.assertEqual(self.hall.requests, [])
+        self.assertEqual(self.resource.requests, [])
 
     def test_the_largest(self) -> None:
         """
@@ -289,7 +289,7 @@ class RefusalTests(ChannelCase):
         # The end of the body in the same read: it must not become a request.
         self.channel.dataReceived(b"1\r\n \r\n1\r\n \r\n0\r\n\r\n")
         self.assertEqual(self.error(), (413, "request_too_large"))
-        self.assertEqual(self.hall.requests, [])
+        self.assertEqual(self.resource.requests, [])
 
     def test_too_long(self) -> None:
         """
@@ -330,7 +330,7 @@ class RefusalTests(ChannelCase):
             (b"no trailer\r\n", False),
         ):
             with self.subTest(trailers=trailers):
-                self.hall.requests.clear()
+                self.resource.requests.clear()
                 self.connect(TCPWire())
                 self.say(
                     b"POST / HTTP/1.1",
@@ -338,7 +338,7 @@ class RefusalTests(ChannelCase):
                     b"Transfer-Encoding: chunked",
                     body=b"2\r\n{}\r\n0\r\n%s\r\n" % trailers,
                 )
-                self.assertEqual(len(self.hall.requests), accepted)
+                self.assertEqual(len(self.resource.requests), accepted)
                 if not accepted:
                     self.assertEqual(self.error(), (400, "bad_request"))
 
@@ -364,7 +364,7 @@ class RefusalTests(ChannelCase):
                     body=body + b"\r\n0\r\n\r\n",
                 )
                 self.assertEqual(self.error(), (400, "bad_request"))
-                self.assertEqual(self.hall.requests, [])
+                self.assertEqual(self.resource.requests, [])
 
     def test_not_http(self) -> None:
         """
@@ -373,7 +373,7 @@ class RefusalTests(ChannelCase):
         self.say(b"how do you do", b"GET / HTTP/1.1", b"Host: x")
         self.say(b"GET / HTTP/1.1", b"Host: x")
         self.assertEqual(self.error(), (400, "bad_request"))
-        self.assertEqual(self.hall.requests, [])
+        self.assertEqual(self.resource.requests, [])
 
     def test_two_faults_in_one_head(self) -> None:
         """

@@ -1,10 +1,11 @@
 """
-Who becomes a request at all: the guard at the channel.
+Authorization at the channel: only what is granted becomes a request.
 """
 
 from twisted.logger import capturedLogs
 
-from swapgate.config.access import Access, Key
+from swapgate.config.access import Access
+from swapgate.config.keys import Key
 from swapgate.config.limits import Limits
 from tests.channel_rig import ChannelCase, TCPWire
 
@@ -12,9 +13,9 @@ MAX_BODY = Limits().max_body_bytes
 NO_CONTENT = b"HTTP/1.1 204 No Content"
 
 
-class GuardTests(ChannelCase):
+class AuthTests(ChannelCase):
     """
-    Who is let in.
+    By the head alone.
     """
 
     def test_refused_by_the_head(self) -> None:
@@ -33,7 +34,7 @@ class GuardTests(ChannelCase):
         self.assertEqual(self.error(), (401, "invalid_api_key"))
         self.assertIn(b"\r\nWWW-Authenticate: Bearer\r\n", self.wire.value())
         self.channel.dataReceived(b"x" * 100)
-        self.assertEqual(self.hall.requests, [])
+        self.assertEqual(self.resource.requests, [])
         self.assertTrue(self.wire.half_closed)
 
     def test_another_host(self) -> None:
@@ -57,8 +58,8 @@ class GuardTests(ChannelCase):
         )
         head = (b"Host: x", b"Origin: https://a", b"Authorization: Bearer sk-1")
         self.say(b"GET / HTTP/1.1", *head)
-        [request] = self.hall.requests
-        self.assertEqual(request.passed.key_name, "laptop")
+        [request] = self.resource.requests
+        self.assertEqual(request.grant.key_name, "laptop")
         request.finish()
         self.assertIn(
             b"\r\nAccess-Control-Allow-Origin: https://a\r\n", self.wire.value()
@@ -86,11 +87,11 @@ class GuardTests(ChannelCase):
             self.say(*head, b"x-api-key: right")
             self.connect(TCPWire())
             self.say(*head, b"x-api-key: right")
-            self.hall.requests.pop().finish()
+            self.resource.requests.pop().finish()
             self.assertIn(b"HTTP/1.1 200 OK", self.wire.value())
             self.clock.advance(delay_s * 0.3)
             self.assertIn(b"HTTP/1.1 401 ", waiting.value())
-        self.assertEqual(self.hall.requests, [])
+        self.assertEqual(self.resource.requests, [])
 
     def test_who_waits_is_a_connection(self) -> None:
         """
@@ -166,6 +167,6 @@ class GuardTests(ChannelCase):
         self.assertEqual((head.split(b"\r\n")[0], body), (NO_CONTENT, b""))
         self.assertIn(b"\r\nAccess-Control-Allow-Origin: https://a", head)
         self.assertIn(b"\r\nVary: Origin", head)
-        self.assertEqual(self.hall.requests, [])
+        self.assertEqual(self.resource.requests, [])
         self.say(b"POST / HTTP/1.1", b"Host: x", b"Origin: https://a", b"a: b")
-        self.assertEqual(len(self.hall.requests), 1)
+        self.assertEqual(len(self.resource.requests), 1)

@@ -1,5 +1,5 @@
 """
-How long a connection lasts, and how many there may be.
+Timeouts, the connection limit, and how connections are closed.
 """
 
 from twisted.internet.address import IPv4Address, UNIXAddress
@@ -41,7 +41,7 @@ class DeadlineTests(ChannelCase):
         self.clock.advance(50)
         self.say(b"GET / HTTP/1.1", b"Host: x")
         self.clock.advance(1000)
-        self.hall.requests[0].finish()
+        self.resource.requests[0].finish()
         self.assert_idle()
 
     def test_a_slow_head(self) -> None:
@@ -63,7 +63,7 @@ class DeadlineTests(ChannelCase):
         self.say(b"GET / HTTP/1.1", b"Host: x")
         self.channel.dataReceived(b"GET / HTTP/1.1\r\nHo")
         self.clock.advance(100)
-        self.hall.requests[0].finish()
+        self.resource.requests[0].finish()
         said = len(self.wire.value())
         self.clock.advance(9.9)
         self.assertEqual(len(self.wire.value()), said)
@@ -82,7 +82,7 @@ class DeadlineTests(ChannelCase):
         self.assertEqual(self.wire.value(), b"")
         self.clock.advance(1.1)
         self.assertEqual(self.error(), (408, "request_timeout"))
-        self.assertEqual(self.hall.requests, [])
+        self.assertEqual(self.resource.requests, [])
 
     def test_a_body_that_came(self) -> None:
         """
@@ -90,7 +90,7 @@ class DeadlineTests(ChannelCase):
         """
         self.say(b"POST / HTTP/1.1", b"Host: x", b"Content-Length: 1", body=b"1")
         self.clock.advance(1000)
-        self.hall.requests[0].finish()
+        self.resource.requests[0].finish()
         self.assertIn(b"HTTP/1.1 200 ", self.wire.value())
 
     def test_one_that_takes_nothing_of_its_answer(self) -> None:
@@ -113,7 +113,7 @@ class DeadlineTests(ChannelCase):
         The same, where the connection is to be closed after it.
         """
         self.say(b"GET / HTTP/1.1", b"Host: x", b"Connection: TE, close")
-        self.hall.requests[0].finish()
+        self.resource.requests[0].finish()
         self.assertTrue(self.wire.disconnecting)
         self.clock.advance(59.9)
         self.assertFalse(self.wire.aborted)
@@ -125,12 +125,12 @@ class DeadlineTests(ChannelCase):
         No timer is left.
         """
         self.say(b"GET / HTTP/1.1", b"Host: x")
-        self.hall.requests[0].finish()
+        self.resource.requests[0].finish()
         self.disconnect(self.channel)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
-class CrowdTests(ChannelCase):
+class ConnectionLimitTests(ChannelCase):
     """
     How many may come.
     """
@@ -146,7 +146,7 @@ class CrowdTests(ChannelCase):
 
     def test_in_all(self) -> None:
         """
-        From wherever they come; who has gone makes room.
+        In all, from any address; one that has closed makes room.
         """
         self.site.limits = Limits(max_connections=3)
         first = self.channel
@@ -187,7 +187,7 @@ class CrowdTests(ChannelCase):
 
     def test_refused(self) -> None:
         """
-        Who was refused takes nobody's place, and few may stay until they have read why:
+        Refused ones do not count against the limit, and few may stay to read why:
         each has a descriptor that a daemon may need.
         """
         self.site.limits = Limits(max_connections=3, max_connections_per_address=1)

@@ -1,5 +1,5 @@
 """
-What the body reader accepts, refuses and finds, however the bytes are cut.
+JSON body parser: what it accepts, refuses and finds, however the bytes are cut.
 """
 
 import json
@@ -20,8 +20,8 @@ from swapgate.server.json_body import (
     TEXT_LENGTH,
     BadJSON,
     BodyFields,
-    BodyReader,
-    Kind,
+    BodyParser,
+    JSONType,
 )
 from swapgate.server.json_grammar import NUMBER_LENGTH, quoted
 
@@ -30,7 +30,7 @@ def read(pieces: Iterable[bytes]) -> BodyFields:
     """
     A whole body, in these pieces.
     """
-    reader = BodyReader()
+    reader = BodyParser()
     for piece in pieces:
         reader.feed(piece)
     return reader.close()
@@ -79,9 +79,9 @@ def inspect(value: object, depth: int = 0) -> None:
             inspect(one, depth + 1)
 
 
-def kind_of(value: object) -> Kind:
-    kinds = {str: Kind.STRING, bool: Kind.BOOLEAN, type(None): Kind.NULL}
-    kinds |= {float: Kind.NUMBER, list: Kind.ARRAY, Pairs: Kind.OBJECT}
+def kind_of(value: object) -> JSONType:
+    kinds = {str: JSONType.STRING, bool: JSONType.BOOLEAN, type(None): JSONType.NULL}
+    kinds |= {float: JSONType.NUMBER, list: JSONType.ARRAY, Pairs: JSONType.OBJECT}
     return kinds[type(value)]
 
 
@@ -103,10 +103,13 @@ def oracle(body: bytes) -> BodyFields | None:
     if not isinstance(value, Pairs):
         return None
     found = dict(value)
-    model, stream = found.get("model", Kind.ABSENT), found.get("stream", Kind.ABSENT)
-    if not isinstance(model, str | Kind):
+    model, stream = (
+        found.get("model", JSONType.ABSENT),
+        found.get("stream", JSONType.ABSENT),
+    )
+    if not isinstance(model, str | JSONType):
         model = kind_of(model)
-    if not isinstance(stream, bool | Kind):
+    if not isinstance(stream, bool | JSONType):
         stream = kind_of(stream)
     return BodyFields(model=model, stream=stream)
 
@@ -281,24 +284,24 @@ class FoundTests(SynchronousTestCase):
         Of values of another kind the kind is kept.
         """
         for text, kind in [
-            ("null", Kind.NULL),
-            ("12", Kind.NUMBER),
-            ("-1", Kind.NUMBER),
-            ("[1]", Kind.ARRAY),
-            ('{"model":"a"}', Kind.OBJECT),
+            ("null", JSONType.NULL),
+            ("12", JSONType.NUMBER),
+            ("-1", JSONType.NUMBER),
+            ("[1]", JSONType.ARRAY),
+            ('{"model":"a"}', JSONType.OBJECT),
         ]:
             body = f'{{"model":{text},"stream":{text}}}'.encode()
             self.check(body, BodyFields(model=kind, stream=kind))
         self.check(
             b'{"model":true,"stream":false}',
-            BodyFields(model=Kind.BOOLEAN, stream=False),
+            BodyFields(model=JSONType.BOOLEAN, stream=False),
         )
-        self.check(b'{"stream":"yes"}', BodyFields(stream=Kind.STRING))
-        self.check(b"{}", BodyFields(model=Kind.ABSENT, stream=Kind.ABSENT))
+        self.check(b'{"stream":"yes"}', BodyFields(stream=JSONType.STRING))
+        self.check(b"{}", BodyFields(model=JSONType.ABSENT, stream=JSONType.ABSENT))
 
     def test_only_at_the_top(self) -> None:
         """
-        A model further down is somebody else's.
+        A model further down is not the request's.
         """
         self.check(b'{"a":{"model":"x","b":1},"c":[{"stream":true}]}', BodyFields())
 
@@ -308,7 +311,7 @@ class FoundTests(SynchronousTestCase):
         """
         large = "x" * (3 * PIECE)
         body = f'{{"a":"{large}","stream":"{large}","model":"m"}}'.encode()
-        self.check(body, BodyFields(model="m", stream=Kind.STRING))
+        self.check(body, BodyFields(model="m", stream=JSONType.STRING))
         name = "y" * TEXT_LENGTH
         self.check(f'{{"model":"{name}"}}'.encode(), BodyFields(model=name))
         items = ",".join(["[1,[]]", '"s"', "{}", '{"a":{"b":1,"c":2}}'] * 2000)
@@ -449,7 +452,7 @@ class RefusedTests(SynchronousTestCase):
         """
         More than the interpreter needs, as long as their object is open.
         """
-        reader = BodyReader()
+        reader = BodyParser()
         self.assertEqual(reader.key_memory, 0)
         keys = [f"{n:05}" for n in range(1000)]
         reader.feed(("{" + ",".join(f'"{key}":1' for key in keys)).encode())
@@ -478,7 +481,7 @@ class RefusedTests(SynchronousTestCase):
         """
         A number that is too long is refused before it ends.
         """
-        reader = BodyReader()
+        reader = BodyParser()
         reader.feed(b'{"a":' + b"1" * NUMBER_LENGTH)
         self.assertRaises(BadJSON, reader.feed, b"1")
 
@@ -487,7 +490,7 @@ class RefusedTests(SynchronousTestCase):
         Once at fault, always the same fault.
         """
         for body in (b'{"a":NaN', b"\xff"):
-            reader = BodyReader()
+            reader = BodyParser()
             first = self.assertRaises(BadJSON, reader.feed, body + b"}")
             self.assertIs(self.assertRaises(BadJSON, reader.feed, b"{}"), first)
             self.assertIs(self.assertRaises(BadJSON, reader.close), first)

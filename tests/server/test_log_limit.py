@@ -1,5 +1,5 @@
 """
-How many refusals are written down.
+Log limit: how many refused requests are logged.
 """
 
 from twisted.internet.task import Clock
@@ -72,7 +72,7 @@ class FloodTests(ChannelCase):
                 self.say(b"GET / HTTP/1.1", b"Host: evil.example")
             self.connect(TCPWire())
             self.say(b"GET / HTTP/1.1", b"Host: x")
-            self.hall.requests[-1].finish()
+            self.resource.requests[-1].finish()
             self.clock.advance(1)
         lines = [formatEvent(event) for event in logged if "log_line" in event]
         self.assertEqual(len(lines), 12)

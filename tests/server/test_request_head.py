@@ -1,11 +1,11 @@
 """
-Which heads everybody reads alike, and what the others are told.
+Request head: which are accepted, and what is said of the others.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.errors import APIError
-from swapgate.server.request_head import HEADERS, TARGET_LENGTH, Head, says_close
+from swapgate.server.request_head import HEADERS, TARGET_LENGTH, HeadChecker, says_close
 
 GET = "GET / HTTP/1.1"
 POST = "POST /v1/chat/completions HTTP/1.1"
@@ -16,16 +16,16 @@ def fate(*lines: str) -> int:
     """
     The status with which this head is refused; 0 where it is not.
     """
-    head = Head()
+    head = HeadChecker()
     try:
         for line in (*lines, ""):
-            head.take(line.encode("latin-1"))
+            head.add_line(line.encode("latin-1"))
     except APIError as refusal:
         return refusal.status
     return 0
 
 
-class HeadTests(SynchronousTestCase):
+class HeadCheckerTests(SynchronousTestCase):
     """
     Line by line.
     """

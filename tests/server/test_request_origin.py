@@ -1,5 +1,5 @@
 """
-What of a connection and of a head reaches the guard.
+What of a connection and of a head authorization decides by.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ class Wire:
         return self.host
 
 
-class DoorTests(SynchronousTestCase):
+class ListenerTests(SynchronousTestCase):
     """
     Where a connection came in.
     """
@@ -52,9 +52,9 @@ class DoorTests(SynchronousTestCase):
         self.assertTrue(listener_of(wire).secure)
 
 
-class KnockTests(SynchronousTestCase):
+class RequestOriginTests(SynchronousTestCase):
     """
-    What a head tells of who sent it.
+    What a head says of its origin.
     """
 
     def test_headers(self) -> None:

@@ -1,5 +1,5 @@
 """
-What a client has time for.
+Client timeouts, by a clock.
 """
 
 from attrs import evolve

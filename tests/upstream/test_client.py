@@ -1,5 +1,5 @@
 """
-How a daemon is asked, byte by byte, and what its connections bear.
+Upstream client: requests, retries and polls, byte by byte.
 """
 
 from collections.abc import Callable
@@ -8,17 +8,10 @@ from typing import Any
 from attrs import define, field
 from OpenSSL.SSL import Error as SSLError
 from service_identity import VerificationError
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.endpoints import (
-    HostnameEndpoint,
-    TCP4ClientEndpoint,
-    TCP6ClientEndpoint,
-)
 from twisted.internet.error import (
     ConnectError,
     ConnectionDone,
-    ConnectionLost,
     ConnectionRefusedError,
     DNSLookupError,
 )
@@ -33,142 +26,19 @@ from twisted.web.client import (
 from twisted.web.http_headers import Headers
 
 from swapgate.config.values import Upstream
-from swapgate.net import (
-    endpoint_of,
-    flush,
-    send_now,
-    unsent,
-)
 from swapgate.upstream.client import (
-    BodyProducer,
     Exchange,
     UpstreamClient,
-    _in_words,
+    _reason,
 )
 from swapgate.upstream.connection import (
     UpstreamConnection,
-    whole_chunks,
 )
+from swapgate.upstream.request_body import BodyProducer
 from swapgate.upstream.response_head import BadUpstreamResponse
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LOOPBACK = Upstream(scheme="http", host="127.0.0.1", port=8081)
-
-
-class Socket(FileDescriptor):
-    """
-    A transport whose system takes as many bytes as the test says.
-    """
-
-    connected = 1
-
-    def __init__(self, *takes: int | Exception) -> None:
-        super().__init__(MemoryReactorClock())
-        self.takes = list(takes)
-        self.sent = b""
-
-    def writeSomeData(self, data: bytes) -> int | Exception:  # noqa: N802
-        takes = self.takes.pop(0) if self.takes else 0
-        if isinstance(takes, int):
-            self.sent += data[:takes]
-            return min(takes, len(data))
-        return takes
-
-
-class SendTests(SynchronousTestCase):
-    """
-    Bytes that leave at once.
-    """
-
-    def test_all_of_it(self) -> None:
-        """
-        Nothing stays behind.
-        """
-        socket = Socket(99)
-        send_now(socket, b"hello")
-        self.assertEqual((socket.sent, socket.dataBuffer), (b"hello", b""))
-        self.assertEqual(socket._tempDataBuffer, [])
-
-    def test_a_part_of_it(self) -> None:
-        """
-        The rest waits for the reactor, in its order before what comes later.
-        """
-        socket = Socket(2, 0)
-        send_now(socket, b"hello")
-        self.assertEqual(socket.sent, b"he")
-        send_now(socket, b" world")
-        self.assertEqual(socket.sent, b"he")
-        socket.takes = [99]
-        socket.doWrite()
-        self.assertEqual(socket.sent, b"hello world")
-
-    def test_an_error(self) -> None:
-        """
-        Is left for the reactor to meet: nothing is lost and nothing is raised.
-        """
-        socket = Socket(ConnectionLost(), ConnectionLost())
-        send_now(socket, b"hello")
-        self.assertEqual(socket.sent, b"")
-        self.assertEqual(socket.reactor.getWriters(), [socket])
-        socket.takes = [99]
-        socket.doWrite()
-        self.assertEqual(socket.sent, b"hello")
-
-    def test_unsent(self) -> None:
-        """
-        What waits here, and nothing that the system has taken.
-        """
-        socket = Socket(3)
-        socket.write(b"abcdefgh")
-        self.assertEqual(unsent(socket), 8)
-        socket.doWrite()
-        self.assertEqual(unsent(socket), 5)
-        socket.write(b"ij")
-        self.assertEqual(unsent(socket), 7)
-        self.assertEqual(unsent(StringTransport()), 0)
-
-    def test_flush(self) -> None:
-        """
-        What was written is sent, unless the transport is closing or closed.
-        """
-        for state, sent in (
-            ({}, b"hello"),
-            ({"disconnecting": True}, b""),
-            ({"connected": 0}, b""),
-        ):
-            socket = Socket(99)
-            socket.write(b"hello")
-            vars(socket).update(state)
-            flush(socket)
-            self.assertEqual(socket.sent, sent)
-
-    def test_other_transports(self) -> None:
-        """
-        What is no socket, TLS for one, is only written to.
-        """
-        transport = StringTransport()
-        send_now(transport, b"hello")
-        flush(transport)
-        self.assertEqual(transport.value(), b"hello")
-
-
-class EndpointTests(SynchronousTestCase):
-    """
-    Where to connect to.
-    """
-
-    def test_kinds(self) -> None:
-        """
-        Only a name goes by a resolver.
-        """
-        for host, kind in (
-            ("127.0.0.1", TCP4ClientEndpoint),
-            ("::1", TCP6ClientEndpoint),
-            ("localhost", HostnameEndpoint),
-        ):
-            upstream = Upstream(scheme="http", host=host, port=1)
-            endpoint = endpoint_of(upstream, MemoryReactorClock(), 1.0)
-            self.assertIsInstance(endpoint, kind)
 
 
 class Unknown:
@@ -198,16 +68,16 @@ class KeyTests(SynchronousTestCase):
 
     def test_no_such_host(self) -> None:
         """
-        Is to whoever asks a daemon that is not there; the poll says what it met.
+        Counts as a daemon that cannot be reached; the poll tells the reason.
         """
         client = self.client()
         client._endpoint = Unknown()  # type: ignore[assignment]
         asked = client.ask(b"POST", b"/", Headers(), BodyProducer([b"x"]))
         self.failureResultOf(Deferred.fromCoroutine(asked), ConnectError)
 
-    def test_in_words(self) -> None:
+    def test_reasons(self) -> None:
         """
-        What somebody can act on, of errors that wrap others.
+        The innermost reason, of errors that wrap others.
         """
         refused = ConnectionRefusedError()
         wrapped = ResponseNeverReceived([Failure(refused)])
@@ -220,96 +90,7 @@ class KeyTests(SynchronousTestCase):
             (VerificationError(errors=[]), "its certificate is for another host"),
             (ValueError(), "ValueError"),
         ):
-            self.assertEqual(_in_words(error), said)
-
-
-class WholeChunksTests(SynchronousTestCase):
-    """
-    Which reads may take the short way.
-    """
-
-    def test_whole(self) -> None:
-        """
-        Whole chunks are joined.
-        """
-        for data, body in (
-            (b"5\r\nhello\r\n", b"hello"),
-            (b"5\r\nhello\r\nB\r\n, \r\n\r\nworld\r\n", b"hello, \r\n\r\nworld"),
-            (b"0005\r\nhello\r\n", b"hello"),
-        ):
-            self.assertEqual(whole_chunks(data), body)
-
-    def test_not_whole(self) -> None:
-        """
-        All else goes Twisted's way.
-        """
-        for data in (
-            b"5\r\nhell",
-            b"5\r\nhello",
-            b"5\r\nhello\r",
-            b"5\r\nhello\r\n5",
-            b"5\r\nhello!\r\n",
-            b"5;x=y\r\nhello\r\n",
-            b"5\nhello\r\n",
-            b"0\r\n\r\n",
-            b"5\r\nhello\r\n0\r\n\r\n",
-            b"-5\r\nhello\r\n",
-            b"+5\r\nhello\r\n",
-            b"0x5\r\nhello\r\n",
-            b" 5\r\nhello\r\n",
-            b"000000005\r\nhello\r\n",
-            b"\r\n",
-        ):
-            self.assertIsNone(whole_chunks(data), data)
-
-
-class BodyProducerTests(SynchronousTestCase):
-    """
-    A body on its way to the daemon.
-    """
-
-    def setUp(self) -> None:
-        self.wire = StringTransport()
-        self.body = BodyProducer([b"one ", bytearray(b"two "), b"three"])
-
-    def test_whole(self) -> None:
-        """
-        All pieces, in one go where nobody says stop.
-        """
-        self.assertEqual(self.body.length, 13)
-        done = self.body.startProducing(self.wire)
-        self.successResultOf(done)
-        self.assertEqual(self.wire.value(), b"one two three")
-
-    def test_as_fast_as_it_is_taken(self) -> None:
-        """
-        A pause holds the next piece back.
-        """
-
-        class Slow(StringTransport):
-            def write(wire, data: bytes) -> None:  # noqa: N805
-                super().write(data)
-                self.body.pauseProducing()
-
-        wire = Slow()
-        done = self.body.startProducing(wire)
-        for heard in (b"one ", b"one two ", b"one two three"):
-            self.assertNoResult(done)
-            self.assertEqual(wire.value(), heard)
-            self.body.resumeProducing()
-        self.successResultOf(done)
-
-    def test_stopped(self) -> None:
-        """
-        Nothing follows a stop, nor a cancelling.
-        """
-        self.body.pauseProducing()
-        self.body.stopProducing()
-        self.body.resumeProducing()
-        self.assertEqual(self.wire.value(), b"")
-        cancelled = BodyProducer([])
-        cancelled._done.cancel()
-        self.failureResultOf(cancelled._done, CancelledError)
+            self.assertEqual(_reason(error), said)
 
 
 @define(eq=False)
@@ -439,7 +220,7 @@ class ClientTests(SynchronousTestCase):
 
     def test_a_body_without_end(self) -> None:
         """
-        Who gives up waiting for its end reads no more of it.
+        Cancelling the wait for its end aborts it.
         """
         asked = self.status()
         self.daemon.accept()
@@ -613,7 +394,7 @@ class ClientTests(SynchronousTestCase):
 
     def test_given_up(self) -> None:
         """
-        Who gives up waiting closes the connection, so that the engine stops.
+        Cancelling the wait closes the connection, so that the engine stops.
         """
         asked = self.ask()
         self.daemon.accept()

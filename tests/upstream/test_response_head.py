@@ -1,5 +1,5 @@
 """
-Which heads of a daemon's answers pass.
+Response head: which are accepted.
 """
 
 from twisted.trial.unittest import SynchronousTestCase
