@@ -140,7 +140,8 @@ class SessionProcess:
         """
         Signal it and all of its group, unless it has been reaped.
         """
-        if self.running:
+        # Where a thread waits, that has reaped it before the reactor notices.
+        if self.running and self._popen.returncode is None:
             processes.signal_group(self.pid, number)
 
     async def read_the_rest(self) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from twisted.internet import reactor
@@ -103,6 +104,20 @@ class SpawnTests(TestCase):
         process.poll()
         self.assertFalse(process.running)
         self.assertEqual(self.successResultOf(process.exited), 5)
+
+    async def test_reaped_by_the_thread(self) -> None:
+        """
+        No signal leaves between that and its report: the pid may be another process's.
+        """
+        process = self.shell("sleep 60 & exit 0", thread=True)
+        while process._popen.returncode is None:
+            # The reactor must not turn.
+            time.sleep(0.001)
+        self.assertTrue(process.running)
+        process.signal(signal.SIGKILL)
+        self.assertTrue(group_lives(process.pid))
+        await process.exited
+        os.killpg(process.pid, signal.SIGKILL)
 
     async def test_nothing_is_left_open(self) -> None:
         """
