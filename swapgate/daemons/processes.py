@@ -77,18 +77,13 @@ def free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def signal_group(group: int, number: signal.Signals) -> bool:
+def signal_group(group: int, number: signal.Signals) -> None:
     """
-    Signal every process of a group that is still there: whether there is such a group.
+    Signal every process of a group that is still there.
     """
-    try:
+    # PermissionError: so macOS answers where only zombies are left.
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        # So macOS answers where only zombies are left.
-        pass
-    return True
 
 
 def group_lives(group: int) -> bool:

@@ -120,7 +120,15 @@ class SessionProcess:
             Thread(target=self._wait, daemon=True).start()
         else:
             # At the end it becomes readable, and as it cannot be read it is closed.
-            self._pidfd = Reader(self._reactor, pidfd, lambda _: None, self.poll)
+            self._pidfd = Reader(
+                self._reactor, pidfd, lambda _: None, self._pidfd_closed
+            )
+
+    def _pidfd_closed(self) -> None:
+        self.poll()
+        if self.running:
+            # A debugger that traces it reaps it first.
+            Thread(target=self._wait, daemon=True).start()
 
     def _wait(self) -> None:
         self._popen.wait()
@@ -133,7 +141,9 @@ class SessionProcess:
         if self.running and (status := self._popen.poll()) is not None:
             self.running = False
             if self._pidfd is not None:
-                self._pidfd.close()
+                # Each refers to the other.
+                pidfd, self._pidfd = self._pidfd, None
+                pidfd.close()
             self.exited.callback(status)
 
     def signal(self, number: signal.Signals) -> None:
@@ -179,8 +189,10 @@ class SessionProcess:
         self._tail = (self._tail + data)[-_TAIL_BYTES:]
 
     def _pipe_closed(self) -> None:
-        if all(pipe.disconnected for pipe in self._pipes) and not self._closed.called:
-            self._closed.callback(None)
+        if all(pipe.disconnected for pipe in self._pipes):
+            self._pipes = []
+            if not self._closed.called:
+                self._closed.callback(None)
 
 
 class Reader(FileDescriptor):

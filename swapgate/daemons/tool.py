@@ -68,7 +68,8 @@ async def _run(
     process = SessionProcess(reactor)
     try:
         process.start(argv, env, cwd, stdout=True)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        # RuntimeError: no thread can be started.
         raise ToolFailed(f"{shlex.join(argv)!r} cannot be run: {error}") from error
     try:
         status = await process.exited

@@ -399,11 +399,12 @@ class Scheduler:
 
     def _end_check(self, obstacle: str | None, state: ModelState) -> None:
         now_s, name = self.clock.seconds(), state.spec.name
-        state.check_ends(now_s, good=obstacle is None)
+        # One that was found up has not shown that it can be started.
+        tells = state is self.states.get(name) and not state.life.phase.resident
+        state.check_ends(now_s, good=tells and obstacle is None)
         if self._shutdown is not None:
             return
-        is_current = state is self.states.get(name)
-        if obstacle is not None and is_current and not state.life.phase.resident:
+        if obstacle is not None and tells:
             self._log.warn("{model}: not started: {why}", model=name, why=obstacle)
             state.load_failed(now_s, obstacle)
         self._plan_and_tell()

@@ -2,11 +2,13 @@
 Spawned processes: their session, their pipes, and the report of their end.
 """
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 from twisted.internet import reactor
@@ -106,6 +108,39 @@ class SpawnTests(TestCase):
         process.poll()
         self.assertFalse(process.running)
         self.assertEqual(self.successResultOf(process.exited), 5)
+
+    async def test_a_pidfd_that_tells_too_early(self) -> None:
+        """
+        A debugger that traces it reaps it first: until then there is no status.
+        """
+        early, other_end = os.pipe()
+        os.close(other_end)
+        process = SessionProcess(reactor, lambda _: early)
+        process.start(("sleep", "60"), ENV, "/")
+        self.addCleanup(until_reaped)
+        while process._pidfd is None or not process._pidfd.disconnected:
+            await deferLater(reactor, 0.01)
+        self.assertTrue(process.running)
+        process.signal(signal.SIGKILL)
+        self.assertEqual(await process.exited, -signal.SIGKILL)
+
+    async def test_freed_at_its_end(self) -> None:
+        """
+        Tools run all the time: what they leave must not wait for the cycle collector.
+        """
+        for thread in (False, True):
+            process = (
+                SessionProcess(reactor, no_pidfd) if thread else SessionProcess(reactor)
+            )
+            process.start(("true",), ENV, "/", stdout=True)
+            gone = weakref.ref(process)
+            gc.disable()
+            self.addCleanup(gc.enable)
+            await process.exited
+            await process.read_the_rest()
+            del process
+            while gone() is not None:
+                await deferLater(reactor, 0.01)
 
     def test_reaped_by_the_thread(self) -> Deferred[int]:
         """

@@ -289,6 +289,27 @@ class CheckTests(FleetCase):
         self.assertEqual((self.told("a"), self.told("b")), ([], []))
         self.assertEqual(c.told, ["halt"])
 
+    def test_found_up_shows_nothing(self) -> None:
+        """
+        One that a check has found up has not shown that it can be started.
+        """
+        b, adopting = self.farm.daemons["b"], Deferred[bool]()
+        b.outlives_gateway = b.up_already = b.silent = True
+        b.adopting = adopting
+        self.farm.first_health["b"] = 200
+        found = self.ask("b")
+        adopting.callback(True)
+        self.farm.pass_time(0.2)
+        self.successResultOf(found).release()
+        self.assertEqual(b.told, [])
+        b.up_already = False
+        b.end("crashed")
+        self.serve("a").release()
+        b.in_the_way = "the model file is not there"
+        why = self.failureResultOf(self.ask("b"), LoadFailed).value
+        self.assertIn("the model file is not there", why.reason)
+        self.assertEqual(self.told("a"), ["launch"])
+
     def test_only_its_port_was_asked(self) -> None:
         """
         A look at ports alone is followed by one that asks its manager.
