@@ -174,5 +174,5 @@ class PortService(Service):
         super().stopService()
         self.opened.cancel()
         return self.opened.addCallbacks(
-            lambda port: port.stopListening(), lambda _: None
+            lambda port: port and port.stopListening(), lambda _: None
         )

@@ -4,7 +4,7 @@ A stand-in for llama-server: a real process with the engine's manners, and fault
     python tests/fake_llama.py --port 8081 --load-time 0.3 --journal /tmp/journal
 
 The command line (see `options`) chooses how the process lives and dies; the object
-under `x_fake` in a request's JSON body (see `BodyFields`) how that request is answered.
+under `x_fake` in a request's JSON body (see `Wish`) how that request is answered.
 What happened is told in the journal, one JSON object a line; a plain answer tells
 in `x_request` what reached the daemon.
 
@@ -31,7 +31,7 @@ JSON_TYPE = ("Content-Type", "application/json; charset=utf-8")
 PIECE = b"x" * 65536
 
 
-class BodyFields(NamedTuple):
+class Wish(NamedTuple):
     """
     What one request asks of its answer. An unknown name is answered 400.
     """
@@ -251,7 +251,7 @@ class Connection:
         time.sleep(1e6 if until is None else max(0.0, until - time.monotonic()))
 
     def head(
-        self, request: Request, wish: BodyFields, *headers: tuple[str, str]
+        self, request: Request, wish: Wish, *headers: tuple[str, str]
     ) -> None:
         version = self.daemon.args.http_version or "1.1"
         lines = [f"HTTP/{version} {wish.status} {wish.reason}", "Server: llama.cpp"]
@@ -270,11 +270,11 @@ class Connection:
             return
         try:
             asked: dict[str, Any] = json.loads(request.body or b"{}")
-            wish = BodyFields(**asked.get("x_fake", {}))
+            wish = Wish(**asked.get("x_fake", {}))
         except (ValueError, TypeError, AttributeError) as error:
             broken = {"code": 500, "message": str(error), "type": "server_error"}
             status = 500 if isinstance(error, ValueError) else 400
-            self.plain(request, BodyFields(status=status, body={"error": broken}), {})
+            self.plain(request, Wish(status=status, body={"error": broken}), {})
             return
         told = request.told()
         self.daemon.note("begun", model=asked.get("model"), **told)
@@ -299,13 +299,13 @@ class Connection:
         self.daemon.note("finished", model=asked.get("model"))
 
     def answer_health(self, request: Request, path: str) -> None:
-        wish = BodyFields(body={"status": "ok"})
+        wish = Wish(body={"status": "ok"})
         if not self.daemon.loaded:
-            wish = BodyFields(status=503, body={"error": LOADING})
+            wish = Wish(status=503, body={"error": LOADING})
         self.daemon.note("asked", path=path, status=wish.status)
         self.plain(request, wish, {})
 
-    def plain(self, request: Request, wish: BodyFields, ours: dict[str, Any]) -> None:
+    def plain(self, request: Request, wish: Wish, ours: dict[str, Any]) -> None:
         """
         An answer in one piece, and like the engine's without a final newline.
         """
@@ -329,7 +329,7 @@ class Connection:
         if wish.chunked:
             self.send(b"0\r\n\r\n")
 
-    def stream(self, request: Request, wish: BodyFields, path: str) -> None:
+    def stream(self, request: Request, wish: Wish, path: str) -> None:
         """
         Server-sent events, a write for each.
         """
@@ -367,7 +367,7 @@ class Connection:
         self.pause(wish.after_done_hold_s)
         self.send(b"0\r\n\r\n")
 
-    def break_off(self, wish: BodyFields) -> NoReturn:
+    def break_off(self, wish: Wish) -> NoReturn:
         """
         End an answer early, in the way that was asked for.
         """

@@ -178,6 +178,8 @@ class PortServiceTests(SynchronousTestCase):
         closed: list[bool] = []
         port.stopListening = lambda: closed.append(True)
         self.successResultOf(service.stopService())
+        # Once more does nothing.
+        self.successResultOf(service.stopService())
         self.assertEqual(closed, [True])
 
     def test_failure(self) -> None:

@@ -208,7 +208,7 @@ OPTIONS: Mapping[str, Option] = {
         _MODEL,
         of.SIZE,
         Unset("all of memory_budget"),
-        "what its daemon takes when it is up",
+        "what its daemon takes when it is up; not for a remote one",
     ),
     "pin": Option(_MODEL, of.SWITCH, "no", "whether it is never evicted"),
     "preload": Option(
