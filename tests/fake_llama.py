@@ -250,9 +250,7 @@ class Connection:
         # The next request is already here, so nothing tells of a hang-up any more.
         time.sleep(1e6 if until is None else max(0.0, until - time.monotonic()))
 
-    def head(
-        self, request: Request, wish: Wish, *headers: tuple[str, str]
-    ) -> None:
+    def head(self, request: Request, wish: Wish, *headers: tuple[str, str]) -> None:
         version = self.daemon.args.http_version or "1.1"
         lines = [f"HTTP/{version} {wish.status} {wish.reason}", "Server: llama.cpp"]
         lines += [f"{n}: {v}" for n, v in (*headers, *wish.headers.items())]
