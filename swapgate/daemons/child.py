@@ -66,10 +66,9 @@ class Child:
         self._register = register
         self._upstream = spec.upstream
         self._process = SessionProcess(reactor)
+        # Since it was seen to hold its port.
         self._holder: processes.PortHolder | None = None
         self._halted = False
-        # It was seen to hold its port.
-        self._confirmed = False
         # Another process got the port that was chosen for it.
         self._lost_port = False
         self._tries_left = 0
@@ -92,7 +91,8 @@ class Child:
 
     def launch(self, owner: Owner) -> None:
         self._choose_port()
-        self._halted = self._confirmed = False
+        self._halted = False
+        self._holder = None
         self._tries_left = 0 if self._spec.upstream else _TRIES - 1
         life = Deferred.fromCoroutine(self._live())
         life.addErrback(lambda failure: f"cannot be run: {failure.getErrorMessage()}")
@@ -128,7 +128,8 @@ class Child:
             self._lost_port = False
             reason = await self._run_once(self._process)
             lost = self._lost_port or not (
-                self._confirmed or processes.port_is_free(_LOOPBACK, self.upstream.port)
+                self._holder is not None
+                or processes.port_is_free(_LOOPBACK, self.upstream.port)
             )
             if self._halted or not (lost and self._tries_left):
                 return reason
@@ -209,7 +210,6 @@ class Child:
             # Its listener went with it, and no other process is to blame.
             return _ENDED
         if conflict is None:
-            self._confirmed = True
             self._holder = processes.PortHolder(
                 self._reactor,
                 self._process.pid,
