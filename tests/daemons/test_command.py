@@ -2,26 +2,20 @@
 Daemons of commands: a container and a deployment, by stand-ins for their tools.
 """
 
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
 
 from swapgate.config.daemon_kinds import CommandSpec
 from swapgate.config.expand import Command
-from swapgate.config.model import ModelSpec
-from swapgate.config.values import Upstream
 from swapgate.daemons import Owner
 from swapgate.daemons.command import command
 from swapgate.daemons.control import port_answers
 from swapgate.daemons.external import ExternalDaemon
-from swapgate.daemons.processes import free_port
 from swapgate.daemons.tool import TOOL_TIMEOUT_S
-from tests.held_timers import HeldTimers
-from tests.stand_ins import StandIns, until_reaped
+from tests.daemons.kinds import KindCase
 
 DOCKER = {
     "start": "docker start m",
@@ -36,19 +30,12 @@ KUBERNETES = {
 }
 
 
-class CommandTests(TestCase):
+class CommandTests(KindCase):
     """
     One daemon, m, on a port of its own.
     """
 
-    timeout = 120
-
-    def setUp(self) -> None:
-        self.tools = StandIns(Path(self.mktemp()).absolute())
-        self.addCleanup(self.tools.sweep)
-        self.addCleanup(until_reaped)
-        self.port = free_port("127.0.0.1")
-        self.timers = HeldTimers(LOAD_TIMEOUT_S, STOP_TIMEOUT_S + TOOL_TIMEOUT_S)
+    held_s = (LOAD_TIMEOUT_S, STOP_TIMEOUT_S + TOOL_TIMEOUT_S)
 
     def daemon(self, commands: dict[str, str], **options: Any) -> ExternalDaemon:
         words = {k: Command(words=tuple(v.split())) for k, v in commands.items()}
@@ -58,16 +45,8 @@ class CommandTests(TestCase):
             status=words.get("status"),
             cwd=str(self.tools.state),
         )
-        upstream = Upstream(scheme="http", host="127.0.0.1", port=self.port)
-        spec = ModelSpec(
-            name="m", memory_bytes=1, service=service, upstream=upstream, **options
-        )
+        spec = self.spec(service, **options)
         return command(spec, service, self.timers, self.tools.environ)
-
-    def launch(self, daemon: ExternalDaemon) -> Deferred[str]:
-        gone: Deferred[str] = Deferred()
-        daemon.launch(Owner(gone.callback))
-        return gone
 
     async def until_answered(self, daemon: ExternalDaemon) -> None:
         while not await port_answers(daemon.upstream, reactor):

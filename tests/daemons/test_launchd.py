@@ -11,20 +11,18 @@ from typing import Any, cast
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config.daemon_kinds import LaunchdSpec
-from swapgate.config.model import ModelSpec
-from swapgate.config.values import Upstream
 from swapgate.daemons import Owner
 from swapgate.daemons.control import Observation, ServiceState, port_answers
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.launchd import Launchctl, launchd, read_list, read_print
-from swapgate.daemons.processes import find, free_port
+from swapgate.daemons.processes import find
 from swapgate.daemons.tool import TOOL_TIMEOUT_S, Answer, ToolFailed
 from tests import fake_launchctl
+from tests.daemons.kinds import KindCase
 from tests.held_timers import HeldTimers
-from tests.stand_ins import StandIns, until_reaped
 
 # No other timer has this length, so it can be held.
 STOP_TIMEOUT_S = 4321.0
@@ -96,35 +94,23 @@ class ReadingTests(SynchronousTestCase):
         self.assertIsNone(read_list("PID\tStatus\tLabel\n"))
 
 
-class LaunchdCase(TestCase):
+class LaunchdCase(KindCase):
     """
     One agent, `local.m`, on a port of its own.
     """
 
-    timeout = 120
+    held_s = (STOP_TIMEOUT_S, TOOL_TIMEOUT_S)
 
     def setUp(self) -> None:
-        self.tools = StandIns(Path(self.mktemp()).absolute())
-        self.addCleanup(self.tools.sweep)
-        self.addCleanup(until_reaped)
-        self.port = free_port("127.0.0.1")
+        super().setUp()
         self.service = self.tools.service("local.m")
-        self.timers = HeldTimers(STOP_TIMEOUT_S, TOOL_TIMEOUT_S)
 
     def agent(
         self, plist: Path, verbs: Any = "bootstrap", **options: Any
     ) -> ExternalDaemon:
         service = LaunchdSpec(plist=str(plist), verbs=verbs)
-        upstream = Upstream(scheme="http", host="127.0.0.1", port=self.port)
-        spec = ModelSpec(
-            name="m", memory_bytes=1, service=service, upstream=upstream, **options
-        )
+        spec = self.spec(service, **options)
         return launchd(spec, service, self.timers, self.tools.environ)
-
-    def launch(self, agent: ExternalDaemon) -> Deferred[str]:
-        gone: Deferred[str] = Deferred()
-        agent.launch(Owner(gone.callback))
-        return gone
 
     def told_to_end(self) -> bool:
         record = self.service.record

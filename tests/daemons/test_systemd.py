@@ -3,24 +3,18 @@ Units of systemd: what systemctl says, and real processes behind a stand-in.
 """
 
 import os
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config.daemon_kinds import SystemdSpec
-from swapgate.config.model import ModelSpec
-from swapgate.config.values import Upstream
-from swapgate.daemons import Owner
 from swapgate.daemons.control import Observation, ServiceState, port_answers
 from swapgate.daemons.external import ExternalDaemon
-from swapgate.daemons.processes import find, free_port
+from swapgate.daemons.processes import find
 from swapgate.daemons.systemd import read_show, systemd
-from tests.held_timers import HeldTimers
-from tests.stand_ins import StandIns, until_reaped
+from tests.daemons.kinds import KindCase
 
 # No other timer has this length, so it can be held.
 STOP_TIMEOUT_S = 4321.0
@@ -65,32 +59,17 @@ class ReadingTests(SynchronousTestCase):
         self.assertIsNone(read_show("Failed to connect to bus\n"))
 
 
-class SystemdTests(TestCase):
+class SystemdTests(KindCase):
     """
     One unit, m.service, on a port of its own.
     """
 
-    timeout = 120
-
-    def setUp(self) -> None:
-        self.tools = StandIns(Path(self.mktemp()).absolute())
-        self.addCleanup(self.tools.sweep)
-        self.addCleanup(until_reaped)
-        self.port = free_port("127.0.0.1")
-        self.timers = HeldTimers(STOP_TIMEOUT_S)
+    held_s = (STOP_TIMEOUT_S,)
 
     def unit(self, scope: Any = "user", **options: Any) -> ExternalDaemon:
         service = SystemdSpec(unit="m.service", scope=scope)
-        upstream = Upstream(scheme="http", host="127.0.0.1", port=self.port)
-        spec = ModelSpec(
-            name="m", memory_bytes=1, service=service, upstream=upstream, **options
-        )
+        spec = self.spec(service, **options)
         return systemd(spec, service, self.timers, self.tools.environ)
-
-    def launch(self, unit: ExternalDaemon) -> Deferred[str]:
-        gone: Deferred[str] = Deferred()
-        unit.launch(Owner(gone.callback))
-        return gone
 
     async def until_up(self, unit: ExternalDaemon) -> int:
         while not (
