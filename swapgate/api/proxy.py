@@ -83,10 +83,10 @@ class ProxyRequest:
                 self._log_unanswered(lease, str(error))
                 why = f"; the last time {error}"
             finally:
-                failed = outcome is not Outcome.WHOLE and not request._disconnected
+                failed = outcome is not Outcome.WHOLE and not request.disconnected
                 lease.release(suspect=failed and lease.ended is None)
             # A client that hangs up cancels the request, which looks like a failure.
-            if outcome is not Outcome.UNANSWERED or request._disconnected:
+            if outcome is not Outcome.UNANSWERED or request.disconnected:
                 if failed:
                     ended = lease.ended
                     log_entry.error = ended.code if ended else UPSTREAM_FAILED

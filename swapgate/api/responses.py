@@ -70,7 +70,7 @@ def answer_failure(failure: Failure, request: GatewayRequest) -> None:
             message="a bug in swapgate; see its log",
         )
     request.log_entry.error = error.code
-    if request._disconnected or request.finished:
+    if request.disconnected or request.finished:
         return
     if request.startedWriting:
         if request.stream_begun:

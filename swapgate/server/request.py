@@ -29,7 +29,10 @@ class GatewayRequest(Request):
     stream_begun = False
     # Whether its body is kept, or only counted.
     body_is_wanted = False
-    _received = 0
+    #: How many bytes of its body have arrived.
+    received = 0
+    #: The client has gone; nothing can be written any more.
+    disconnected = False
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
@@ -41,10 +44,9 @@ class GatewayRequest(Request):
         self.content = BytesIO()
 
     def handleContentChunk(self, data: bytes) -> None:
-        self._received += len(data)
+        self.received += len(data)
         if self.body_is_wanted:
             self.body.add(data)
-        self.channel.body_grew(self._received, len(data))
 
     def finish(self) -> None:
         # Before the next request is parsed, which may be here already.
@@ -52,6 +54,7 @@ class GatewayRequest(Request):
         super().finish()
 
     def connectionLost(self, reason: Failure) -> None:
+        self.disconnected = True
         super().connectionLost(reason)
         self.body.drop()
 

@@ -1,0 +1,270 @@
+"""
+Request parser: one connection's bytes to heads, pieces of bodies, and ends. Pure.
+
+llhttp, the parser of Node and uvicorn, splits them, strictly: lines end in CR LF and
+are not folded (RFC 9112, 2.2 and 5.2), a header has no space before its colon (5.1), a
+body has one length, or chunks (6.3 and 7.1). A head that two servers would read
+differently hides one request in another (11.2), so this is refused besides:
+
+1. Versions but 1.1 and 1.0; Transfer-Encoding in 1.0 (6.1).
+2. Any other transfer coding before `chunked` (6.1).
+3. HTTP/1.1 without Host (3.2); a second one of what may come once.
+4. A head, a chunk's first line or trailers longer than any client needs.
+"""
+
+from typing import Final
+
+from attrs import frozen
+from httptools import (
+    HttpParserCallbackError,
+    HttpParserError,
+    HttpParserInvalidMethodError,
+    HttpParserInvalidURLError,
+    HttpParserUpgrade,
+    HttpRequestParser,
+)
+
+from swapgate.errors import APIError
+
+# The limits of llama-server as well, from cpp-httplib.
+TARGET_LENGTH: Final = 8192
+HEADERS: Final = 100
+#: How long the request line and all headers may be together.
+HEAD_LENGTH: Final = 16 * 1024
+
+# The headers that frame the request, name its host and describe its body: of two, one
+# server takes the first and another the last.
+_ONCE: Final = frozenset(
+    {
+        b"content-length",
+        b"transfer-encoding",
+        b"host",
+        b"content-type",
+        b"content-encoding",
+    }
+)
+_BAD_REQUEST_LINE: Final = "its first line must be METHOD /path HTTP/1.1"
+_BAD_HEADER: Final = (
+    "a header must be Name: value on one line that ends in CR LF, without control "
+    "characters, nor a space before the colon"
+)
+_BAD_LENGTH: Final = (
+    "a body needs one Content-Length, which is a number, or Transfer-Encoding: "
+    "chunked, not both"
+)
+_BAD_CHUNK: Final = (
+    "a chunk must be its size in hexadecimal digits, CR LF, its bytes and CR LF"
+)
+
+
+@frozen
+class RequestHead:
+    """
+    :param length: of the body that follows; None where it comes in chunks.
+    :param persistent: whether another request may follow on this connection.
+    """
+
+    method: bytes
+    target: bytes
+    version: bytes
+    headers: list[tuple[bytes, bytes]]
+    length: int | None
+    persistent: bool
+
+
+@frozen
+class RequestEnd:
+    """
+    The request is complete.
+    """
+
+
+# A fault is the last event of a connection.
+Event = RequestHead | bytes | RequestEnd | APIError
+_END: Final = RequestEnd()
+
+
+class RequestParser:
+    """
+    The parser of one connection. Its public methods but `feed` are llhttp's to call.
+
+    :ivar begun: whether a request's first byte has come, and not yet its end.
+    """
+
+    def __init__(self) -> None:
+        self._llhttp = HttpRequestParser(self)
+        self._events: list[Event] = []
+        # A fault, or a request after which the connection closes, has come.
+        self._over = False
+        # How many bytes have come since the last event. (Set by the next line, as well.)
+        self.on_message_begin()
+        self.begun = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        """
+        What these bytes complete, in their order.
+        """
+        self._events = []
+        while data and not self._over:
+            self._unfinished += len(data)
+            data = self._feed(data)
+        return self._events
+
+    def method_and_target(self) -> tuple[bytes, bytes]:
+        """
+        What is known of a request whose head is not complete, for the log.
+        """
+        if not self._target:
+            return b"-", b"-"
+        return self._llhttp.get_method(), self._target
+
+    def _feed(self, data: bytes) -> bytes:
+        """
+        Feed llhttp; what it has not read is returned.
+        """
+        try:
+            self._llhttp.feed_data(data)
+            if self._unfinished > HEAD_LENGTH and self.begun:
+                raise self._too_long()
+        except HttpParserUpgrade as upgrade:
+            # It is ignored (RFC 9110, 7.8), but llhttp awaits another protocol now.
+            self._llhttp = HttpRequestParser(self)
+            return data[upgrade.args[0] :]
+        except HttpParserCallbackError as error:
+            assert isinstance(error.__context__, APIError)
+            self._add(error.__context__)
+        except HttpParserError as error:
+            self._add(self._fault(error))
+        except APIError as error:
+            self._add(error)
+        return b""
+
+    def _add(self, event: Event) -> None:
+        self._unfinished = 0
+        # What comes after the last request is not read.
+        if not self._over:
+            self._events.append(event)
+        self._over |= isinstance(event, APIError)
+
+    def on_message_begin(self) -> None:
+        self.begun = True
+        self._unfinished = 0
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._size = 0
+        self._head: RequestHead | None = None
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+        if len(self._target) > TARGET_LENGTH:
+            raise target_too_long()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """
+        Also for trailers, which are only counted.
+        """
+        self._headers.append((name, value))
+        self._size += len(name) + len(value) + 4
+        if len(self._headers) > HEADERS:
+            raise headers_too_large(f"there may be {HEADERS} headers at most")
+        if self._size + len(self._target) > HEAD_LENGTH:
+            raise self._too_long()
+
+    def on_headers_complete(self) -> None:
+        version = self._llhttp.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            raise _bad_version()
+        seen: dict[bytes, bytes] = {}
+        for name, value in self._headers:
+            name = name.lower()
+            if name in _ONCE:
+                if name in seen:
+                    raise bad_request(f"there must be one {name.decode().title()}")
+                seen[name] = value
+        coding = seen.get(b"transfer-encoding")
+        if coding is not None:
+            if coding.lower() != b"chunked":
+                raise bad_request("its Transfer-Encoding may be nothing but chunked")
+            if version == "1.0":
+                raise bad_request("HTTP/1.0 has no Transfer-Encoding")
+        if version == "1.1" and b"host" not in seen:
+            raise bad_request("it has no Host")
+        length = seen.get(b"content-length", b"0")
+        self._head = RequestHead(
+            self._llhttp.get_method(),
+            self._target,
+            b"HTTP/" + version.encode(),
+            self._headers,
+            # Python reads no number of over 4,300 digits.
+            None if coding is not None else int(length.lstrip(b"0") or b"0"),
+            version == "1.1" and self._llhttp.should_keep_alive(),
+        )
+        self._headers, self._size = [], 0
+        self._add(self._head)
+
+    def on_chunk_header(self) -> None:
+        self._unfinished = 0
+
+    def on_body(self, data: bytes) -> None:
+        self._add(data)
+
+    def on_message_complete(self) -> None:
+        self._add(_END)
+        self.begun = False
+        assert self._head is not None
+        self._over |= not self._head.persistent
+
+    def _too_long(self) -> APIError:
+        if self._head is not None:
+            return bad_request(_BAD_CHUNK)
+        return headers_too_large(f"all the headers have {HEAD_LENGTH} bytes at most")
+
+    def _fault(self, error: HttpParserError) -> APIError:
+        """
+        The error response to what llhttp has refused.
+        """
+        why = str(error)
+        if why == "Content-Length overflow":
+            return APIError(
+                status=413,
+                code="request_too_large",
+                message="no body is as large as its Content-Length says",
+            )
+        if why in {"Invalid HTTP version", "Pause on PRI/Upgrade"}:
+            return _bad_version()
+        if self._head is not None and not why.startswith("Request has"):
+            return bad_request(_BAD_CHUNK)
+        if "Content-Length" in why or "Transfer-Encoding" in why:
+            return bad_request(_BAD_LENGTH)
+        request_line = (HttpParserInvalidMethodError, HttpParserInvalidURLError)
+        if isinstance(error, request_line) or "HTTP/" in why or "version" in why:
+            return bad_request(_BAD_REQUEST_LINE)
+        return bad_request(_BAD_HEADER)
+
+
+def bad_request(what: str) -> APIError:
+    return APIError(
+        status=400,
+        code="bad_request",
+        message=f"this request is not accepted: {what}",
+    )
+
+
+def headers_too_large(what: str) -> APIError:
+    return APIError(status=431, code="headers_too_large", message=what)
+
+
+def target_too_long() -> APIError:
+    return APIError(
+        status=414,
+        code="target_too_long",
+        message=f"the path and query have {TARGET_LENGTH} characters at most",
+    )
+
+
+def _bad_version() -> APIError:
+    return APIError(
+        status=505,
+        code="version_not_supported",
+        message="only HTTP/1.1 and HTTP/1.0 are spoken here",
+    )
