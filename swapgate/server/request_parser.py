@@ -96,7 +96,8 @@ class RequestParser:
         self._events: list[Event] = []
         # A fault, or a request after which the connection closes, has come.
         self._over = False
-        # How many bytes have come since the last event. (Set by the next line, as well.)
+        # How many bytes have come since the last event.
+        self._unfinished = 0
         self.on_message_begin()
         self.begun = False
 
@@ -131,8 +132,10 @@ class RequestParser:
             self._llhttp = HttpRequestParser(self)
             return data[upgrade.args[0] :]
         except HttpParserCallbackError as error:
-            assert isinstance(error.__context__, APIError)
-            self._add(error.__context__)
+            cause = error.__context__
+            if not isinstance(cause, APIError):
+                raise
+            self._add(cause)
         except HttpParserError as error:
             self._add(self._fault(error))
         except APIError as error:
@@ -176,11 +179,11 @@ class RequestParser:
             raise _bad_version()
         seen: dict[bytes, bytes] = {}
         for name, value in self._headers:
-            name = name.lower()
-            if name in _ONCE:
-                if name in seen:
-                    raise bad_request(f"there must be one {name.decode().title()}")
-                seen[name] = value
+            lower = name.lower()
+            if lower in _ONCE:
+                if lower in seen:
+                    raise bad_request(f"there must be one {lower.decode().title()}")
+                seen[lower] = value
         coding = seen.get(b"transfer-encoding")
         if coding is not None:
             if coding.lower() != b"chunked":

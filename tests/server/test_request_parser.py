@@ -2,8 +2,6 @@
 Request parser: which heads and bodies are accepted, and what is said of the others.
 """
 
-from itertools import pairwise
-
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.errors import APIError
@@ -11,7 +9,6 @@ from swapgate.server.request_parser import (
     HEADERS,
     TARGET_LENGTH,
     Event,
-    RequestHead,
     RequestParser,
 )
 
