@@ -23,7 +23,7 @@ class Wire:
 
     host: IAddress
 
-    def getHost(self) -> IAddress:  # noqa: N802
+    def getHost(self) -> IAddress:
         return self.host
 
 
