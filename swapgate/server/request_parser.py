@@ -96,6 +96,8 @@ class RequestParser:
         self._events: list[Event] = []
         # A fault, or a request after which the connection closes, has come.
         self._over = False
+        # llhttp is told of a head that we know already.
+        self._resuming = False
         # How many bytes have come since the last event.
         self._unfinished = 0
         self.on_message_begin()
@@ -128,8 +130,7 @@ class RequestParser:
             if self._unfinished > HEAD_LENGTH and self.begun:
                 raise self._too_long()
         except HttpParserUpgrade as upgrade:
-            # It is ignored (RFC 9110, 7.8), but llhttp awaits another protocol now.
-            self._llhttp = HttpRequestParser(self)
+            self._ignore_upgrade()
             return data[upgrade.args[0] :]
         except HttpParserCallbackError as error:
             cause = error.__context__
@@ -142,6 +143,23 @@ class RequestParser:
             self._add(error)
         return b""
 
+    def _ignore_upgrade(self) -> None:
+        """
+        Go on in HTTP/1.1 (RFC 9110, 7.8): llhttp awaits another protocol after the
+        head, and a body would be read as the next request.
+        """
+        head = self._head
+        assert head is not None
+        self._llhttp = HttpRequestParser(self)
+        if head.length == 0:
+            return
+        framing = b"Transfer-Encoding: chunked"
+        if head.length is not None:
+            framing = b"Content-Length: %d" % head.length
+        self._resuming = True
+        self._llhttp.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
+        self._resuming = False
+
     def _add(self, event: Event) -> None:
         self._unfinished = 0
         # What comes after the last request is not read.
@@ -150,6 +168,8 @@ class RequestParser:
         self._over |= isinstance(event, APIError)
 
     def on_message_begin(self) -> None:
+        if self._resuming:
+            return
         self.begun = True
         self._unfinished = 0
         self._target = b""
@@ -158,6 +178,8 @@ class RequestParser:
         self._head: RequestHead | None = None
 
     def on_url(self, part: bytes) -> None:
+        if self._resuming:
+            return
         self._target += part
         if len(self._target) > TARGET_LENGTH:
             raise target_too_long()
@@ -166,7 +188,8 @@ class RequestParser:
         """
         Also for trailers, which are only counted.
         """
-        self._headers.append((name, value))
+        # Not part of the value (RFC 9112, 5.1), but llhttp leaves it.
+        self._headers.append((name, value.rstrip(b" \t")))
         self._size += len(name) + len(value) + 4
         if len(self._headers) > HEADERS:
             raise headers_too_large(f"there may be {HEADERS} headers at most")
@@ -174,6 +197,8 @@ class RequestParser:
             raise self._too_long()
 
     def on_headers_complete(self) -> None:
+        if self._resuming:
+            return
         version = self._llhttp.get_http_version()
         if version not in {"1.1", "1.0"}:
             raise _bad_version()
@@ -212,9 +237,12 @@ class RequestParser:
         self._add(data)
 
     def on_message_complete(self) -> None:
+        assert self._head is not None
+        if self._llhttp.should_upgrade() and self._head.length != 0:
+            # Of the head only.
+            return
         self._add(_END)
         self.begun = False
-        assert self._head is not None
         self._over |= not self._head.persistent
 
     def _too_long(self) -> APIError:
