@@ -59,7 +59,6 @@ PURE = (
     "server/json_body",
     "server/json_grammar",
     "server/target",
-    "upstream/response_head",
 )
 # Those that need the engine and the model of the extra `demo`.
 ENGINE = (

@@ -18,11 +18,7 @@ from twisted.internet.error import (
 )
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.web.client import (
-    RequestTransmissionFailed,
-    ResponseFailed,
-    ResponseNeverReceived,
-)
+from twisted.web.client import ResponseNeverReceived
 
 from swapgate.api.headers import headers_to_daemon
 from swapgate.api.keepalive import WaitNotifier
@@ -33,17 +29,14 @@ from swapgate.fleet.lease import Lease, QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.request import GatewayRequest
 from swapgate.server.target import Target
-from swapgate.upstream.client import Exchange
-from swapgate.upstream.request_body import BodyProducer
-from swapgate.upstream.response_head import BadUpstreamResponse
+from swapgate.upstream.connection import Response
+from swapgate.upstream.response_parser import BadUpstreamResponse
 
 # The request was sent, or could not be, and no byte of an answer came.
 _UNANSWERED = (
     ConnectError,
     ConnectingCancelledError,
     ConnectionLost,
-    RequestTransmissionFailed,
-    ResponseFailed,
     ResponseNeverReceived,
     TimeoutError,
 )
@@ -131,41 +124,40 @@ class ProxyRequest:
         """
         Send the request once, and relay the answer.
         """
-        exchange = await self._exchange(lease)
-        if isinstance(exchange, str):
-            self._log_unanswered(lease, exchange)
+        response = await self._ask(lease)
+        if isinstance(response, str):
+            self._log_unanswered(lease, response)
             return Outcome.UNANSWERED
         relay = Relay(
             self._request,
-            exchange.response,
-            exchange.connection,
+            response,
             self._clock,
             first_timeout_s=lease.spec.first_token_timeout_s,
             stall_timeout_s=lease.spec.stall_timeout_s,
             cut_reason=lambda: lease.ended,
         )
         lease.cut = relay.cut
-        exchange.response.deliverBody(relay)
+        response.deliver_to(relay)
         return await relay.done
 
-    async def _exchange(self, lease: Lease) -> Exchange | str:
+    async def _ask(self, lease: Lease) -> Response | str:
         """
-        The response, once its headers are here; or the reason why there is none.
+        The response, once its head is here; or the reason why there is none.
         """
         request = self._request
-        exchange = Deferred.fromCoroutine(
+        asked = Deferred.fromCoroutine(
             lease.client.ask(
                 request.method,
                 self._target.raw,
                 headers_to_daemon(request.requestHeaders),
-                BodyProducer(request.body.pieces()),
+                request.body.pieces(),
             )
         )
         if lease.spec.first_token_timeout_s is not None:
-            exchange.addTimeout(lease.spec.first_token_timeout_s, self._clock)
-        lease.cut = lambda _: exchange.cancel()
+            asked.addTimeout(lease.spec.first_token_timeout_s, self._clock)
+        lease.cut = lambda _: asked.cancel()
         try:
-            return await exchange
+            return await asked
         except CancelledError:
             if lease.ended is None:
                 raise

@@ -16,14 +16,12 @@ from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
-from twisted.web.http import PotentialDataLoss, toChunk
-from twisted.web.iweb import IResponse
+from twisted.web.http import PotentialDataLoss
 from twisted.web.server import Request
 from zope.interface import implementer
 
@@ -33,7 +31,7 @@ from swapgate.api.stall_timer import StallTimer
 from swapgate.errors import APIError, upstream_failed
 from swapgate.fleet.lease import Cut
 from swapgate.net import flush, send_now
-from swapgate.upstream.connection import UpstreamConnection
+from swapgate.upstream.connection import Response
 
 _WHOLE_EVENTS = (b"\n\n", b"\n\r\n")
 # A longer line, or a longer answer that is kept until it is complete, is a daemon's
@@ -68,8 +66,7 @@ class Relay(LineReceiver):
     def __init__(
         self,
         request: Request,
-        response: IResponse,
-        connection: UpstreamConnection,
+        response: Response,
         clock: IReactorTime,
         *,
         first_timeout_s: float | None,
@@ -85,7 +82,7 @@ class Relay(LineReceiver):
         self.done: Deferred[Outcome] = Deferred(lambda _: self._abort())
         self._request = request
         self._response = response
-        self._connection = connection
+        self._connection = response.connection
         self._cut_reason = cut_reason
         self._first_timeout_s = first_timeout_s
         self._stall_timeout_s = stall_timeout_s
@@ -101,9 +98,9 @@ class Relay(LineReceiver):
         self._ended = False
         # The client was promised a stream while it was held: its status is sent.
         self._promised = request.startedWriting
-        content_type = response.headers.getRawHeaders(b"Content-Type") or [None]
-        self._streams = sse.is_event_stream(content_type[0]) and not (
-            self._promised and response.code != 200
+        types = (v for name, v in response.headers if name == b"content-type")
+        self._streams = sse.is_event_stream(next(types, None)) and not (
+            self._promised and response.status != 200
         )
         # An answer that is no stream becomes one event of the promised stream, for
         # which all of it is needed.
@@ -113,7 +110,6 @@ class Relay(LineReceiver):
             self.setRawMode()
 
     def connectionMade(self) -> None:
-        self._connection.reader = self
         self._request.registerProducer(self, True)
         self._stall_timer.start(self._first_timeout_s)
 
@@ -163,8 +159,11 @@ class Relay(LineReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._ended:
             return
+        # An event stream that only the close ends has its end between two events: a
+        # reader drops one that no blank line has ended.
         if reason.check(ResponseDone) or (
-            reason.check(PotentialDataLoss) and self._is_whole_by_its_close()
+            reason.check(PotentialDataLoss)
+            and not (self._partial_line or self._event_is_open)
         ):
             self._out += self._partial_line
             self._end(Outcome.WHOLE)
@@ -172,18 +171,6 @@ class Relay(LineReceiver):
             self.cut(why)
         else:
             self._fail("ended in the middle of its answer")
-
-    def _is_whole_by_its_close(self) -> bool:
-        """
-        Whether an answer without a length, which its daemon's close ends, is whole.
-
-        It is unless the connection shows an error (RFC 9112, 8): only a FIN, under TLS
-        a close_notify, is a proper end. An event stream also ends between two events,
-        for its reader drops one that no blank line has ended.
-        """
-        lost = self._connection.lost
-        in_order = lost is not None and lost.check(ConnectionDone) is not None
-        return in_order and not (self._partial_line or self._event_is_open)
 
     def read_ended(self) -> None:
         """
@@ -197,8 +184,9 @@ class Relay(LineReceiver):
         transport = self._request.channel.transport
         if self._request.startedWriting:
             self._request.sentLength += len(data)
-            framed = b"".join(toChunk(data)) if self._request.chunked else data
-            send_now(transport, framed)
+            if self._request.chunked:
+                data = b"%x\r\n%b\r\n" % (len(data), data)
+            send_now(transport, data)
         else:
             copy_response_head(self._response, self._request)
             self._request.write(data)
@@ -241,16 +229,17 @@ class Relay(LineReceiver):
                 copy_response_head(self._response, self._request)
             out = b"".join(self._out)
             if self._collects:
-                whole = self._response.code < _FIRST_ERROR
-                out = sse.late_answer(self._response.code, out)
+                whole = self._response.status < _FIRST_ERROR
+                out = sse.late_answer(self._response.status, out)
             self._request.write(out)
         transport: Any = self._request.channel.transport
         self._ended = True
-        self._connection.reader = None
         self._stall_timer.stop()
         self._request.unregisterProducer()
         if whole:
             self._request.finish()
+            # With all that this read has brought.
+            flush(transport)
         elif outcome is not Outcome.UNANSWERED:
             # By FIN, without the final chunk: a reset would lose what was sent before.
             flush(transport)

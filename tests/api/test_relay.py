@@ -13,13 +13,11 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web._newclient import Request as ClientRequest
-from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from swapgate.api.relay import Outcome, Relay
-from swapgate.upstream.connection import UpstreamConnection
+from swapgate.upstream.connection import Pool, Response, UpstreamConnection
 
 STREAM = b"text/event-stream"
 JSON = b"application/json"
@@ -79,7 +77,8 @@ class RelayRig:
     clock: Clock = field(factory=Clock)
     client: Wire = field(factory=Wire)
     daemon: Wire = field(factory=Wire)
-    connection: UpstreamConnection = field(factory=UpstreamConnection)
+    pool: Pool = field(init=False)
+    connection: UpstreamConnection = field(init=False)
     outcomes: list[Outcome] = field(factory=list)
     relay: Relay = field(init=False)
     channel: Any = field(init=False)
@@ -95,20 +94,17 @@ class RelayRig:
         self.channel.dataReceived(b"POST / %s\r\nHost: x\r\n\r\n" % version)
         self.request = resource.request
         self.request.notifyFinish().addErrback(lambda _: None)
+        self.pool = Pool(self.clock)
+        self.connection = self.pool.buildProtocol(None)
         self.connection.makeConnection(self.daemon)
-        host = Headers({b"Host": [b"x"]})
-        asked = self.connection.request(
-            ClientRequest(b"POST", b"/", host, None, persistent=True)
-        )
+        asked = self.connection.ask(b"POST / HTTP/1.1\r\n\r\n", ())
         asked.addCallback(self._relay, timeouts)
         self.connection.dataReceived(head)
 
-    def _relay(self, response: Any, timeouts: Any) -> None:
+    def _relay(self, response: Response, timeouts: Any) -> None:
         bounds = {"first_timeout_s": None, "stall_timeout_s": 300.0} | timeouts
-        self.relay = Relay(
-            self.request, response, self.connection, self.clock, **bounds
-        )
-        response.deliverBody(self.relay)
+        self.relay = Relay(self.request, response, self.clock, **bounds)
+        response.deliver_to(self.relay)
         self.relay.done.addCallback(self.outcomes.append)
 
     def say(self, data: bytes) -> None:
@@ -579,7 +575,7 @@ class ReuseTests(RelayCase):
         """
         self.open_stream()
         self.rig.say(b"0\r\n\r\n")
-        self.assertIsNone(self.rig.connection.reader)
+        self.assertIs(self.rig.pool.take(), self.rig.connection)
         self.assertFalse(self.rig.daemon.aborted)
 
     def test_waits_no_longer(self) -> None:
