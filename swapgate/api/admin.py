@@ -62,7 +62,7 @@ class Admin:
         Load or unload; answered when that is done.
         """
         # A page of another site cannot send this type without a preflight.
-        check_content_type(request.getHeader(b"Content-Type"))
+        check_content_type(request.head.first(b"content-type"))
         model = self._scheduler.config.names.get(name)
         if model is None:
             raise APIError(

@@ -9,9 +9,9 @@ Header rules: which request headers reach the daemon, which response headers the
 from functools import lru_cache
 
 from twisted.web.http import NO_BODY_CODES
-from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
+from swapgate.server.request_parser import RequestHead
 from swapgate.upstream.connection import Response
 
 # Bodies pass unaltered, so no answer may be compressed: Accept-Encoding stays here.
@@ -52,17 +52,16 @@ TO_CLIENT = {
 }
 
 
-def headers_to_daemon(headers: Headers) -> list[tuple[bytes, bytes]]:
+def headers_to_daemon(head: RequestHead) -> list[tuple[bytes, bytes]]:
     """
     A request's headers without those that are not meant for the daemon.
     """
-    named = b",".join(headers.getRawHeaders(b"Connection", ())).lower().split(b",")
+    named = b",".join(head.fields.get(b"connection", ())).lower().split(b",")
     dropped = {token.strip() for token in named}
     return [
         (name, value)
-        for name, values in headers.getAllRawHeaders()
+        for name, value in head.headers
         if _may_pass(name) and name.lower() not in dropped
-        for value in values
     ]
 
 

@@ -149,7 +149,7 @@ class ProxyRequest:
             lease.client.ask(
                 request.method,
                 self._target.raw,
-                headers_to_daemon(request.requestHeaders),
+                headers_to_daemon(request.head),
                 request.body.pieces(),
             )
         )
@@ -174,4 +174,4 @@ def _client_identity(request: GatewayRequest) -> tuple[Any, ...] | None:
     What tells one client from another: address and User-Agent; None on a UNIX socket.
     """
     host = getattr(request.getClientAddress(), "host", None)
-    return None if host is None else (host, request.getHeader(b"User-Agent"))
+    return None if host is None else (host, request.head.first(b"user-agent"))

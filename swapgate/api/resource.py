@@ -8,7 +8,6 @@ import json
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -28,6 +27,7 @@ from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.json_body import BadJSON
 from swapgate.server.json_grammar import quoted
 from swapgate.server.request import GatewayRequest
+from swapgate.server.request_parser import RequestHead
 from swapgate.server.target import Target, read_target
 
 _ADMIN = "/swapgate/"
@@ -93,30 +93,28 @@ class Gateway(Resource):
                 "in its JSON body",
             )
 
-    def wants_body(self, method: bytes, target: bytes, headers: Headers) -> bool:
+    def wants_body(self, head: RequestHead) -> bool:
         """
         Whether the body that follows this head is to be kept.
 
         :raises APIError: where the complete request would be refused as well.
         """
-        path = read_target(target).path
-        if method != b"POST" or path in self._answers or path.startswith(_ADMIN):
+        path = read_target(head.target).path
+        if head.method != b"POST" or path in self._answers or path.startswith(_ADMIN):
             return False
-        self._check_head(path, headers)
+        self._check_head(path, head)
         return True
 
-    def _check_head(self, path: str, headers: Headers) -> None:
+    def _check_head(self, path: str, head: RequestHead) -> None:
         """
         Refuse a POST that runs no model, or is not JSON.
         """
         if not self._may_run(path):
             raise _not_relayed(path)
-        check_content_type(
-            _first(headers, b"Content-Type"), _first(headers, b"Content-Encoding")
-        )
+        check_content_type(head.first(b"content-type"), head.first(b"content-encoding"))
 
     async def _proxy(self, request: GatewayRequest, target: Target) -> None:
-        self._check_head(target.path, request.requestHeaders)
+        self._check_head(target.path, request.head)
         asked = self._read_model_request(request)
         extra = self._extra_paths[asked.model]
         if not runs_a_model(target.path) and target.path not in extra:
@@ -138,10 +136,6 @@ class Gateway(Resource):
         except BadJSON as error:
             raise APIError(status=400, code="bad_json", message=str(error)) from None
         return read_model_request(fields, self._names)
-
-
-def _first(headers: Headers, name: bytes) -> bytes | None:
-    return next(iter(headers.getRawHeaders(name, ())), None)
 
 
 def _not_relayed(path: str) -> APIError:

@@ -162,34 +162,27 @@ class GatewayChannel(Protocol):
         Decide by a request's head alone, before any of its body is kept.
         """
         self._head = head
-        self._request = request = self.site.requestFactory(self)
-        for name, value in head.headers:
-            request.requestHeaders.addRawHeader(name, value)
+        self._request = request = self.site.requestFactory(self, head)
         try:
             self._check(request, head)
         except APIError as error:
             self.refuse(error, after_s=self._delay_s(error))
             return
-        request.gotLength(head.length)
         if head.length != 0:
             self.transport.bufferSize = _BITE
-            expected = request.getHeader(b"Expect")
-            if expected is not None and expected.lower() == b"100-continue":
+            if (head.first(b"expect") or b"").lower() == b"100-continue":
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _check(self, request: GatewayRequest, head: RequestHead) -> None:
         if self._listener is None:
             self._listener = listener_of(self.transport)
-        origin = request_origin(head.method, head.target, request.requestHeaders)
-        request.grant = admit(self.site.access, self._listener, origin)
+        request.grant = admit(self.site.access, self._listener, request_origin(head))
         request.log_entry.key = request.grant.key_name
         if head.length == 0:
             return
         if head.length is not None and head.length > self.site.limits.max_body_bytes:
             raise too_large(self.site.limits)
-        request.body_is_wanted = self.site.resource.wants_body(
-            head.method, head.target, request.requestHeaders
-        )
+        request.body_is_wanted = self.site.resource.wants_body(head)
         if request.body_is_wanted and not self._has_room(head.length or 0):
             raise bodies_full(self.site.limits)
 
@@ -221,10 +214,9 @@ class GatewayChannel(Protocol):
         self._processing = True
         self._deadline.expect(None)
         self.transport.bufferSize = FileDescriptor.bufferSize
-        head = self._head
-        if not head.persistent:
+        if not self._head.persistent:
             self._request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
-        self._request.requestReceived(head.method, head.target, head.version)
+        self._request.process()
 
     def requestDone(self, request: HTTPRequest) -> None:
         """
@@ -405,7 +397,7 @@ class GatewayChannel(Protocol):
             )
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._deadline.expect(None)
+        self._deadline.stop()
         for call in (self._delayed, self._aborting, self._turn):
             if call is not None and call.active():
                 call.cancel()

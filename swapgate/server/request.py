@@ -2,16 +2,17 @@
 Request: Twisted's, with its body in memory, its grant and its access log entry.
 """
 
-from io import BytesIO
 from typing import Any
 
 from twisted.python.failure import Failure
 from twisted.web.http import NO_CONTENT
+from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
 from swapgate.server.access_log import AccessLogEntry
 from swapgate.server.auth import Grant
 from swapgate.server.body_memory import Body
+from swapgate.server.request_parser import RequestHead
 
 
 class GatewayRequest(Request):
@@ -34,14 +35,30 @@ class GatewayRequest(Request):
     #: The client has gone; nothing can be written any more.
     disconnected = False
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
-        self.body = Body(self.channel.site.body_memory)
+    def __init__(self, channel: Any, head: RequestHead) -> None:
+        super().__init__(channel)
+        self.head = head
+        self.method, self.uri, self.clientproto = head.method, head.target, head.version
+        self.path = head.target.partition(b"?")[0]
+        self.args: dict[bytes, list[bytes]] = {}
+        self.body = Body(channel.site.body_memory)
         self.log_entry = AccessLogEntry()
 
-    def gotLength(self, length: int | None) -> None:
-        # Twisted would write a large body to a file.
-        self.content = BytesIO()
+    @property
+    def requestHeaders(self) -> Headers:
+        """
+        Made when it is asked for: our own code reads `head`.
+        """
+        headers = Headers()
+        for name, value in self.head.headers:
+            headers.addRawHeader(name, value)
+        return headers
+
+    @requestHeaders.setter
+    def requestHeaders(self, _: Headers) -> None:
+        """
+        Twisted's Request begins with none.
+        """
 
     def handleContentChunk(self, data: bytes) -> None:
         self.received += len(data)

@@ -12,9 +12,10 @@ differently hides one request in another (11.2), so this is refused besides:
 4. A head, a chunk's first line or trailers longer than any client needs.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import define, field, frozen
 from httptools import (
     HttpParserCallbackError,
     HttpParserError,
@@ -57,19 +58,37 @@ _BAD_CHUNK: Final = (
 )
 
 
-@frozen
+@define
 class RequestHead:
     """
+    A request's head, accepted as HTTP.
+
+    :param headers: as they were sent.
     :param length: of the body that follows; None where it comes in chunks.
     :param persistent: whether another request may follow on this connection.
+    :ivar fields: the values of the headers by name, in lower case.
     """
 
     method: bytes
     target: bytes
     version: bytes
-    headers: list[tuple[bytes, bytes]]
-    length: int | None
-    persistent: bool
+    headers: Sequence[tuple[bytes, bytes]]
+    length: int | None = 0
+    persistent: bool = True
+    fields: Mapping[bytes, Sequence[bytes]] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        fields: dict[bytes, list[bytes]] = {}
+        for name, value in self.headers:
+            fields.setdefault(name.lower(), []).append(value)
+        self.fields = fields
+
+    def first(self, name: bytes) -> bytes | None:
+        """
+        A header's value, the first one where there are several; `name` in lower case.
+        """
+        values = self.fields.get(name)
+        return values[0] if values else None
 
 
 @frozen
@@ -174,7 +193,6 @@ class RequestParser:
         self._unfinished = 0
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._size = 0
         self._head: RequestHead | None = None
 
     def on_url(self, part: bytes) -> None:
@@ -186,48 +204,32 @@ class RequestParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """
-        Also for trailers, which are only counted.
+        Also of a trailer, which is read and dropped.
         """
-        # Not part of the value (RFC 9112, 5.1), but llhttp leaves it.
+        # Blanks at its end are not of it (RFC 9112, 5.1), but llhttp leaves them.
         self._headers.append((name, value.rstrip(b" \t")))
-        self._size += len(name) + len(value) + 4
-        if len(self._headers) > HEADERS:
-            raise headers_too_large(f"there may be {HEADERS} headers at most")
-        if self._size + len(self._target) > HEAD_LENGTH:
-            raise self._too_long()
 
     def on_headers_complete(self) -> None:
         if self._resuming:
             return
+        headers, self._headers = self._headers, []
+        if len(headers) > HEADERS:
+            raise headers_too_large(f"there may be {HEADERS} headers at most")
+        size = len(self._target) + sum(len(n) + len(v) + 4 for n, v in headers)
+        if size > HEAD_LENGTH:
+            raise self._too_long()
         version = self._llhttp.get_http_version()
         if version not in {"1.1", "1.0"}:
             raise _bad_version()
-        seen: dict[bytes, bytes] = {}
-        for name, value in self._headers:
-            lower = name.lower()
-            if lower in _ONCE:
-                if lower in seen:
-                    raise bad_request(f"there must be one {lower.decode().title()}")
-                seen[lower] = value
-        coding = seen.get(b"transfer-encoding")
-        if coding is not None:
-            if coding.lower() != b"chunked":
-                raise bad_request("its Transfer-Encoding may be nothing but chunked")
-            if version == "1.0":
-                raise bad_request("HTTP/1.0 has no Transfer-Encoding")
-        if version == "1.1" and b"host" not in seen:
-            raise bad_request("it has no Host")
-        length = seen.get(b"content-length", b"0")
-        self._head = RequestHead(
+        head = RequestHead(
             self._llhttp.get_method(),
             self._target,
             b"HTTP/" + version.encode(),
-            self._headers,
-            # Python reads no number of over 4,300 digits.
-            None if coding is not None else int(length.lstrip(b"0") or b"0"),
-            version == "1.1" and self._llhttp.should_keep_alive(),
+            headers,
         )
-        self._headers, self._size = [], 0
+        head.length = _body_length(head)
+        head.persistent = version == "1.1" and self._llhttp.should_keep_alive()
+        self._head = head
         self._add(self._head)
 
     def on_chunk_header(self) -> None:
@@ -271,6 +273,27 @@ class RequestParser:
         if isinstance(error, request_line) or "HTTP/" in why or "version" in why:
             return bad_request(_BAD_REQUEST_LINE)
         return bad_request(_BAD_HEADER)
+
+
+def _body_length(head: RequestHead) -> int | None:
+    """
+    The length of the body that follows; None where it comes in chunks.
+    """
+    fields = head.fields
+    for name in _ONCE:
+        if len(fields.get(name, ())) > 1:
+            raise bad_request(f"there must be one {name.decode().title()}")
+    if head.version == b"HTTP/1.1" and b"host" not in fields:
+        raise bad_request("it has no Host")
+    coding = head.first(b"transfer-encoding")
+    if coding is not None:
+        if coding.lower() != b"chunked":
+            raise bad_request("its Transfer-Encoding may be nothing but chunked")
+        if head.version == b"HTTP/1.0":
+            raise bad_request("HTTP/1.0 has no Transfer-Encoding")
+        return None
+    # Python reads no number of over 4,300 digits, and llhttp any number of zeros.
+    return int((head.first(b"content-length") or b"").lstrip(b"0") or b"0")
 
 
 def bad_request(what: str) -> APIError:
