@@ -14,7 +14,6 @@ from typing import TypeVar
 from attrs import field, frozen
 
 T = TypeVar("T")
-D = TypeVar("D")
 
 # A carriage return may only end a line.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n|\Z)")
@@ -73,34 +72,10 @@ class Section:
             problem, path=self.path, line=line, section=self.name, option=option
         )
 
-    def read(self, option: str, reading: Callable[[str], T], default: D) -> T | D:
+    def read(self, option: str, reading: Callable[[str], T]) -> T:
         """
-        What `reading` makes of the option's text, or `default` where there is none.
+        What `reading` makes of the option's text.
         """
-        return self._read(option, reading) if option in self.options else default
-
-    def need(self, option: str, reading: Callable[[str], T], right: str) -> T:
-        """
-        The same for an option that must be there; `right` says what to write.
-        """
-        if option not in self.options:
-            raise self.error(f"needs {option}; write {right}")
-        return self._read(option, reading)
-
-    def allow_only(self, known: set[str], elsewhere: Mapping[str, str]) -> None:
-        """
-        Refuse an option that is not here; `elsewhere` says where an option belongs.
-        """
-        for option in self.options:
-            if option in known:
-                continue
-            if option in elsewhere:
-                right = f"it belongs to {elsewhere[option]}"
-            else:
-                right = f"{nearest(option, known)}there are {', '.join(sorted(known))}"
-            raise self.error(f"is no option here; {right}", option)
-
-    def _read(self, option: str, reading: Callable[[str], T]) -> T:
         text = self.options[option].strip()
         try:
             if not text:
@@ -135,48 +110,18 @@ def read_sections(text: str, path: str) -> tuple[Section, ...]:
     """
     text = text.removeprefix("\ufeff")
     if found := _CONTROL.search(text):
-        line = text.count("\n", 0, found.start()) + 1
         raise ConfigError(
             f"holds the control character {found[0]!r}; take it out",
             path=path,
-            line=line,
+            line=text.count("\n", 0, found.start()) + 1,
         )
     # No header can be empty, so no section is the default one: [DEFAULT] is found
     # like any other, and refused where the sections' names are read.
     parser = _Parser(delimiters=("=",), default_section="")
     try:
         parser.read_string(text)
-    except configparser.DuplicateSectionError as error:
-        raise ConfigError(
-            "stands here for the second time; make one section of both",
-            path=path,
-            line=error.lineno,
-            section=error.section,
-        ) from None
-    except configparser.DuplicateOptionError as error:
-        raise ConfigError(
-            "stands in this section for the second time; keep one of the two",
-            path=path,
-            line=error.lineno,
-            section=error.section,
-            option=error.option,
-        ) from None
-    except configparser.MissingSectionHeaderError as error:
-        raise ConfigError(
-            f"{error.line.strip()!r} stands before any section; "
-            "begin with [swapgate] or [model NAME]",
-            path=path,
-            line=error.lineno,
-        ) from None
-    except configparser.ParsingError as error:
-        number = error.errors[0][0]
-        bad = text.split("\n")[number - 1].strip()
-        raise ConfigError(
-            f"{bad!r} is no section, option or comment; "
-            "write [section], option = value or # comment",
-            path=path,
-            line=number,
-        ) from None
+    except configparser.Error as error:
+        raise _mistake(error, text, path) from None
     places = _places(text)
     return tuple(
         Section(
@@ -187,6 +132,38 @@ def read_sections(text: str, path: str) -> tuple[Section, ...]:
             lines={o: n for (s, o), n in places.items() if s == name and o is not None},
         )
         for name in parser.sections()
+    )
+
+
+def _mistake(error: configparser.Error, text: str, path: str) -> ConfigError:
+    """
+    What configparser refuses, with the remedy.
+    """
+    line: int | None = getattr(error, "lineno", None)
+    match error:
+        case configparser.DuplicateSectionError():
+            problem = "stands here for the second time; make one section of both"
+        case configparser.DuplicateOptionError():
+            problem = "stands in this section for the second time; keep one of the two"
+        case configparser.MissingSectionHeaderError():
+            problem = (
+                f"{error.line.strip()!r} stands before any section; "
+                "begin with [swapgate] or [model NAME]"
+            )
+        case _:
+            assert isinstance(error, configparser.ParsingError), "there is no other"
+            line = error.errors[0][0]
+            bad = text.split("\n")[line - 1].strip()
+            problem = (
+                f"{bad!r} is no section, option or comment; "
+                "write [section], option = value or # comment"
+            )
+    return ConfigError(
+        problem,
+        path=path,
+        line=line,
+        section=getattr(error, "section", None),
+        option=getattr(error, "option", None),
     )
 
 

@@ -44,9 +44,9 @@ def words(*choice: str) -> ValueType:
 
 
 COUNT = _expanded("number", values.count)
-COUNT_OR_NONE = _expanded("number or none", values.count_or_none)
+COUNT_OR_NONE = _expanded("number or none", values.or_none(values.count))
 DURATION = _expanded("duration", values.duration, "s")
-DURATION_OR_NONE = _expanded("duration or none", values.duration_or_none, "s")
+DURATION_OR_NONE = _expanded("duration or none", values.or_none(values.duration), "s")
 DURATION_OR_ZERO = _expanded("duration or 0", values.duration_or_zero, "s")
 INTERVAL = _expanded("duration, 10 ms to 60 s", values.interval, "s")
 SIZE = _expanded("size", values.size, "bytes")

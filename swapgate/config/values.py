@@ -90,22 +90,6 @@ def duration_or_zero(text: str) -> float:
     return float(Fraction(found[1]) * _SECONDS[found[2]])
 
 
-def duration_or_none(text: str) -> float | None:
-    """
-    Seconds, or None for the word "none": no limit.
-    """
-    return _or_none(duration, text)
-
-
-def _or_none(reading: Callable[[str], T], text: str) -> T | None:
-    if text == "none":
-        return None
-    try:
-        return reading(text)
-    except BadValue as error:
-        raise BadValue(f"{error}, or none for no limit") from None
-
-
 def count(text: str) -> int:
     """
     How many, at least one.
@@ -115,11 +99,20 @@ def count(text: str) -> int:
     return int(text)
 
 
-def count_or_none(text: str) -> int | None:
+def or_none(reading: Callable[[str], T]) -> Callable[[str], T | None]:
     """
-    How many, or None for the word "none": no limit.
+    A reader that takes the word "none", too: no limit.
     """
-    return _or_none(count, text)
+
+    def limit(text: str) -> T | None:
+        if text == "none":
+            return None
+        try:
+            return reading(text)
+        except BadValue as error:
+            raise BadValue(f"{error}, or none for no limit") from None
+
+    return limit
 
 
 def switch(text: str) -> bool:
@@ -207,6 +200,16 @@ def gigabytes(amount: int) -> str:
     return f"{amount / 10**9:.12g} GB"
 
 
+def is_loopback(host: str) -> bool:
+    """
+    Whether this name or address is surely this machine's own.
+    """
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 @frozen(kw_only=True)
 class Upstream:
     """
@@ -238,12 +241,7 @@ class Upstream:
         """
         Whether this is surely this machine, out of reach of others.
         """
-        if self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 def upstream(text: str) -> Upstream:
