@@ -8,11 +8,11 @@ from typing import Any
 from attrs import frozen
 
 from swapgate.config import values
-from swapgate.config.api_paths import extra_paths, health_path
 from swapgate.config.endpoints import listen
 from swapgate.config.expand import Expander
 from swapgate.config.hosts import hosts, origins
 from swapgate.config.keys import api_keys, key_reference
+from swapgate.config.url_paths import extra_paths, health_path
 
 
 @frozen
