@@ -59,6 +59,14 @@ class Config:
         aliases = {alias: m.name for m in self.models for alias in m.aliases}
         return MappingProxyType(names | aliases)
 
+    def error(
+        self, problem: str, option: str, *, section: str = "swapgate"
+    ) -> ConfigError:
+        """
+        The error of an option whose mistake shows once its text is read.
+        """
+        return ConfigError(problem, path=self.path, section=section, option=option)
+
     def never_fits(self, name: str) -> str | None:
         """
         The sum that shows why a model can never be up; None where it can.

@@ -14,7 +14,7 @@ from attrs import evolve
 
 from swapgate.config.access import Access
 from swapgate.config.daemon_kinds import RemoteSpec
-from swapgate.config.ini import BadValue, ConfigError
+from swapgate.config.ini import BadValue
 from swapgate.config.keys import distinct, file_keys, header_key
 from swapgate.config.loader import Config
 from swapgate.config.model import ModelSpec
@@ -23,11 +23,10 @@ from swapgate.config.model import ModelSpec
 _LONGEST_FILE = 65536
 
 
-def read_private(path: str, user: int | None = None) -> str:
+def read_private(path: str) -> str:
     """
     The text of a file that no other user may read, one character for each byte.
 
-    :param user: the owner; None: the user that runs this.
     :raises BadValue: where it is no such file.
     """
     try:
@@ -38,17 +37,7 @@ def read_private(path: str, user: int | None = None) -> str:
             f"{path} cannot be read ({error.strerror}); put the key there"
         ) from None
     try:
-        found = os.fstat(descriptor)
-        mode = found.st_mode
-        if not stat.S_ISREG(mode):
-            raise BadValue(f"{path} is no file; write the key into one")
-        if found.st_uid not in (0, os.geteuid() if user is None else user):
-            raise BadValue(
-                f"{path} belongs to another user, who may change it; "
-                "make it a file of your own"
-            )
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise BadValue(f"{path} is open to others; run chmod 600 {path}")
+        check_private(path, os.fstat(descriptor))
         text = os.read(descriptor, _LONGEST_FILE + 1).decode("latin-1")
     finally:
         os.close(descriptor)
@@ -56,6 +45,21 @@ def read_private(path: str, user: int | None = None) -> str:
         # Half of a key would be one, too, and easier to guess.
         raise BadValue(f"{path} is longer than {_LONGEST_FILE} bytes; shorten it")
     return text
+
+
+def check_private(path: str, found: os.stat_result) -> None:
+    """
+    Refuse a file that others can read or change, or that is none.
+    """
+    if not stat.S_ISREG(found.st_mode):
+        raise BadValue(f"{path} is no file; write the key into one")
+    if found.st_uid not in (0, os.geteuid()):
+        raise BadValue(
+            f"{path} belongs to another user, who may change it; "
+            "make it a file of your own"
+        )
+    if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise BadValue(f"{path} is open to others; run chmod 600 {path}")
 
 
 def read_key(path: str) -> str:
@@ -90,9 +94,7 @@ def _errors_of(config: Config, section: str, option: str) -> Iterator[None]:
     try:
         yield
     except BadValue as error:
-        raise ConfigError(
-            str(error), path=config.path, section=section, option=option
-        ) from None
+        raise config.error(str(error), option, section=section) from None
 
 
 def _with_client_keys(access: Access) -> Access:
