@@ -64,11 +64,8 @@ def answer_failure(failure: Failure, request: GatewayRequest) -> None:
     error = _error_for(failure.value)
     if error is None:
         _log.failure("a bug in swapgate", failure)
-        error = APIError(
-            status=500,
-            code="internal_error",
-            message="a bug in swapgate; see its log",
-        )
+        message = "a bug in swapgate; see its log"
+        error = APIError(status=500, code="internal_error", message=message)
     request.log_entry.error = error.code
     if request._disconnected or request.finished:
         return
@@ -98,8 +95,7 @@ def _error_for(error: BaseException | None) -> APIError | None:
             )
         case TooLarge():
             return _unavailable(
-                "model_too_large",
-                f"this model can never be up: {error}",
+                "model_too_large", f"this model can never be up: {error}"
             )
         case UnknownModel():
             return APIError(
@@ -126,19 +122,13 @@ def _error_for(error: BaseException | None) -> APIError | None:
                 "again to load it",
             )
         case QueueFull():
-            return APIError(
-                status=503,
-                code="queue_full",
-                message="as many requests wait already as max_held allows; "
-                "try again later",
-                retry_after_s=_RETRY_AFTER_S,
+            return _busy(
+                "queue_full",
+                "as many requests wait already as max_held allows; try again later",
             )
         case ShuttingDown():
-            return APIError(
-                status=503,
-                code="stopping",
-                message="the gateway is stopping; try again when it is back",
-                retry_after_s=_RETRY_AFTER_S,
+            return _busy(
+                "stopping", "the gateway is stopping; try again when it is back"
             )
     return None
 
@@ -149,4 +139,13 @@ def _unavailable(code: str, message: str) -> APIError:
     """
     return APIError(
         status=409, code=code, message=message, param="model", should_retry=False
+    )
+
+
+def _busy(code: str, message: str) -> APIError:
+    """
+    It passes by itself.
+    """
+    return APIError(
+        status=503, code=code, message=message, retry_after_s=_RETRY_AFTER_S
     )
