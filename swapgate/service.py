@@ -25,6 +25,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
+from twisted.python.failure import Failure
 
 from swapgate.api.resource import Gateway
 from swapgate.config.access import exposed_endpoint
@@ -73,12 +74,10 @@ def _check_open_ports(config: Config, in_use: Sequence[str]) -> None:
     """
     endpoint = exposed_endpoint(in_use, config.listen, config.access)
     if endpoint is not None:
-        raise ConfigError(
+        raise config.error(
             f"{endpoint!r} is open to other machines until the next start; keep "
             "api_keys for as long (and models_need_key = yes), or restart swapgate",
-            path=config.path,
-            section="swapgate",
-            option="listen",
+            "listen",
         )
 
 
@@ -192,9 +191,12 @@ class Swapgate(MultiService):
         self._load_times.recall(self._state.load_times())
         self._scheduler.start(self._state.end_orphans())
         opened = gatherResults([port.opened for port in self._ports])
-        opened.addCallbacks(
-            self._welcome, lambda why: self._log.failure("cannot listen", why)
-        )
+        opened.addCallbacks(self._welcome, self._not_open)
+
+    def _not_open(self, why: Failure) -> None:
+        # Stopping cancels what is not open yet.
+        if self.running:
+            self._log.failure("cannot listen", why)
 
     def _welcome(self, ports: list[IListeningPort]) -> None:
         line = welcome(self._config, [port.getHost() for port in ports])
