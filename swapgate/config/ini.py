@@ -7,7 +7,7 @@ mistake is one line: place, what is wrong, the remedy.
 
 import configparser
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
 
@@ -118,21 +118,40 @@ def read_sections(text: str, path: str) -> tuple[Section, ...]:
     # No header can be empty, so no section is the default one: [DEFAULT] is found
     # like any other, and refused where the sections' names are read.
     parser = _Parser(delimiters=("=",), default_section="")
+    places: dict[str, dict[str, int]] = {}
     try:
-        parser.read_string(text)
+        parser.read_file(_watched(parser, text.split("\n"), places))
     except configparser.Error as error:
         raise _mistake(error, text, path) from None
-    places = _places(text)
     return tuple(
         Section(
             path=path,
             name=name,
-            line=places.get((name, None)),
+            line=lines.pop(""),
             options=dict(parser[name]),
-            lines={o: n for (s, o), n in places.items() if s == name and o is not None},
+            lines=lines,
         )
-        for name in parser.sections()
+        for name, lines in places.items()
     )
+
+
+def _watched(
+    parser: configparser.RawConfigParser,
+    lines: Iterable[str],
+    places: dict[str, dict[str, int]],
+) -> Iterator[str]:
+    """
+    Hand the parser its lines, and note after which it has a section or an option more.
+
+    configparser keeps no line numbers.
+
+    :param places: the lines of each section's options, and its header's at "".
+    """
+    for number, line in enumerate(lines, 1):
+        yield line
+        for section in parser.sections()[-1:]:
+            for option in ("", *parser.options(section)):
+                places.setdefault(section, {}).setdefault(option, number)
 
 
 def _mistake(error: configparser.Error, text: str, path: str) -> ConfigError:
@@ -165,32 +184,6 @@ def _mistake(error: configparser.Error, text: str, path: str) -> ConfigError:
         section=getattr(error, "section", None),
         option=getattr(error, "option", None),
     )
-
-
-def _places(text: str) -> dict[tuple[str, str | None], int]:
-    """
-    The line of each section's header and of each (section, option).
-
-    configparser keeps no line numbers. This follows its one rule of layout: a line
-    indented deeper than the option above it continues that option.
-    """
-    places: dict[tuple[str, str | None], int] = {}
-    section = ""
-    option_indent: int | None = None
-    for number, line in enumerate(text.split("\n"), 1):
-        stripped = line.strip()
-        indent = len(line) - len(line.lstrip())
-        if not stripped or stripped[0] in "#;":
-            continue
-        if option_indent is not None and indent > option_indent:
-            continue
-        if header := _Parser.SECTCRE.match(stripped):
-            section, option_indent = header["header"], None
-            places[section, None] = number
-        else:
-            option_indent = indent
-            places[section, stripped.partition("=")[0].rstrip()] = number
-    return places
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
