@@ -30,20 +30,14 @@ class APIError(Exception):
         return self.message
 
     @property
-    def type(self) -> str:
-        """
-        Whether the client or the server is at fault, in OpenAI's words.
-        """
-        return "invalid_request_error" if self.status < 500 else "server_error"
-
-    @property
     def error(self) -> dict[str, object]:
         """
         OpenAI's error object, for a response's body or an event of a stream.
         """
         return {
             "message": self.message,
-            "type": self.type,
+            # Whose fault it is.
+            "type": "invalid_request_error" if self.status < 500 else "server_error",
             "param": self.param,
             "code": self.code,
         }

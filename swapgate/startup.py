@@ -41,15 +41,12 @@ def welcome(config: Config, addresses: Sequence[IAddress]) -> str:
     roots = [root for each in opened if (root := _root(*each))]
     state = f"{roots[0]}/swapgate/state" if roots else "/swapgate/state there"
     key = " with a key" if config.access.keyed else ""
+    names = [model.name for model in config.models]
     verb = "serves" if len(opened) == 1 else "serve"
     return (
-        f"{where} {verb} {_names(config)}{_budget(config)};"
+        f"{where} {verb} {_listed(names)}{_budget(config)};"
         f" point a client there{key}, or look at {state}"
     )
-
-
-def _names(config: Config) -> str:
-    return _listed([model.name for model in config.models])
 
 
 def _listed(names: list[str]) -> str:
