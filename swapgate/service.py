@@ -56,7 +56,7 @@ from swapgate.net import PortService, check_endpoints
 from swapgate.server.site import GatewaySite
 from swapgate.startup import (
     cannot_listen,
-    exit_if_taken,
+    exit_if_unusable,
     missing_engine,
     report_failure,
     welcome,
@@ -170,11 +170,8 @@ class Swapgate(MultiService):
             raise
 
     def _open(self) -> None:
-        try:
-            with exit_if_taken():
-                self._state.acquire()
-        except OSError as error:
-            raise SystemExit(f"the state folder cannot be used: {error}") from None
+        with exit_if_unusable():
+            self._state.acquire()
         # Before a port is open: from then on we seem to run, and may be sent SIGHUP.
         with suppress(ValueError):  # In a thread that is not the main one.
             signal.signal(

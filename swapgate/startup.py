@@ -150,9 +150,9 @@ def cannot_listen(error: Exception) -> str:
 
 
 @contextmanager
-def exit_if_taken() -> Iterator[None]:
+def exit_if_unusable() -> Iterator[None]:
     """
-    Exit with one line if another gateway has the state folder.
+    Exit with one line if the state folder cannot be used, or another gateway has it.
     """
     try:
         yield
@@ -161,6 +161,8 @@ def exit_if_taken() -> Iterator[None]:
             f"swapgate runs already: {taken}; use that one, stop it, or give this one "
             "another state_dir and another listen"
         ) from None
+    except OSError as error:
+        raise SystemExit(f"the state folder cannot be used: {error}") from None
 
 
 def report_failure(line: str, twistd: Mapping[str, Any] | None) -> None:

@@ -6,7 +6,7 @@ Loader: the text of a configuration -> a frozen `Config`, or a `ConfigError`.
 2. What one section alone cannot show is checked here: names, ports, pins, budget.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
@@ -137,14 +137,13 @@ def read_config(
         for name, section in model_sections
     ]
     _check_names(models)
-    _check_pins(general, [model for model, _ in models], budget)
     found = fields(general, Config, expander, GENERAL)
     listen = found.setdefault("listen", default("listen"))
     _check_ports(models, set(map(own_port, listen)))
     usual_state_dir = _own_folder(environ, platform, "XDG_STATE_HOME", ".local/state")
     if found.setdefault("state_dir", usual_state_dir) is None:
         raise general.error("needs state_dir, as HOME is not set; write its path")
-    return Config(
+    config = Config(
         path=path,
         access=read_access(general, listen, expander),
         budget_bytes=ONE_AT_A_TIME if budget is None else budget,
@@ -152,6 +151,13 @@ def read_config(
         limits=_limits(general, expander),
         **found,
     )
+    pinned = [model.name for model in config.models if model.pin]
+    if any(map(config.never_fits, pinned)):
+        raise general.error(
+            f"cannot hold all that is pinned: {', '.join(pinned)}; "
+            "raise memory_budget, or pin fewer"
+        )
+    return config
 
 
 def _limits(general: Section, expander: Expander) -> Limits:
@@ -164,22 +170,6 @@ def _limits(general: Section, expander: Expander) -> Limits:
             "is less than max_body; raise it, or lower that", "max_bodies"
         )
     return limits
-
-
-def _check_pins(
-    general: Section, models: Sequence[ModelSpec], budget: int | None
-) -> None:
-    """
-    What is never evicted must fit together.
-    """
-    pinned = [model for model in models if model.pin]
-    kept = sum(model.memory_bytes for model in pinned)
-    if kept > (ONE_AT_A_TIME if budget is None else budget):
-        names = ", ".join(model.name for model in pinned)
-        raise general.error(
-            f"cannot hold all that is pinned: {names}; "
-            "raise memory_budget, or pin fewer"
-        )
 
 
 def _own_folder(
