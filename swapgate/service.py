@@ -28,14 +28,8 @@ from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 from swapgate.api.resource import Gateway
+from swapgate.config import daemon_kinds as kinds
 from swapgate.config.access import exposed_endpoint
-from swapgate.config.daemon_kinds import (
-    ChildSpec,
-    CommandSpec,
-    LaunchdSpec,
-    RemoteSpec,
-    SystemdSpec,
-)
 from swapgate.config.endpoints import with_backlog
 from swapgate.config.file import load_config
 from swapgate.config.ini import ConfigError
@@ -267,13 +261,13 @@ class Swapgate(MultiService):
 
 def _daemon(spec: ModelSpec, reactor: Any, state: StateFolder) -> Daemon:
     match spec.service:
-        case ChildSpec() as service:
+        case kinds.ChildSpec() as service:
             return Child(spec, service, reactor, os.environ, state)
-        case LaunchdSpec() as service:
+        case kinds.LaunchdSpec() as service:
             return launchd(spec, service, reactor, os.environ)
-        case SystemdSpec() as service:
+        case kinds.SystemdSpec() as service:
             return systemd(spec, service, reactor, os.environ)
-        case CommandSpec() as service:
+        case kinds.CommandSpec() as service:
             return command(spec, service, reactor, os.environ)
-        case RemoteSpec() as service:
+        case kinds.RemoteSpec() as service:
             return Remote(spec, service)

@@ -12,16 +12,7 @@ from twisted.python.failure import Failure
 
 from swapgate.api import sse
 from swapgate.errors import APIError, error_body
-from swapgate.fleet.lease import (
-    LoadFailed,
-    NotLoaded,
-    NotStopped,
-    QueueFull,
-    ShuttingDown,
-    TooLarge,
-    UnknownModel,
-    Unloaded,
-)
+from swapgate.fleet import lease
 from swapgate.net import flush
 from swapgate.server.request import GatewayRequest
 from swapgate.server.target import Target
@@ -88,45 +79,45 @@ def _error_for(error: BaseException | None) -> APIError | None:
     match error:
         case APIError():
             return error
-        case LoadFailed(retry_in_s=wait_s):
+        case lease.LoadFailed(retry_in_s=wait_s):
             return _unavailable(
                 "model_load_failed",
                 f"{error}; it can be tried again in {max(wait_s, 0):.0f} s",
             )
-        case TooLarge():
+        case lease.TooLarge():
             return _unavailable(
                 "model_too_large", f"this model can never be up: {error}"
             )
-        case UnknownModel():
+        case lease.UnknownModel():
             return APIError(
                 status=404,
                 code="model_not_found",
                 message=f"the model {error} is not in the configuration any more",
                 param="model",
             )
-        case NotLoaded():
+        case lease.NotLoaded():
             return _unavailable(
                 "model_not_loaded",
                 f"{error} is not up, and the request that would have loaded it "
                 "was given up; ask again to load it",
             )
-        case NotStopped():
+        case lease.NotStopped():
             return _unavailable(
                 "model_not_stopped",
                 f"{error}; it counts against the memory budget until it has ended",
             )
-        case Unloaded():
+        case lease.Unloaded():
             return _unavailable(
                 "model_unloaded",
                 f"{error} was unloaded before it had begun to answer; ask "
                 "again to load it",
             )
-        case QueueFull():
+        case lease.QueueFull():
             return _busy(
                 "queue_full",
                 "as many requests wait already as max_held allows; try again later",
             )
-        case ShuttingDown():
+        case lease.ShuttingDown():
             return _busy(
                 "stopping", "the gateway is stopping; try again when it is back"
             )

@@ -7,12 +7,9 @@ Secrets: key files, which no other user may read; the only other I/O is in `file
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from attrs import evolve
 
-from swapgate.config.access import Access
 from swapgate.config.daemon_kinds import RemoteSpec
 from swapgate.config.ini import BadValue
 from swapgate.config.keys import distinct, file_keys, header_key
@@ -77,39 +74,24 @@ def read_keys(config: Config) -> Config:
 
     :raises ConfigError: for the first key that cannot be read.
     """
-    with _errors_of(config, "swapgate", "api_keys"):
-        access = _with_client_keys(config.access)
-    models = []
-    for model in config.models:
-        with _errors_of(config, f"model {model.name}", "api_key"):
-            models.append(_with_key(model))
-    return evolve(config, access=access, models=tuple(models))
-
-
-@contextmanager
-def _errors_of(config: Config, section: str, option: str) -> Iterator[None]:
-    """
-    A bad value in here becomes the error of this option.
-    """
+    access, keys = config.access, [*config.access.keys]
     try:
-        yield
+        for path in access.key_files:
+            keys += file_keys(read_private(path), path)
+        access = evolve(access, keys=distinct(keys), key_files=())
     except BadValue as error:
-        raise config.error(str(error), option, section=section) from None
+        raise config.error(str(error), "api_keys") from None
+    models = tuple(_with_key(config, model) for model in config.models)
+    return evolve(config, access=access, models=models)
 
 
-def _with_client_keys(access: Access) -> Access:
-    """
-    With the keys of its files in place of the paths.
-    """
-    keys = [*access.keys]
-    for path in access.key_files:
-        keys += file_keys(read_private(path), path)
-    return evolve(access, keys=distinct(keys), key_files=())
-
-
-def _with_key(model: ModelSpec) -> ModelSpec:
+def _with_key(config: Config, model: ModelSpec) -> ModelSpec:
     service = model.service
     if not isinstance(service, RemoteSpec) or service.api_key_file is None:
         return model
-    key = read_key(service.api_key_file)
+    try:
+        key = read_key(service.api_key_file)
+    except BadValue as error:
+        section = f"model {model.name}"
+        raise config.error(str(error), "api_key", section=section) from None
     return evolve(model, service=evolve(service, api_key=key))
