@@ -46,6 +46,15 @@ def allow_only(request: GatewayRequest, target: Target, *methods: bytes) -> None
         )
 
 
+def busy(code: str, message: str) -> APIError:
+    """
+    The error of what passes by itself: it can be tried again.
+    """
+    return APIError(
+        status=503, code=code, message=message, retry_after_s=_RETRY_AFTER_S
+    )
+
+
 def answer_failure(failure: Failure, request: GatewayRequest) -> None:
     """
     Tell the client why its request failed, as far as it can still be told.
@@ -113,12 +122,12 @@ def _error_for(error: BaseException | None) -> APIError | None:
                 "again to load it",
             )
         case lease.QueueFull():
-            return _busy(
+            return busy(
                 "queue_full",
                 "as many requests wait already as max_held allows; try again later",
             )
         case lease.ShuttingDown():
-            return _busy(
+            return busy(
                 "stopping", "the gateway is stopping; try again when it is back"
             )
     return None
@@ -130,13 +139,4 @@ def _unavailable(code: str, message: str) -> APIError:
     """
     return APIError(
         status=409, code=code, message=message, param="model", should_retry=False
-    )
-
-
-def _busy(code: str, message: str) -> APIError:
-    """
-    It passes by itself.
-    """
-    return APIError(
-        status=503, code=code, message=message, retry_after_s=_RETRY_AFTER_S
     )

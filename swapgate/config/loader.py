@@ -93,15 +93,9 @@ def candidates(environ: Mapping[str, str], platform: str) -> tuple[str, ...]:
     The paths at which a configuration is looked for, best first.
     """
     own = _own_folder(environ, platform, "XDG_CONFIG_HOME", ".config")
-    return tuple(
-        path
-        for path in (
-            environ.get("SWAPGATE_CONFIG"),
-            own and f"{own}/swapgate.cfg",
-            "/etc/swapgate.cfg",
-        )
-        if path
-    )
+    users = own and f"{own}/swapgate.cfg"
+    places = (environ.get("SWAPGATE_CONFIG"), users, "/etc/swapgate.cfg")
+    return tuple(filter(None, places))
 
 
 def read_config(

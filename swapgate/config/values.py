@@ -25,13 +25,7 @@ _BYTES = {"GB": 10**9, "GiB": 2**30, "MB": 10**6, "MiB": 2**20}
 _RATE = re.compile(rf"{_NUMBER} *(MB|MiB|kB|KiB)/s")
 _BYTES_A_SECOND = {**_BYTES, "kB": 10**3, "KiB": 2**10}
 _DURATION = re.compile(rf"{_NUMBER} *(ms|s|min|h|)")
-_SECONDS = {
-    "ms": Fraction(1, 1000),
-    "s": Fraction(1),
-    "": Fraction(1),
-    "min": Fraction(60),
-    "h": Fraction(3600),
-}
+_MILLISECONDS = {"ms": 1, "s": 1000, "": 1000, "min": 60_000, "h": 3_600_000}
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
@@ -87,7 +81,7 @@ def duration_or_zero(text: str) -> float:
             f"{text!r} is not a duration; "
             "write a number, and ms, s, min or h, such as 90 s"
         )
-    return float(Fraction(found[1]) * _SECONDS[found[2]])
+    return float(Fraction(found[1]) * _MILLISECONDS[found[2]] / 1000)
 
 
 def count(text: str) -> int:
