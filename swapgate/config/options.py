@@ -7,7 +7,7 @@ Table of all options: where each may stand, how it is read, its default, its mea
    `load_timeout_s`. What sets another field, or several, is read by its name.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from functools import partial
 from typing import Any
 
@@ -48,10 +48,10 @@ class Unset:
 @frozen
 class Option:
     """
-    One option.
+    One row of the table.
 
-    :param scopes: where it may stand.
     :param default: as it would be written.
+    :param scopes: where it may stand.
     """
 
     type: of.ValueType
@@ -60,181 +60,173 @@ class Option:
     scopes: tuple[str, ...] = ()
 
 
-def _options(scopes: tuple[str, ...], **rows: Option) -> Mapping[str, Option]:
-    """
-    Rows of the table for options that stand in the same scopes.
-    """
-    return {name: evolve(row, scopes=scopes) for name, row in rows.items()}
+OPTIONS: dict[str, Option] = {}
 
 
-OPTIONS: Mapping[str, Option] = {
-    **_options(
-        (GENERAL,),
-        # Who is let in.
-        listen=Option(of.ENDPOINTS, DEFAULT_LISTEN, "where clients connect"),
-        hosts=Option(
-            of.HOSTS, Unset("none"), "further names of the gateway in Host headers"
-        ),
-        origins=Option(of.ORIGINS, Unset("none"), "web pages that may ask and read"),
-        api_keys=Option(
-            of.KEYS, Unset("no key needed"), "keys, one of which each request needs"
-        ),
-        models_need_key=Option(
-            of.SWITCH,
-            Unset("yes if a port is public"),
-            "whether listing models needs a key",
-        ),
-        open=Option(of.SWITCH, "no", "whether other machines are let in without a key"),
-        # What the gateway does with its models and its requests.
-        memory_budget=Option(
-            of.SIZE, Unset("one model at a time"), "memory for all models that are up"
-        ),
-        fair_wait=Option(
-            of.DURATION_OR_ZERO, "15 s", "the wait after which other models make room"
-        ),
-        max_held=Option(of.COUNT, "4096", "requests that may wait; beyond it 503"),
-        shutdown_timeout=Option(
-            of.DURATION, "15 s", "for draining and stopping when it is stopped"
-        ),
-        logformat=Option(of.words(*LOG_FORMATS), "text", "how events are logged"),
-        state_dir=Option(
-            of.PATH, Unset("the system's folder"), "where the gateway remembers things"
-        ),
-        # What a client may send, and how long it may take.
-        header_timeout=Option(
-            of.DURATION, "10 s", "from a request's first byte to its headers' end"
-        ),
-        body_timeout=Option(
-            of.DURATION, "30 s", "for a body, and more as body_rate says"
-        ),
-        body_rate=Option(
-            of.RATE, "16 KiB/s", "so much extends body_timeout and send_timeout by 1 s"
-        ),
-        keep_alive_timeout=Option(
-            of.DURATION, "60 s", "a connection's idle time between requests"
-        ),
-        send_timeout=Option(
-            of.DURATION, "60 s", "for taking an answer, and more as body_rate says"
-        ),
-        max_body=Option(of.SIZE, "64 MiB", "the largest body of a request"),
-        max_bodies=Option(
-            of.SIZE, "1 GiB", "all bodies that are read or wait; beyond it 503"
-        ),
-        max_connections=Option(
-            of.COUNT, "8192", "connections, as far as file descriptors allow"
-        ),
-        max_connections_per_address=Option(
-            of.COUNT, Unset("256; on loopback all"), "connections from one address"
-        ),
+def _add(scopes: tuple[str, ...], **rows: Option) -> None:
+    OPTIONS.update({name: evolve(row, scopes=scopes) for name, row in rows.items()})
+
+
+_add(
+    (GENERAL,),
+    # Who is let in.
+    listen=Option(of.ENDPOINTS, DEFAULT_LISTEN, "where clients connect"),
+    hosts=Option(
+        of.HOSTS, Unset("none"), "further names of the gateway in Host headers"
     ),
-    **_options(
-        (GENERAL, MODEL),
-        # What may differ by model.
-        health_interval=Option(
-            of.INTERVAL, "200 ms", "how often a daemon that loads is polled"
-        ),
-        load_timeout=Option(of.DURATION, "3 min", "how long a load may take"),
-        stop_timeout=Option(
-            of.DURATION, "10 s", "how long a daemon has to end until it is killed"
-        ),
-        drain_timeout=Option(
-            of.DURATION_OR_NONE, "none", "how long answers may delay an eviction"
-        ),
-        stall_timeout=Option(
-            of.DURATION_OR_NONE,
-            "5 min",
-            "silence that ends an answer; before its first token only if it is written",
-        ),
-        idle_unload=Option(
-            of.DURATION_OR_NONE, "none", "how long an unused model stays up"
-        ),
-        linger=Option(
-            of.DURATION_OR_ZERO, "500 ms", "how long a model stays after an answer"
-        ),
-        max_active=Option(
-            of.COUNT_OR_NONE, "none", "requests that a model answers at a time"
-        ),
-        keepalive=Option(
-            of.DURATION_OR_ZERO, "5 s", "between comments to held streams; 0 is never"
-        ),
-        notice=Option(
-            of.words("reasoning", "none"),
-            "none",
-            "tells held streams of their wait, as reasoning",
-        ),
-        extra_paths=Option(
-            of.EXTRA_PATHS, Unset("none"), "further paths that run a model"
-        ),
+    origins=Option(of.ORIGINS, Unset("none"), "web pages that may ask and read"),
+    api_keys=Option(
+        of.KEYS, Unset("no key needed"), "keys, one of which each request needs"
     ),
-    **_options(
-        (MODEL,),
-        # What is a model's own.
-        service=Option(
-            of.words(*KINDS), Needed(alternatives(KINDS)), "what runs the daemon"
-        ),
-        upstream=Option(
-            of.UPSTREAM, Unset("needed, but for a child"), "the daemon's address"
-        ),
-        aliases=Option(of.NAMES, Unset("none"), "further names that clients may send"),
-        memory=Option(
-            of.SIZE,
-            Unset("all of memory_budget"),
-            "what its daemon takes when it is up; not for a remote one",
-        ),
-        pin=Option(of.SWITCH, "no", "whether it is never evicted"),
-        preload=Option(
-            of.SWITCH, "no", "whether it is loaded unasked, where there is room"
-        ),
+    models_need_key=Option(
+        of.SWITCH,
+        Unset("yes if a port is public"),
+        "whether listing models needs a key",
     ),
-    # What belongs to a kind of daemon.
-    **_options(
-        ("launchd", "systemd", "command", "remote"),
-        health=Option(
-            of.HEALTH_PATH,
-            "/health",
-            "the path that is polled; none where an open port will do",
-        ),
+    open=Option(of.SWITCH, "no", "whether other machines are let in without a key"),
+    # What the gateway does with its models and its requests.
+    memory_budget=Option(
+        of.SIZE, Unset("one model at a time"), "memory for all models that are up"
     ),
-    **_options(
-        ("child",),
-        command=Option(
-            of.COMMAND,
-            Needed("llama-server --port ${port} ..."),
-            "the program and its arguments",
-        ),
+    fair_wait=Option(
+        of.DURATION_OR_ZERO, "15 s", "the wait after which other models make room"
     ),
-    **_options(
-        ("child", "command"),
-        env=Option(of.VARIABLES, Unset("none"), "variables to pass on or set"),
+    max_held=Option(of.COUNT, "4096", "requests that may wait; beyond it 503"),
+    shutdown_timeout=Option(
+        of.DURATION, "15 s", "for draining and stopping when it is stopped"
     ),
-    **_options(
-        ("launchd",),
-        plist=Option(of.PATH, Needed("PATH"), "the agent's property list"),
-        label=Option(of.SERVICE_NAME, Unset("the plist's own"), "the agent's label"),
-        verbs=Option(
-            of.words("bootstrap", "load"),
-            "bootstrap",
-            "launchctl's; load works in a session by SSH, too",
-        ),
+    logformat=Option(of.words(*LOG_FORMATS), "text", "how events are logged"),
+    state_dir=Option(
+        of.PATH, Unset("the system's folder"), "where the gateway remembers things"
     ),
-    **_options(
-        ("systemd",),
-        unit=Option(of.SERVICE_NAME, Needed("NAME.service"), "the unit's name"),
-        scope=Option(of.words("user", "system"), "user", "which systemd is asked"),
+    # What a client may send, and how long it may take.
+    header_timeout=Option(
+        of.DURATION, "10 s", "from a request's first byte to its headers' end"
     ),
-    **_options(
-        ("command",),
-        start=Option(of.COMMAND, Needed("docker start NAME"), "starts the daemon"),
-        stop=Option(of.COMMAND, Needed("docker stop NAME"), "stops the daemon"),
-        status=Option(of.COMMAND, Unset("its port tells"), "tells whether it is up"),
+    body_timeout=Option(of.DURATION, "30 s", "for a body, and more as body_rate says"),
+    body_rate=Option(
+        of.RATE, "16 KiB/s", "so much extends body_timeout and send_timeout by 1 s"
     ),
-    **_options(
-        ("remote",),
-        api_key=Option(
-            of.KEY, Unset("no key is sent"), "the key that the daemon asks for"
-        ),
+    keep_alive_timeout=Option(
+        of.DURATION, "60 s", "a connection's idle time between requests"
     ),
-}
+    send_timeout=Option(
+        of.DURATION, "60 s", "for taking an answer, and more as body_rate says"
+    ),
+    max_body=Option(of.SIZE, "64 MiB", "the largest body of a request"),
+    max_bodies=Option(
+        of.SIZE, "1 GiB", "all bodies that are read or wait; beyond it 503"
+    ),
+    max_connections=Option(
+        of.COUNT, "8192", "connections, as far as file descriptors allow"
+    ),
+    max_connections_per_address=Option(
+        of.COUNT, Unset("256; on loopback all"), "connections from one address"
+    ),
+)
+_add(
+    (GENERAL, MODEL),
+    # What may differ by model.
+    health_interval=Option(
+        of.INTERVAL, "200 ms", "how often a daemon that loads is polled"
+    ),
+    load_timeout=Option(of.DURATION, "3 min", "how long a load may take"),
+    stop_timeout=Option(
+        of.DURATION, "10 s", "how long a daemon has to end until it is killed"
+    ),
+    drain_timeout=Option(
+        of.DURATION_OR_NONE, "none", "how long answers may delay an eviction"
+    ),
+    stall_timeout=Option(
+        of.DURATION_OR_NONE,
+        "5 min",
+        "silence that ends an answer; before its first token only if it is written",
+    ),
+    idle_unload=Option(
+        of.DURATION_OR_NONE, "none", "how long an unused model stays up"
+    ),
+    linger=Option(
+        of.DURATION_OR_ZERO, "500 ms", "how long a model stays after an answer"
+    ),
+    max_active=Option(
+        of.COUNT_OR_NONE, "none", "requests that a model answers at a time"
+    ),
+    keepalive=Option(
+        of.DURATION_OR_ZERO, "5 s", "between comments to held streams; 0 is never"
+    ),
+    notice=Option(
+        of.words("reasoning", "none"),
+        "none",
+        "tells held streams of their wait, as reasoning",
+    ),
+    extra_paths=Option(of.EXTRA_PATHS, Unset("none"), "further paths that run a model"),
+)
+_add(
+    (MODEL,),
+    # What is a model's own.
+    service=Option(
+        of.words(*KINDS), Needed(alternatives(KINDS)), "what runs the daemon"
+    ),
+    upstream=Option(
+        of.UPSTREAM, Unset("needed, but for a child"), "the daemon's address"
+    ),
+    aliases=Option(of.NAMES, Unset("none"), "further names that clients may send"),
+    memory=Option(
+        of.SIZE,
+        Unset("all of memory_budget"),
+        "what its daemon takes when it is up; not for a remote one",
+    ),
+    pin=Option(of.SWITCH, "no", "whether it is never evicted"),
+    preload=Option(
+        of.SWITCH, "no", "whether it is loaded unasked, where there is room"
+    ),
+)
+# What belongs to a kind of daemon.
+_add(
+    ("launchd", "systemd", "command", "remote"),
+    health=Option(
+        of.HEALTH_PATH,
+        "/health",
+        "the path that is polled; none where an open port will do",
+    ),
+)
+_add(
+    ("child",),
+    command=Option(
+        of.COMMAND,
+        Needed("llama-server --port ${port} ..."),
+        "the program and its arguments",
+    ),
+)
+_add(
+    ("child", "command"),
+    env=Option(of.VARIABLES, Unset("none"), "variables to pass on or set"),
+)
+_add(
+    ("launchd",),
+    plist=Option(of.PATH, Needed("PATH"), "the agent's property list"),
+    label=Option(of.SERVICE_NAME, Unset("the plist's own"), "the agent's label"),
+    verbs=Option(
+        of.words("bootstrap", "load"),
+        "bootstrap",
+        "launchctl's; load works in a session by SSH, too",
+    ),
+)
+_add(
+    ("systemd",),
+    unit=Option(of.SERVICE_NAME, Needed("NAME.service"), "the unit's name"),
+    scope=Option(of.words("user", "system"), "user", "which systemd is asked"),
+)
+_add(
+    ("command",),
+    start=Option(of.COMMAND, Needed("docker start NAME"), "starts the daemon"),
+    stop=Option(of.COMMAND, Needed("docker stop NAME"), "stops the daemon"),
+    status=Option(of.COMMAND, Unset("its port tells"), "tells whether it is up"),
+)
+_add(
+    ("remote",),
+    api_key=Option(of.KEY, Unset("no key is sent"), "the key that the daemon asks for"),
+)
 
 
 def scoped(*scopes: str) -> dict[str, Option]:
