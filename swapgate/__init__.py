@@ -22,18 +22,17 @@ The way of one request, and the order to read in:
     api/relay             write and flush each token to the client; then api/proxy
                           releases the lease
 
-The layers. Each imports only what stands below it, packages in one row not each other:
+The layers. Each imports only what stands below it, modules in one row not each other:
 
     tap                 `twistd swapgate`: its command line, and the only reactor import
     service             composition root: build, start, reload at SIGHUP, stop
-    startup             messages at the start
-    api, state_folder   what a request means, its answer or error; what outlives a run,
-                        and the children of a killed gateway, which are ended
-    server, fleet       the clients' connections; which model is up, who is served when
+    api, startup        what a request means, its answer or error; messages at the start
+    server, fleet,      the clients' connections; which model is up, who is served when;
+    state_folder        what outlives a run, and the orphans of a killed gateway
     daemons, upstream   start, find and stop a daemon, one module for each kind (child,
                         launchd, systemd, command, remote); HTTP with a daemon
     net, descriptors    endpoints, and writes that leave at once; file descriptors
-    config              the file's text to checked, frozen values, all options
+    config,             the file's text to checked, frozen values, all options;
     errors, logs        API errors and their bodies; the format of the log
 
 `engine` is a llama-server of our own, in a process of its own, and `demo` what

@@ -5,6 +5,7 @@ File descriptors: raises the process's limit; how many clients that is enough fo
 import resource
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 
 from attrs import evolve
 
@@ -52,13 +53,11 @@ def raise_soft(
     wanted = min((n for n in (hard, most) if n is not None), default=_PLENTY)
     has = wanted if soft is None else min(soft, wanted)
     while wanted > has:
-        try:
+        # Older systems refuse more than they have, without telling how many.
+        with suppress(ValueError, OSError):
             set_soft(wanted)
-        except (ValueError, OSError):
-            # Older systems refuse more than they have, without telling how many.
-            wanted //= 2
-        else:
             return wanted
+        wanted //= 2
     return has
 
 

@@ -4,7 +4,10 @@ API errors: status, code, message and headers of an error response, in OpenAI's 
 
 import json
 
+from attrs import define
 
+
+@define(kw_only=True, eq=False)
 class APIError(Exception):
     """
     An error response of the gateway's own: `status` is HTTP's, `code` OpenAI's.
@@ -15,30 +18,16 @@ class APIError(Exception):
     :param headers: more headers that the response must have.
     """
 
-    def __init__(
-        self,
-        *,
-        status: int,
-        code: str,
-        message: str,
-        param: str | None = None,
-        retry_after_s: int | None = None,
-        should_retry: bool | None = None,
-        headers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
-        self.param = param
-        self.retry_after_s = retry_after_s
-        self.should_retry = should_retry
-        self.headers = headers
+    status: int
+    code: str
+    message: str
+    param: str | None = None
+    retry_after_s: int | None = None
+    should_retry: bool | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
-    @property
-    def type(self) -> str:
-        """
-        Whether the client or the server is at fault, in OpenAI's words.
-        """
-        return "invalid_request_error" if self.status < 500 else "server_error"
+    def __str__(self) -> str:
+        return self.message
 
     @property
     def error(self) -> dict[str, object]:
@@ -47,7 +36,8 @@ class APIError(Exception):
         """
         return {
             "message": self.message,
-            "type": self.type,
+            # Whose fault it is.
+            "type": "invalid_request_error" if self.status < 500 else "server_error",
             "param": self.param,
             "code": self.code,
         }

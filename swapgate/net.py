@@ -29,7 +29,6 @@ from twisted.python.failure import Failure
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
 from swapgate.config.endpoints import DEFAULT_LISTEN
-from swapgate.config.ini import ConfigError
 from swapgate.config.loader import Config
 from swapgate.config.values import Upstream
 
@@ -133,13 +132,8 @@ def check_endpoints(config: Config, reactor: Any) -> None:
             serverFromString(reactor, endpoint)
         # Each kind of endpoint raises its own errors: for a number, a file, a name.
         except Exception as error:
-            raise ConfigError(
-                f"{endpoint!r} is no endpoint ({error}); "
-                f"write one like {DEFAULT_LISTEN}",
-                path=config.path,
-                section="swapgate",
-                option="listen",
-            ) from None
+            problem = f"is no endpoint ({error}); write one like {DEFAULT_LISTEN}"
+            raise config.error(f"{endpoint!r} {problem}", "listen") from None
 
 
 class PortService(Service):

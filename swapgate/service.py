@@ -25,16 +25,11 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
+from twisted.python.failure import Failure
 
 from swapgate.api.resource import Gateway
+from swapgate.config import daemon_kinds as kinds
 from swapgate.config.access import exposed_endpoint
-from swapgate.config.daemon_kinds import (
-    ChildSpec,
-    CommandSpec,
-    LaunchdSpec,
-    RemoteSpec,
-    SystemdSpec,
-)
 from swapgate.config.endpoints import with_backlog
 from swapgate.config.file import load_config
 from swapgate.config.ini import ConfigError
@@ -55,7 +50,7 @@ from swapgate.net import PortService, check_endpoints
 from swapgate.server.site import GatewaySite
 from swapgate.startup import (
     cannot_listen,
-    exit_if_taken,
+    exit_if_unusable,
     missing_engine,
     report_failure,
     welcome,
@@ -73,12 +68,10 @@ def _check_open_ports(config: Config, in_use: Sequence[str]) -> None:
     """
     endpoint = exposed_endpoint(in_use, config.listen, config.access)
     if endpoint is not None:
-        raise ConfigError(
+        raise config.error(
             f"{endpoint!r} is open to other machines until the next start; keep "
             "api_keys for as long (and models_need_key = yes), or restart swapgate",
-            path=config.path,
-            section="swapgate",
-            option="listen",
+            "listen",
         )
 
 
@@ -171,11 +164,8 @@ class Swapgate(MultiService):
             raise
 
     def _open(self) -> None:
-        try:
-            with exit_if_taken():
-                self._state.acquire()
-        except OSError as error:
-            raise SystemExit(f"the state folder cannot be used: {error}") from None
+        with exit_if_unusable():
+            self._state.acquire()
         # Before a port is open: from then on we seem to run, and may be sent SIGHUP.
         with suppress(ValueError):  # In a thread that is not the main one.
             signal.signal(
@@ -192,9 +182,12 @@ class Swapgate(MultiService):
         self._load_times.recall(self._state.load_times())
         self._scheduler.start(self._state.end_orphans())
         opened = gatherResults([port.opened for port in self._ports])
-        opened.addCallbacks(
-            self._welcome, lambda why: self._log.failure("cannot listen", why)
-        )
+        opened.addCallbacks(self._welcome, self._not_open)
+
+    def _not_open(self, why: Failure) -> None:
+        # Stopping cancels what is not open yet.
+        if self.running:
+            self._log.failure("cannot listen", why)
 
     def _welcome(self, ports: list[IListeningPort]) -> None:
         line = welcome(self._config, [port.getHost() for port in ports])
@@ -268,13 +261,13 @@ class Swapgate(MultiService):
 
 def _daemon(spec: ModelSpec, reactor: Any, state: StateFolder) -> Daemon:
     match spec.service:
-        case ChildSpec() as service:
+        case kinds.ChildSpec() as service:
             return Child(spec, service, reactor, os.environ, state)
-        case LaunchdSpec() as service:
+        case kinds.LaunchdSpec() as service:
             return launchd(spec, service, reactor, os.environ)
-        case SystemdSpec() as service:
+        case kinds.SystemdSpec() as service:
             return systemd(spec, service, reactor, os.environ)
-        case CommandSpec() as service:
+        case kinds.CommandSpec() as service:
             return command(spec, service, reactor, os.environ)
-        case RemoteSpec() as service:
+        case kinds.RemoteSpec() as service:
             return Remote(spec, service)

@@ -41,15 +41,12 @@ def welcome(config: Config, addresses: Sequence[IAddress]) -> str:
     roots = [root for each in opened if (root := _root(*each))]
     state = f"{roots[0]}/swapgate/state" if roots else "/swapgate/state there"
     key = " with a key" if config.access.keyed else ""
+    names = [model.name for model in config.models]
     verb = "serves" if len(opened) == 1 else "serve"
     return (
-        f"{where} {verb} {_names(config)}{_budget(config)};"
+        f"{where} {verb} {_listed(names)}{_budget(config)};"
         f" point a client there{key}, or look at {state}"
     )
-
-
-def _names(config: Config) -> str:
-    return _listed([model.name for model in config.models])
 
 
 def _listed(names: list[str]) -> str:
@@ -153,9 +150,9 @@ def cannot_listen(error: Exception) -> str:
 
 
 @contextmanager
-def exit_if_taken() -> Iterator[None]:
+def exit_if_unusable() -> Iterator[None]:
     """
-    Exit with one line if another gateway has the state folder.
+    Exit with one line if the state folder cannot be used, or another gateway has it.
     """
     try:
         yield
@@ -164,6 +161,8 @@ def exit_if_taken() -> Iterator[None]:
             f"swapgate runs already: {taken}; use that one, stop it, or give this one "
             "another state_dir and another listen"
         ) from None
+    except OSError as error:
+        raise SystemExit(f"the state folder cannot be used: {error}") from None
 
 
 def report_failure(line: str, twistd: Mapping[str, Any] | None) -> None:

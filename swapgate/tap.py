@@ -15,7 +15,7 @@ from swapgate.config.options import LOG_FORMATS
 from swapgate.descriptors import raise_limit
 from swapgate.net import check_endpoints
 from swapgate.service import Swapgate
-from swapgate.startup import exit_if_taken
+from swapgate.startup import exit_if_unusable
 from swapgate.state_folder import StateFolder
 
 
@@ -48,7 +48,7 @@ class Options(usage.Options):
             print(f"{self.parsed.path}: good, {count} model{'' if count == 1 else 's'}")
             raise SystemExit(0)
         # Before twistd finds the other gateway's pid file, and advises to use another.
-        with exit_if_taken():
+        with exit_if_unusable():
             StateFolder(self.parsed.state_dir, None).check_free()
 
 

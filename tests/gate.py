@@ -36,7 +36,7 @@ PURE = (
     "api/routes",
     "api/sse",
     "config/access",
-    "config/api_paths",
+    "config/url_paths",
     "config/daemon_kinds",
     "config/endpoints",
     "config/expand",

@@ -39,7 +39,7 @@ class APIErrorTests(SynchronousTestCase):
         From 500 on it is the server's fault; nothing more is said unless it is given.
         """
         refusal = APIError(status=503, code="full", message="m", retry_after_s=2)
-        self.assertEqual(refusal.type, "server_error")
+        self.assertEqual(refusal.error["type"], "server_error")
         self.assertEqual((refusal.param, refusal.should_retry), (None, None))
         self.assertEqual(refusal.retry_after_s, 2)
         failed = upstream_failed("m")

@@ -11,9 +11,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
@@ -265,6 +270,29 @@ class MakeServiceTests(Case):
             "10240 descriptors are granted, of 16432 that max_connections = 8192 may "
             "need: at most 5096 clients are let in",
         )
+
+    def test_stopped_while_a_port_opens(self) -> None:
+        """
+        A plugin's endpoint may take its time: to stop meanwhile is no failure of it.
+        """
+        for fails, told in ((True, ["cannot listen"]), (False, [])):
+            options = Options()
+            options.parseOptions(["--config", self.written(GOOD)])
+            service = Swapgate(options.parsed, MemoryReactorClock(), descriptors=512)
+            opened: Deferred[IListeningPort] = Deferred()
+            [port] = service
+            port.endpoint = SimpleNamespace(listen=lambda _, opened=opened: opened)
+            before = signal.getsignal(signal.SIGHUP)
+            self.addCleanup(signal.signal, signal.SIGHUP, before)
+            service.privilegedStartService()
+            with capturedLogs() as logged:
+                service.startService()
+                if fails:
+                    opened.errback(CannotListenError("", 1, OSError()))
+                self.successResultOf(service.stopService())
+            said = [event["log_format"] for event in logged if "log_failure" in event]
+            self.assertEqual(said, told)
+            self.assertEqual(len(self.flushLoggedErrors()), len(told))
 
     def test_launchd(self) -> None:
         """

@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from swapgate.api import sse
-from swapgate.errors import APIError
+from swapgate.api.responses import busy
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.net import flush
 from swapgate.server.request import GatewayRequest
@@ -24,7 +24,6 @@ MAX_SUBSCRIBERS = 256
 # Changes that come closer together make one snapshot.
 _INTERVAL_S = 0.05
 _HEARTBEAT_S = 15.0
-_RETRY_AFTER_S = 5
 
 
 class StateBroadcast:
@@ -49,12 +48,10 @@ class StateBroadcast:
         Add a subscriber, until its client leaves.
         """
         if len(self._subscribers) >= MAX_SUBSCRIBERS:
-            raise APIError(
-                status=503,
-                code="too_many_listeners",
-                message=f"{MAX_SUBSCRIBERS} clients listen already, the most that may; "
+            raise busy(
+                "too_many_listeners",
+                f"{MAX_SUBSCRIBERS} clients listen already, the most that may; "
                 "close some, or poll /swapgate/state",
-                retry_after_s=_RETRY_AFTER_S,
             )
         subscriber = Subscriber(request, self.event)
         self._subscribers.add(subscriber)

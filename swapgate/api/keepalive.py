@@ -9,6 +9,7 @@ from collections.abc import Callable
 from itertools import count
 from math import inf
 
+from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from swapgate.api import sse
@@ -22,27 +23,20 @@ _NOTICE_INTERVAL_S = 1.0
 _chunk_ids = count(1)
 
 
+@define(eq=False)
 class WaitNotifier:
     """
     Writes how the wait stands every `keepalive` seconds, from `start()` to `stop()`.
     """
 
-    def __init__(
-        self,
-        request: GatewayRequest,
-        spec: ModelSpec,
-        path: str,
-        describe_wait: Callable[[], str],
-        clock: IReactorTime,
-    ) -> None:
-        self._request = request
-        self._spec = spec
-        self._as_reasoning = spec.notice == "reasoning" and path in _CHATS
-        self._describe_wait = describe_wait
-        self._clock = clock
-        self._call: IDelayedCall | None = None
-        self._chunk_id = f"chatcmpl-swapgate-{next(_chunk_ids)}"
-        self._last_notice_s = -inf
+    _request: GatewayRequest
+    _spec: ModelSpec
+    _path: str
+    _describe_wait: Callable[[], str]
+    _clock: IReactorTime
+    _call: IDelayedCall | None = None
+    _chunk_id: str = field(factory=lambda: f"chatcmpl-swapgate-{next(_chunk_ids)}")
+    _last_notice_s: float = -inf
 
     def start(self) -> None:
         if self._spec.keepalive_s > 0:
@@ -65,7 +59,8 @@ class WaitNotifier:
 
     def _message(self) -> bytes:
         now_s, text = self._clock.seconds(), self._describe_wait()
-        if self._as_reasoning and now_s - self._last_notice_s >= _NOTICE_INTERVAL_S:
+        as_reasoning = self._spec.notice == "reasoning" and self._path in _CHATS
+        if as_reasoning and now_s - self._last_notice_s >= _NOTICE_INTERVAL_S:
             first, self._last_notice_s = self._last_notice_s == -inf, now_s
             return sse.reasoning_chunk(
                 f"{text}\n",

@@ -67,27 +67,19 @@ def read_model_request(fields: BodyFields, names: Mapping[str, str]) -> ModelReq
     :param names: the name of the model for every name and alias.
     """
     if fields.model is JSONType.ABSENT:
-        raise APIError(
-            status=400,
-            code="missing_required_parameter",
-            message=f"the body has no model; it must name {_one_of(names)}",
-            param="model",
+        raise _wrong(
+            "missing_required_parameter",
+            f"the body has no model; it must name {_one_of(names)}",
         )
     if isinstance(fields.model, JSONType):
         raise _wrong_type("model", fields.model, f"a string, {_one_of(names)}")
     if not fields.model:
-        raise APIError(
-            status=400,
-            code="invalid_value",
-            message=f"model is empty; it must be {_one_of(names)}",
-            param="model",
-        )
+        raise _wrong("invalid_value", f"model is empty; it must be {_one_of(names)}")
     if fields.model not in names:
-        raise APIError(
+        raise _wrong(
+            "model_not_found",
+            f"no model {quoted(fields.model)} is here; send {_one_of(names)}",
             status=404,
-            code="model_not_found",
-            message=f"no model {quoted(fields.model)} is here; send {_one_of(names)}",
-            param="model",
         )
     if isinstance(fields.stream, JSONType) and fields.stream not in {
         JSONType.ABSENT,
@@ -102,12 +94,13 @@ def _one_of(names: Iterable[str]) -> str:
 
 
 def _wrong_type(param: str, kind: JSONType, right: str) -> APIError:
-    return APIError(
-        status=400,
-        code="invalid_type",
-        message=f"{param} is {kind.value}; it must be {right}",
-        param=param,
-    )
+    return _wrong("invalid_type", f"{param} is {kind.value}; it must be {right}", param)
+
+
+def _wrong(
+    code: str, message: str, param: str = "model", *, status: int = 400
+) -> APIError:
+    return APIError(status=status, code=code, message=message, param=param)
 
 
 def models_listing(names: Iterable[str], created: int) -> dict[str, object]:

@@ -12,16 +12,7 @@ from twisted.python.failure import Failure
 
 from swapgate.api import sse
 from swapgate.errors import APIError, error_body
-from swapgate.fleet.lease import (
-    LoadFailed,
-    NotLoaded,
-    NotStopped,
-    QueueFull,
-    ShuttingDown,
-    TooLarge,
-    UnknownModel,
-    Unloaded,
-)
+from swapgate.fleet import lease
 from swapgate.net import flush
 from swapgate.server.request import GatewayRequest
 from swapgate.server.target import Target
@@ -55,6 +46,15 @@ def allow_only(request: GatewayRequest, target: Target, *methods: bytes) -> None
         )
 
 
+def busy(code: str, message: str) -> APIError:
+    """
+    The error of what passes by itself: it can be tried again.
+    """
+    return APIError(
+        status=503, code=code, message=message, retry_after_s=_RETRY_AFTER_S
+    )
+
+
 def answer_failure(failure: Failure, request: GatewayRequest) -> None:
     """
     Tell the client why its request failed, as far as it can still be told.
@@ -64,11 +64,8 @@ def answer_failure(failure: Failure, request: GatewayRequest) -> None:
     error = _error_for(failure.value)
     if error is None:
         _log.failure("a bug in swapgate", failure)
-        error = APIError(
-            status=500,
-            code="internal_error",
-            message="a bug in swapgate; see its log",
-        )
+        message = "a bug in swapgate; see its log"
+        error = APIError(status=500, code="internal_error", message=message)
     request.log_entry.error = error.code
     if request.disconnected or request.finished:
         return
@@ -91,54 +88,47 @@ def _error_for(error: BaseException | None) -> APIError | None:
     match error:
         case APIError():
             return error
-        case LoadFailed(retry_in_s=wait_s):
+        case lease.LoadFailed(retry_in_s=wait_s):
             return _unavailable(
                 "model_load_failed",
                 f"{error}; it can be tried again in {max(wait_s, 0):.0f} s",
             )
-        case TooLarge():
+        case lease.TooLarge():
             return _unavailable(
-                "model_too_large",
-                f"this model can never be up: {error}",
+                "model_too_large", f"this model can never be up: {error}"
             )
-        case UnknownModel():
+        case lease.UnknownModel():
             return APIError(
                 status=404,
                 code="model_not_found",
                 message=f"the model {error} is not in the configuration any more",
                 param="model",
             )
-        case NotLoaded():
+        case lease.NotLoaded():
             return _unavailable(
                 "model_not_loaded",
                 f"{error} is not up, and the request that would have loaded it "
                 "was given up; ask again to load it",
             )
-        case NotStopped():
+        case lease.NotStopped():
             return _unavailable(
                 "model_not_stopped",
                 f"{error}; it counts against the memory budget until it has ended",
             )
-        case Unloaded():
+        case lease.Unloaded():
             return _unavailable(
                 "model_unloaded",
                 f"{error} was unloaded before it had begun to answer; ask "
                 "again to load it",
             )
-        case QueueFull():
-            return APIError(
-                status=503,
-                code="queue_full",
-                message="as many requests wait already as max_held allows; "
-                "try again later",
-                retry_after_s=_RETRY_AFTER_S,
+        case lease.QueueFull():
+            return busy(
+                "queue_full",
+                "as many requests wait already as max_held allows; try again later",
             )
-        case ShuttingDown():
-            return APIError(
-                status=503,
-                code="stopping",
-                message="the gateway is stopping; try again when it is back",
-                retry_after_s=_RETRY_AFTER_S,
+        case lease.ShuttingDown():
+            return busy(
+                "stopping", "the gateway is stopping; try again when it is back"
             )
     return None
 

@@ -8,61 +8,35 @@ llama-server, vLLM and SGLang, and those with the API of one of them.
 import re
 from typing import Final
 
-# With and without /v1. Where an engine has both, the two may differ: llama-server
-# answers /completions in a form of its own. So each is passed on as it was sent.
-_WITH_AND_WITHOUT_V1: Final = (
-    "/chat/completions",
-    "/chat/completions/input_tokens",
-    "/completions",
-    "/embeddings",
-    "/responses",
-    "/responses/input_tokens",
-    "/rerank",
-    "/reranking",
-    # vLLM and SGLang.
-    "/classify",
-    "/score",
-    "/tokenize",
-    "/detokenize",
+# What runs a daemon's model.
+_RUNS: Final = re.compile(
+    r"""
+    # With and without /v1. Where an engine has both, the two may differ: llama-server
+    # answers /completions in a form of its own. So each is passed on as it was sent.
+    (?:/v1)?/(?:
+        chat/completions(?:/input_tokens)? | completions | embeddings
+        | responses(?:/input_tokens)? | rerank | reranking
+        # vLLM and SGLang.
+        | classify | score | tokenize | detokenize
+        # audio/speech, images/generations and their like, but nothing below these.
+        | (?:audio|images)/[a-z_]+
+    )
+    # Anthropic's API.
+    | /v1/messages(?:/count_tokens)?
+    # llama-server's own.
+    | /(?: apply-template | completion | embedding | infill)
+    # vLLM.
+    | /(?: generative_scoring | inference/v1/generate | invocations | pooling)
+    | /v1/(?: chat/completions/(?:batch|render) | completions/render | decisions)
+    | /v2/(?: embed | rerank)
+    # SGLang.
+    | /(?: encode | generate | vertex_generate)
+    """,
+    re.VERBOSE,
 )
 
 
-_RUNS: Final = frozenset(
-    {
-        *_WITH_AND_WITHOUT_V1,
-        *(f"/v1{path}" for path in _WITH_AND_WITHOUT_V1),
-        # Anthropic's API.
-        "/v1/messages",
-        "/v1/messages/count_tokens",
-        # llama-server's own.
-        "/apply-template",
-        "/completion",
-        "/embedding",
-        "/infill",
-        # vLLM.
-        "/generative_scoring",
-        "/inference/v1/generate",
-        "/invocations",
-        "/pooling",
-        "/v1/chat/completions/batch",
-        "/v1/chat/completions/render",
-        "/v1/completions/render",
-        "/v1/decisions",
-        "/v2/embed",
-        "/v2/rerank",
-        # SGLang.
-        "/encode",
-        "/generate",
-        "/vertex_generate",
-    }
-)
-
-
-# audio/speech, images/generations and their like, but nothing below these.
-_MEDIA: Final = re.compile(r"(?:/v1)?/(?:audio|images)/[a-z_]+")
-
-
-# What changes a daemon instead of running its model. A path is compared in lower case
+# What changes a daemon instead. A path is compared in lower case
 # and without /v1, though engines are stricter: no API has names that differ only in it.
 _ADMINISTRATION: Final = re.compile(
     r"""/(?:
@@ -92,7 +66,7 @@ def runs_a_model(path: str) -> bool:
     """
     Whether this path, in its normal form, runs a model.
     """
-    return path in _RUNS or _MEDIA.fullmatch(path) is not None
+    return _RUNS.fullmatch(path) is not None
 
 
 def is_administration(path: str) -> bool:

@@ -3,7 +3,8 @@ Status: models, budget, queue and swaps as `/swapgate/state` shows them.
 """
 
 from collections.abc import Mapping
-from itertools import islice
+from heapq import nsmallest
+from operator import attrgetter
 from typing import Any
 
 from swapgate.config.model import ONE_AT_A_TIME
@@ -98,23 +99,16 @@ def _queue(scheduler: Scheduler) -> list[Mapping[str, Any]]:
     The queued requests that came first.
     """
     now_s = scheduler.clock.seconds()
-    entries = sorted(
-        (t for state in scheduler.states.values() for t in state.queue.entries),
-        key=lambda entry: entry.number,
-    )
-    first = list(islice(entries, _QUEUE_SHOWN))
+    entries = (e for state in scheduler.states.values() for e in state.queue.entries)
+    first = nsmallest(_QUEUE_SHOWN, entries, key=attrgetter("number"))
     models = {entry.model for entry in first}
-    behind = {
-        name: found and found[0]
-        for name in models
-        for found in [scheduler.outlook.behind(name)]
-    }
+    behind = {name: scheduler.outlook.behind(name) for name in models}
     return [
         {
             "model": entry.model,
             "age_s": round(now_s - entry.asked_s, 3),
             "stream": entry.streams,
-            "behind": behind[entry.model],
+            "behind": (found := behind[entry.model]) and found[0],
         }
         for entry in first
     ]

@@ -1,11 +1,10 @@
 """
 Kinds of daemon: child, launchd, systemd, command, remote; one frozen spec for each.
 
-A further kind is a spec, its reader below, and the rows of its options in `options`.
+A further kind is a spec, its case in `read_service`, and its options in `options`.
 """
 
 import re
-from collections.abc import Callable, Mapping
 from typing import Literal
 
 from attrs import evolve, field, frozen
@@ -88,17 +87,39 @@ class RemoteSpec:
 ServiceSpec = ChildSpec | LaunchdSpec | SystemdSpec | CommandSpec | RemoteSpec
 
 
-def _child(
-    section: Section, address: Upstream | None, expander: Expander
+def read_service(
+    kind: str, section: Section, address: Upstream | None, expander: Expander
 ) -> ServiceSpec:
+    """
+    How a daemon of this kind is run, where `address` is its upstream.
+    """
+    expander = evolve(expander, port=address.port if address else None)
+    if kind == "child":
+        return _child(section, address, expander)
+    service: ServiceSpec
+    match kind:
+        case "launchd":
+            service = LaunchdSpec(**fields(section, LaunchdSpec, expander, kind))
+        case "systemd":
+            service = SystemdSpec(**fields(section, SystemdSpec, expander, kind))
+        case "command":
+            found = fields(section, CommandSpec, expander, kind)
+            service = CommandSpec(cwd=expander.folder, **found)
+        case _:
+            file, key = read(section, "api_key", expander) or (None, None)
+            service = RemoteSpec(api_key_file=file, api_key=key)
+    _check_upstream(section, address, "HOST" if kind == "remote" else "127.0.0.1")
+    return service
+
+
+def _child(section: Section, address: Upstream | None, expander: Expander) -> ChildSpec:
     if address and not (address.scheme == "http" and address.loopback):
         raise section.error(
             f"{address.url} is not where a child listens; write http://127.0.0.1:PORT",
             "upstream",
         )
-    spec = ChildSpec(
-        cwd=expander.folder, **fields(section, ChildSpec, expander, "child")
-    )
+    found = fields(section, ChildSpec, expander, "child")
+    spec = ChildSpec(cwd=expander.folder, **found)
     if address is None and not spec.command.tells_port:
         raise section.error(
             "never says ${port}; write it where the daemon takes its port, "
@@ -108,42 +129,7 @@ def _child(
     return spec
 
 
-def _launchd(
-    section: Section, address: Upstream | None, expander: Expander
-) -> ServiceSpec:
-    spec = LaunchdSpec(**fields(section, LaunchdSpec, expander, "launchd"))
-    _check_upstream(section, address)
-    return spec
-
-
-def _systemd(
-    section: Section, address: Upstream | None, expander: Expander
-) -> ServiceSpec:
-    spec = SystemdSpec(**fields(section, SystemdSpec, expander, "systemd"))
-    _check_upstream(section, address)
-    return spec
-
-
-def _command(
-    section: Section, address: Upstream | None, expander: Expander
-) -> ServiceSpec:
-    _check_upstream(section, address)
-    return CommandSpec(
-        cwd=expander.folder, **fields(section, CommandSpec, expander, "command")
-    )
-
-
-def _remote(
-    section: Section, address: Upstream | None, expander: Expander
-) -> ServiceSpec:
-    _check_upstream(section, address, "HOST")
-    file, key = read(section, "api_key", expander) or (None, None)
-    return RemoteSpec(api_key_file=file, api_key=key)
-
-
-def _check_upstream(
-    section: Section, address: Upstream | None, host: str = "127.0.0.1"
-) -> None:
+def _check_upstream(section: Section, address: Upstream | None, host: str) -> None:
     """
     It is there, and Twisted can look its host up.
     """
@@ -155,22 +141,3 @@ def _check_upstream(
             "and hyphens between dots, or an address",
             "upstream",
         )
-
-
-_KINDS: Mapping[str, Callable[[Section, Upstream | None, Expander], ServiceSpec]] = {
-    "child": _child,
-    "launchd": _launchd,
-    "systemd": _systemd,
-    "command": _command,
-    "remote": _remote,
-}
-
-
-def read_service(
-    kind: str, section: Section, address: Upstream | None, expander: Expander
-) -> ServiceSpec:
-    """
-    How a daemon of this kind is run, where `address` is its upstream.
-    """
-    port = None if address is None else address.port
-    return _KINDS[kind](section, address, evolve(expander, port=port))

@@ -6,16 +6,17 @@ Endpoints to listen on: Twisted endpoint strings, read, and asked what they expo
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 
 from swapgate.config.ini import BadValue
+from swapgate.config.values import is_loopback
 
 DEFAULT_LISTEN = "tcp:11430:interface=127.0.0.1"
 
 # A colon within an argument is escaped.
-_ARGUMENT = re.compile(r"(?:[^:\\]|\\.)*")
+_ARGUMENT = re.compile(r"(?:^|:)((?:[^:\\]|\\.)*)")
 _ESCAPED = re.compile(r"\\(.)")
 
 
@@ -40,7 +41,7 @@ def is_public(endpoint: str) -> bool:
     if kind == "unix":
         return False
     interface = _interface(kind, arguments, named)
-    return interface is None or not _is_loopback(interface)
+    return interface is None or not is_loopback(interface)
 
 
 def own_port(endpoint: str) -> int | None:
@@ -49,7 +50,7 @@ def own_port(endpoint: str) -> int | None:
     """
     kind, arguments, named = _parsed(endpoint)
     interface = _interface(kind, arguments, named) or "::"
-    if kind == "unix" or not (_is_loopback(interface) or _is_any(interface)):
+    if kind == "unix" or not (is_loopback(interface) or _is_any(interface)):
         return None
     numbers = (text for text in arguments if text.isdecimal())
     port = named.get("port") or next(numbers, "")
@@ -75,8 +76,11 @@ def with_backlog(endpoint: str, backlog: int) -> str:
 
 
 def _parsed(endpoint: str) -> tuple[str, list[str], Mapping[str, str]]:
-    kind, *arguments = _arguments(endpoint)
-    return kind.lower(), arguments, dict(_named(arguments))
+    found = _ARGUMENT.findall(endpoint)
+    kind, *arguments = (_ESCAPED.sub(r"\1", argument) for argument in found)
+    pairs = (argument.partition("=") for argument in arguments)
+    named = {name: value for name, equals, value in pairs if equals}
+    return kind.lower(), arguments, named
 
 
 def _interface(
@@ -91,29 +95,7 @@ def _interface(
     return interface
 
 
-def _is_loopback(interface: str) -> bool:
-    try:
-        return ip_address(interface).is_loopback
-    except ValueError:
-        return interface == "localhost"
-
-
 def _is_any(interface: str) -> bool:
     with suppress(ValueError):
         return ip_address(interface).is_unspecified
     return False
-
-
-def _arguments(endpoint: str) -> list[str]:
-    found, at = [], 0
-    while at <= len(endpoint):
-        argument = _ARGUMENT.match(endpoint, at)
-        assert argument is not None, "it matches nothing, too"
-        found.append(_ESCAPED.sub(r"\1", argument[0]))
-        at = argument.end() + 1
-    return found
-
-
-def _named(arguments: Iterable[str]) -> Mapping[str, str]:
-    pairs = (argument.partition("=") for argument in arguments)
-    return {name: value for name, equals, value in pairs if equals}

@@ -116,8 +116,7 @@ class Expander:
         A NAME that is not set is passed over: HF_HOME may be set on one machine and
         not on the next.
         """
-        result: dict[str, str] = {}
-        seen = set()
+        found: dict[str, str | None] = {}
         for entry in _split(text, separators=",\n"):
             name, equals, value = entry.strip().partition("=")
             if not _VARIABLE.fullmatch(name):
@@ -125,14 +124,11 @@ class Expander:
                     f"{name!r} is no variable's name; write NAME or NAME=value, "
                     "and quotes around a value with a comma"
                 )
-            if name in seen:
+            if name in found:
                 raise BadValue(f"{name} stands here twice; keep one of the two")
-            seen.add(name)
-            if equals:
-                result[name] = self.expand(_tilde(value))
-            elif name in self.environ:
-                result[name] = self.environ[name]
-        return tuple(result.items())
+            own = self.environ.get(name)
+            found[name] = self.expand(_tilde(value)) if equals else own
+        return tuple((name, it) for name, it in found.items() if it is not None)
 
     def _look_up(self, name: str) -> str:
         if name == "port":

@@ -7,14 +7,13 @@ mistake is one line: place, what is wrong, the remedy.
 
 import configparser
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
 
 from attrs import field, frozen
 
 T = TypeVar("T")
-D = TypeVar("D")
 
 # A carriage return may only end a line.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n|\Z)")
@@ -73,34 +72,10 @@ class Section:
             problem, path=self.path, line=line, section=self.name, option=option
         )
 
-    def read(self, option: str, reading: Callable[[str], T], default: D) -> T | D:
+    def read(self, option: str, reading: Callable[[str], T]) -> T:
         """
-        What `reading` makes of the option's text, or `default` where there is none.
+        What `reading` makes of the option's text.
         """
-        return self._read(option, reading) if option in self.options else default
-
-    def need(self, option: str, reading: Callable[[str], T], right: str) -> T:
-        """
-        The same for an option that must be there; `right` says what to write.
-        """
-        if option not in self.options:
-            raise self.error(f"needs {option}; write {right}")
-        return self._read(option, reading)
-
-    def allow_only(self, known: set[str], elsewhere: Mapping[str, str]) -> None:
-        """
-        Refuse an option that is not here; `elsewhere` says where an option belongs.
-        """
-        for option in self.options:
-            if option in known:
-                continue
-            if option in elsewhere:
-                right = f"it belongs to {elsewhere[option]}"
-            else:
-                right = f"{nearest(option, known)}there are {', '.join(sorted(known))}"
-            raise self.error(f"is no option here; {right}", option)
-
-    def _read(self, option: str, reading: Callable[[str], T]) -> T:
         text = self.options[option].strip()
         try:
             if not text:
@@ -135,85 +110,80 @@ def read_sections(text: str, path: str) -> tuple[Section, ...]:
     """
     text = text.removeprefix("\ufeff")
     if found := _CONTROL.search(text):
-        line = text.count("\n", 0, found.start()) + 1
         raise ConfigError(
             f"holds the control character {found[0]!r}; take it out",
             path=path,
-            line=line,
+            line=text.count("\n", 0, found.start()) + 1,
         )
     # No header can be empty, so no section is the default one: [DEFAULT] is found
     # like any other, and refused where the sections' names are read.
     parser = _Parser(delimiters=("=",), default_section="")
+    places: dict[str, dict[str, int]] = {}
     try:
-        parser.read_string(text)
-    except configparser.DuplicateSectionError as error:
-        raise ConfigError(
-            "stands here for the second time; make one section of both",
-            path=path,
-            line=error.lineno,
-            section=error.section,
-        ) from None
-    except configparser.DuplicateOptionError as error:
-        raise ConfigError(
-            "stands in this section for the second time; keep one of the two",
-            path=path,
-            line=error.lineno,
-            section=error.section,
-            option=error.option,
-        ) from None
-    except configparser.MissingSectionHeaderError as error:
-        raise ConfigError(
-            f"{error.line.strip()!r} stands before any section; "
-            "begin with [swapgate] or [model NAME]",
-            path=path,
-            line=error.lineno,
-        ) from None
-    except configparser.ParsingError as error:
-        number = error.errors[0][0]
-        bad = text.split("\n")[number - 1].strip()
-        raise ConfigError(
-            f"{bad!r} is no section, option or comment; "
-            "write [section], option = value or # comment",
-            path=path,
-            line=number,
-        ) from None
-    places = _places(text)
+        parser.read_file(_watched(parser, text.split("\n"), places))
+    except configparser.Error as error:
+        raise _mistake(error, text, path) from None
     return tuple(
         Section(
             path=path,
             name=name,
-            line=places.get((name, None)),
+            line=lines.pop(""),
             options=dict(parser[name]),
-            lines={o: n for (s, o), n in places.items() if s == name and o is not None},
+            lines=lines,
         )
-        for name in parser.sections()
+        for name, lines in places.items()
     )
 
 
-def _places(text: str) -> dict[tuple[str, str | None], int]:
+def _watched(
+    parser: configparser.RawConfigParser,
+    lines: Iterable[str],
+    places: dict[str, dict[str, int]],
+) -> Iterator[str]:
     """
-    The line of each section's header and of each (section, option).
+    Hand the parser its lines, and note after which it has a section or an option more.
 
-    configparser keeps no line numbers. This follows its one rule of layout: a line
-    indented deeper than the option above it continues that option.
+    configparser keeps no line numbers.
+
+    :param places: the lines of each section's options, and its header's at "".
     """
-    places: dict[tuple[str, str | None], int] = {}
-    section = ""
-    option_indent: int | None = None
-    for number, line in enumerate(text.split("\n"), 1):
-        stripped = line.strip()
-        indent = len(line) - len(line.lstrip())
-        if not stripped or stripped[0] in "#;":
-            continue
-        if option_indent is not None and indent > option_indent:
-            continue
-        if header := _Parser.SECTCRE.match(stripped):
-            section, option_indent = header["header"], None
-            places[section, None] = number
-        else:
-            option_indent = indent
-            places[section, stripped.partition("=")[0].rstrip()] = number
-    return places
+    for number, line in enumerate(lines, 1):
+        yield line
+        for section in parser.sections()[-1:]:
+            for option in ("", *parser.options(section)):
+                places.setdefault(section, {}).setdefault(option, number)
+
+
+def _mistake(error: configparser.Error, text: str, path: str) -> ConfigError:
+    """
+    What configparser refuses, with the remedy.
+    """
+    line: int | None = getattr(error, "lineno", None)
+    match error:
+        case configparser.DuplicateSectionError():
+            problem = "stands here for the second time; make one section of both"
+        case configparser.DuplicateOptionError():
+            problem = "stands in this section for the second time; keep one of the two"
+        case configparser.MissingSectionHeaderError():
+            problem = (
+                f"{error.line.strip()!r} stands before any section; "
+                "begin with [swapgate] or [model NAME]"
+            )
+        case _:
+            assert isinstance(error, configparser.ParsingError), "there is no other"
+            line = error.errors[0][0]
+            bad = text.split("\n")[line - 1].strip()
+            problem = (
+                f"{bad!r} is no section, option or comment; "
+                "write [section], option = value or # comment"
+            )
+    return ConfigError(
+        problem,
+        path=path,
+        line=line,
+        section=getattr(error, "section", None),
+        option=getattr(error, "option", None),
+    )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ API keys: where the configuration says they are, and the text that holds them.
 import re
 from collections.abc import Iterable
 from hashlib import sha256
+from itertools import combinations
 
 from attrs import field, frozen
 
@@ -114,13 +115,11 @@ def distinct(keys: Iterable[Key]) -> tuple[Key, ...]:
     The keys, if each name and each key is there once: a log must tell them apart.
     """
     keys = tuple(keys)
-    for n, key in enumerate(keys):
-        for other in keys[:n]:
-            if key.name == other.name:
-                raise BadValue(f"has two keys named {key.name}; rename one of them")
-            if key.digest == other.digest:
-                raise BadValue(
-                    f"has one key twice, as {other.name} and {key.name}; "
-                    "give each its own"
-                )
+    for one, other in combinations(keys, 2):
+        if one.name == other.name:
+            raise BadValue(f"has two keys named {one.name}; rename one of them")
+        if one.digest == other.digest:
+            raise BadValue(
+                f"has one key twice, as {one.name} and {other.name}; give each its own"
+            )
     return keys

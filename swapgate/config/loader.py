@@ -6,7 +6,7 @@ Loader: the text of a configuration -> a frozen `Config`, or a `ConfigError`.
 2. What one section alone cannot show is checked here: names, ports, pins, budget.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
@@ -59,6 +59,14 @@ class Config:
         aliases = {alias: m.name for m in self.models for alias in m.aliases}
         return MappingProxyType(names | aliases)
 
+    def error(
+        self, problem: str, option: str, *, section: str = "swapgate"
+    ) -> ConfigError:
+        """
+        The error of an option whose mistake shows once its text is read.
+        """
+        return ConfigError(problem, path=self.path, section=section, option=option)
+
     def never_fits(self, name: str) -> str | None:
         """
         The sum that shows why a model can never be up; None where it can.
@@ -85,15 +93,9 @@ def candidates(environ: Mapping[str, str], platform: str) -> tuple[str, ...]:
     The paths at which a configuration is looked for, best first.
     """
     own = _own_folder(environ, platform, "XDG_CONFIG_HOME", ".config")
-    return tuple(
-        path
-        for path in (
-            environ.get("SWAPGATE_CONFIG"),
-            own and f"{own}/swapgate.cfg",
-            "/etc/swapgate.cfg",
-        )
-        if path
-    )
+    users = own and f"{own}/swapgate.cfg"
+    places = (environ.get("SWAPGATE_CONFIG"), users, "/etc/swapgate.cfg")
+    return tuple(filter(None, places))
 
 
 def read_config(
@@ -129,14 +131,13 @@ def read_config(
         for name, section in model_sections
     ]
     _check_names(models)
-    _check_pins(general, [model for model, _ in models], budget)
     found = fields(general, Config, expander, GENERAL)
     listen = found.setdefault("listen", default("listen"))
     _check_ports(models, set(map(own_port, listen)))
     usual_state_dir = _own_folder(environ, platform, "XDG_STATE_HOME", ".local/state")
     if found.setdefault("state_dir", usual_state_dir) is None:
         raise general.error("needs state_dir, as HOME is not set; write its path")
-    return Config(
+    config = Config(
         path=path,
         access=read_access(general, listen, expander),
         budget_bytes=ONE_AT_A_TIME if budget is None else budget,
@@ -144,6 +145,13 @@ def read_config(
         limits=_limits(general, expander),
         **found,
     )
+    pinned = [model.name for model in config.models if model.pin]
+    if any(map(config.never_fits, pinned)):
+        raise general.error(
+            f"cannot hold all that is pinned: {', '.join(pinned)}; "
+            "raise memory_budget, or pin fewer"
+        )
+    return config
 
 
 def _limits(general: Section, expander: Expander) -> Limits:
@@ -156,22 +164,6 @@ def _limits(general: Section, expander: Expander) -> Limits:
             "is less than max_body; raise it, or lower that", "max_bodies"
         )
     return limits
-
-
-def _check_pins(
-    general: Section, models: Sequence[ModelSpec], budget: int | None
-) -> None:
-    """
-    What is never evicted must fit together.
-    """
-    pinned = [model for model in models if model.pin]
-    kept = sum(model.memory_bytes for model in pinned)
-    if kept > (ONE_AT_A_TIME if budget is None else budget):
-        names = ", ".join(model.name for model in pinned)
-        raise general.error(
-            f"cannot hold all that is pinned: {names}; "
-            "raise memory_budget, or pin fewer"
-        )
 
 
 def _own_folder(

@@ -10,13 +10,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from swapgate.config import daemon_kinds as kinds
 from swapgate.config import values
-from swapgate.config.daemon_kinds import (
-    ChildSpec,
-    RemoteSpec,
-    ServiceSpec,
-    read_service,
-)
 from swapgate.config.expand import Expander
 from swapgate.config.ini import BadValue, Section, nearest
 from swapgate.config.options import MODEL, allow_only, default, fields, read
@@ -44,7 +39,7 @@ class ModelSpec:
     name: str
     aliases: tuple[str, ...] = ()
     memory_bytes: int
-    service: ServiceSpec
+    service: kinds.ServiceSpec
     upstream: values.Upstream | None = None
     health: str | None = default("health")
     health_interval_s: float = default("health_interval")
@@ -71,9 +66,9 @@ class ModelSpec:
         """
         address = self.upstream
         claims: set[object] = set()
-        if address is not None and not isinstance(self.service, RemoteSpec):
+        if address is not None and not isinstance(self.service, kinds.RemoteSpec):
             claims.add((address.host, address.port))
-        if not isinstance(self.service, ChildSpec | RemoteSpec):
+        if not isinstance(self.service, kinds.ChildSpec | kinds.RemoteSpec):
             claims.add(self.service)
         return frozenset(claims)
 
@@ -111,7 +106,7 @@ def read_model(
     allow_only(section, MODEL, kind)
     memory_bytes = _memory(section, kind, budget, expander)
     own = model_fields(section, expander, MODEL, kind)
-    service = read_service(kind, section, own.get("upstream"), expander)
+    service = kinds.read_service(kind, section, own.get("upstream"), expander)
     fixed = {"name": name, "memory_bytes": memory_bytes, "service": service}
     return ModelSpec(**{**defaults, **own, **fixed})
 

@@ -7,16 +7,16 @@ Table of all options: where each may stand, how it is read, its default, its mea
    `load_timeout_s`. What sets another field, or several, is read by its name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container
 from functools import partial
 from typing import Any
 
-from attrs import fields_dict, frozen
+from attrs import evolve, fields_dict, frozen
 
 from swapgate.config import value_types as of
 from swapgate.config.endpoints import DEFAULT_LISTEN
 from swapgate.config.expand import Expander
-from swapgate.config.ini import Section
+from swapgate.config.ini import Section, nearest
 from swapgate.config.values import alternatives
 
 #: Scopes: where an option may stand. The others are the kinds of daemon.
@@ -25,10 +25,6 @@ MODEL = "[model NAME]"
 KINDS = ("child", "launchd", "systemd", "command", "remote")
 
 LOG_FORMATS = ("text", "json")
-
-_GATEWAY = (GENERAL,)
-_EITHER = (GENERAL, MODEL)
-_MODEL = (MODEL,)
 
 
 @frozen
@@ -55,210 +51,182 @@ class Option:
     One row of the table.
 
     :param default: as it would be written.
+    :param scopes: where it may stand.
     """
 
-    scopes: tuple[str, ...]
     type: of.ValueType
     default: str | Needed | Unset
     help: str
+    scopes: tuple[str, ...] = ()
 
 
-OPTIONS: Mapping[str, Option] = {
+OPTIONS: dict[str, Option] = {}
+
+
+def _add(scopes: tuple[str, ...], **rows: Option) -> None:
+    OPTIONS.update({name: evolve(row, scopes=scopes) for name, row in rows.items()})
+
+
+_add(
+    (GENERAL,),
     # Who is let in.
-    "listen": Option(_GATEWAY, of.ENDPOINTS, DEFAULT_LISTEN, "where clients connect"),
-    "hosts": Option(
-        _GATEWAY,
-        of.HOSTS,
-        Unset("none"),
-        "further names of the gateway in Host headers",
+    listen=Option(of.ENDPOINTS, DEFAULT_LISTEN, "where clients connect"),
+    hosts=Option(
+        of.HOSTS, Unset("none"), "further names of the gateway in Host headers"
     ),
-    "origins": Option(
-        _GATEWAY, of.ORIGINS, Unset("none"), "web pages that may ask and read"
+    origins=Option(of.ORIGINS, Unset("none"), "web pages that may ask and read"),
+    api_keys=Option(
+        of.KEYS, Unset("no key needed"), "keys, one of which each request needs"
     ),
-    "api_keys": Option(
-        _GATEWAY,
-        of.KEYS,
-        Unset("no key needed"),
-        "keys, one of which each request needs",
-    ),
-    "models_need_key": Option(
-        _GATEWAY,
+    models_need_key=Option(
         of.SWITCH,
         Unset("yes if a port is public"),
         "whether listing models needs a key",
     ),
-    "open": Option(
-        _GATEWAY, of.SWITCH, "no", "whether other machines are let in without a key"
-    ),
+    open=Option(of.SWITCH, "no", "whether other machines are let in without a key"),
     # What the gateway does with its models and its requests.
-    "memory_budget": Option(
-        _GATEWAY,
-        of.SIZE,
-        Unset("one model at a time"),
-        "memory for all models that are up",
+    memory_budget=Option(
+        of.SIZE, Unset("one model at a time"), "memory for all models that are up"
     ),
-    "fair_wait": Option(
-        _GATEWAY,
-        of.DURATION_OR_ZERO,
-        "15 s",
-        "the wait after which other models make room",
+    fair_wait=Option(
+        of.DURATION_OR_ZERO, "15 s", "the wait after which other models make room"
     ),
-    "max_held": Option(
-        _GATEWAY, of.COUNT, "4096", "requests that may wait; beyond it 503"
+    max_held=Option(of.COUNT, "4096", "requests that may wait; beyond it 503"),
+    shutdown_timeout=Option(
+        of.DURATION, "15 s", "for draining and stopping when it is stopped"
     ),
-    "shutdown_timeout": Option(
-        _GATEWAY, of.DURATION, "15 s", "for draining and stopping when it is stopped"
-    ),
-    "logformat": Option(
-        _GATEWAY, of.words(*LOG_FORMATS), "text", "how events are logged"
-    ),
-    "state_dir": Option(
-        _GATEWAY,
-        of.PATH,
-        Unset("the system's folder"),
-        "where the gateway remembers things",
+    logformat=Option(of.words(*LOG_FORMATS), "text", "how events are logged"),
+    state_dir=Option(
+        of.PATH, Unset("the system's folder"), "where the gateway remembers things"
     ),
     # What a client may send, and how long it may take.
-    "header_timeout": Option(
-        _GATEWAY, of.DURATION, "10 s", "from a request's first byte to its headers' end"
+    header_timeout=Option(
+        of.DURATION, "10 s", "from a request's first byte to its headers' end"
     ),
-    "body_timeout": Option(
-        _GATEWAY, of.DURATION, "30 s", "for a body, and more as body_rate says"
+    body_timeout=Option(of.DURATION, "30 s", "for a body, and more as body_rate says"),
+    body_rate=Option(
+        of.RATE, "16 KiB/s", "so much extends body_timeout and send_timeout by 1 s"
     ),
-    "body_rate": Option(
-        _GATEWAY,
-        of.RATE,
-        "16 KiB/s",
-        "so much extends body_timeout and send_timeout by 1 s",
+    keep_alive_timeout=Option(
+        of.DURATION, "60 s", "a connection's idle time between requests"
     ),
-    "keep_alive_timeout": Option(
-        _GATEWAY, of.DURATION, "60 s", "a connection's idle time between requests"
+    send_timeout=Option(
+        of.DURATION, "60 s", "for taking an answer, and more as body_rate says"
     ),
-    "send_timeout": Option(
-        _GATEWAY,
-        of.DURATION,
-        "60 s",
-        "for taking an answer, and more as body_rate says",
+    max_body=Option(of.SIZE, "64 MiB", "the largest body of a request"),
+    max_bodies=Option(
+        of.SIZE, "1 GiB", "all bodies that are read or wait; beyond it 503"
     ),
-    "max_body": Option(_GATEWAY, of.SIZE, "64 MiB", "the largest body of a request"),
-    "max_bodies": Option(
-        _GATEWAY, of.SIZE, "1 GiB", "all bodies that are read or wait; beyond it 503"
+    max_connections=Option(
+        of.COUNT, "8192", "connections, as far as file descriptors allow"
     ),
-    "max_connections": Option(
-        _GATEWAY, of.COUNT, "8192", "connections, as far as file descriptors allow"
+    max_connections_per_address=Option(
+        of.COUNT, Unset("256; on loopback all"), "connections from one address"
     ),
-    "max_connections_per_address": Option(
-        _GATEWAY,
-        of.COUNT,
-        Unset("256; on loopback all"),
-        "connections from one address",
-    ),
+)
+_add(
+    (GENERAL, MODEL),
     # What may differ by model.
-    "health_interval": Option(
-        _EITHER, of.INTERVAL, "200 ms", "how often a daemon that loads is polled"
+    health_interval=Option(
+        of.INTERVAL, "200 ms", "how often a daemon that loads is polled"
     ),
-    "load_timeout": Option(_EITHER, of.DURATION, "3 min", "how long a load may take"),
-    "stop_timeout": Option(
-        _EITHER, of.DURATION, "10 s", "how long a daemon has to end until it is killed"
+    load_timeout=Option(of.DURATION, "3 min", "how long a load may take"),
+    stop_timeout=Option(
+        of.DURATION, "10 s", "how long a daemon has to end until it is killed"
     ),
-    "drain_timeout": Option(
-        _EITHER, of.DURATION_OR_NONE, "none", "how long answers may delay an eviction"
+    drain_timeout=Option(
+        of.DURATION_OR_NONE, "none", "how long answers may delay an eviction"
     ),
-    "stall_timeout": Option(
-        _EITHER,
+    stall_timeout=Option(
         of.DURATION_OR_NONE,
         "5 min",
         "silence that ends an answer; before its first token only if it is written",
     ),
-    "idle_unload": Option(
-        _EITHER, of.DURATION_OR_NONE, "none", "how long an unused model stays up"
+    idle_unload=Option(
+        of.DURATION_OR_NONE, "none", "how long an unused model stays up"
     ),
-    "linger": Option(
-        _EITHER, of.DURATION_OR_ZERO, "500 ms", "how long a model stays after an answer"
+    linger=Option(
+        of.DURATION_OR_ZERO, "500 ms", "how long a model stays after an answer"
     ),
-    "max_active": Option(
-        _EITHER, of.COUNT_OR_NONE, "none", "requests that a model answers at a time"
+    max_active=Option(
+        of.COUNT_OR_NONE, "none", "requests that a model answers at a time"
     ),
-    "keepalive": Option(
-        _EITHER,
-        of.DURATION_OR_ZERO,
-        "5 s",
-        "between comments to held streams; 0 is never",
+    keepalive=Option(
+        of.DURATION_OR_ZERO, "5 s", "between comments to held streams; 0 is never"
     ),
-    "notice": Option(
-        _EITHER,
+    notice=Option(
         of.words("reasoning", "none"),
         "none",
         "tells held streams of their wait, as reasoning",
     ),
-    "extra_paths": Option(
-        _EITHER, of.EXTRA_PATHS, Unset("none"), "further paths that run a model"
-    ),
+    extra_paths=Option(of.EXTRA_PATHS, Unset("none"), "further paths that run a model"),
+)
+_add(
+    (MODEL,),
     # What is a model's own.
-    "service": Option(
-        _MODEL, of.words(*KINDS), Needed(alternatives(KINDS)), "what runs the daemon"
+    service=Option(
+        of.words(*KINDS), Needed(alternatives(KINDS)), "what runs the daemon"
     ),
-    "upstream": Option(
-        _MODEL, of.UPSTREAM, Unset("needed, but for a child"), "the daemon's address"
+    upstream=Option(
+        of.UPSTREAM, Unset("needed, but for a child"), "the daemon's address"
     ),
-    "aliases": Option(
-        _MODEL, of.NAMES, Unset("none"), "further names that clients may send"
-    ),
-    "memory": Option(
-        _MODEL,
+    aliases=Option(of.NAMES, Unset("none"), "further names that clients may send"),
+    memory=Option(
         of.SIZE,
         Unset("all of memory_budget"),
         "what its daemon takes when it is up; not for a remote one",
     ),
-    "pin": Option(_MODEL, of.SWITCH, "no", "whether it is never evicted"),
-    "preload": Option(
-        _MODEL, of.SWITCH, "no", "whether it is loaded unasked, where there is room"
+    pin=Option(of.SWITCH, "no", "whether it is never evicted"),
+    preload=Option(
+        of.SWITCH, "no", "whether it is loaded unasked, where there is room"
     ),
-    "health": Option(
-        ("launchd", "systemd", "command", "remote"),
+)
+# What belongs to a kind of daemon.
+_add(
+    ("launchd", "systemd", "command", "remote"),
+    health=Option(
         of.HEALTH_PATH,
         "/health",
         "the path that is polled; none where an open port will do",
     ),
-    # What belongs to a kind of daemon.
-    "command": Option(
-        ("child",),
+)
+_add(
+    ("child",),
+    command=Option(
         of.COMMAND,
         Needed("llama-server --port ${port} ..."),
         "the program and its arguments",
     ),
-    "env": Option(
-        ("child", "command"), of.VARIABLES, Unset("none"), "variables to pass on or set"
-    ),
-    "plist": Option(("launchd",), of.PATH, Needed("PATH"), "the agent's property list"),
-    "label": Option(
-        ("launchd",), of.SERVICE_NAME, Unset("the plist's own"), "the agent's label"
-    ),
-    "verbs": Option(
-        ("launchd",),
+)
+_add(
+    ("child", "command"),
+    env=Option(of.VARIABLES, Unset("none"), "variables to pass on or set"),
+)
+_add(
+    ("launchd",),
+    plist=Option(of.PATH, Needed("PATH"), "the agent's property list"),
+    label=Option(of.SERVICE_NAME, Unset("the plist's own"), "the agent's label"),
+    verbs=Option(
         of.words("bootstrap", "load"),
         "bootstrap",
         "launchctl's; load works in a session by SSH, too",
     ),
-    "unit": Option(
-        ("systemd",), of.SERVICE_NAME, Needed("NAME.service"), "the unit's name"
-    ),
-    "scope": Option(
-        ("systemd",), of.words("user", "system"), "user", "which systemd is asked"
-    ),
-    "start": Option(
-        ("command",), of.COMMAND, Needed("docker start NAME"), "starts the daemon"
-    ),
-    "stop": Option(
-        ("command",), of.COMMAND, Needed("docker stop NAME"), "stops the daemon"
-    ),
-    "status": Option(
-        ("command",), of.COMMAND, Unset("its port tells"), "tells whether it is up"
-    ),
-    "api_key": Option(
-        ("remote",), of.KEY, Unset("no key is sent"), "the key that the daemon asks for"
-    ),
-}
+)
+_add(
+    ("systemd",),
+    unit=Option(of.SERVICE_NAME, Needed("NAME.service"), "the unit's name"),
+    scope=Option(of.words("user", "system"), "user", "which systemd is asked"),
+)
+_add(
+    ("command",),
+    start=Option(of.COMMAND, Needed("docker start NAME"), "starts the daemon"),
+    stop=Option(of.COMMAND, Needed("docker stop NAME"), "stops the daemon"),
+    status=Option(of.COMMAND, Unset("its port tells"), "tells whether it is up"),
+)
+_add(
+    ("remote",),
+    api_key=Option(of.KEY, Unset("no key is sent"), "the key that the daemon asks for"),
+)
 
 
 def scoped(*scopes: str) -> dict[str, Option]:
@@ -270,22 +238,27 @@ def scoped(*scopes: str) -> dict[str, Option]:
     }
 
 
-def place(row: Option) -> str:
-    """
-    Where an option belongs that not every model has, as messages say it.
-    """
-    return GENERAL if GENERAL in row.scopes else f"service = {alternatives(row.scopes)}"
-
-
 def allow_only(section: Section, *scopes: str) -> None:
     """
     Refuse an option that is not of these scopes, and say where it belongs.
     """
-    elsewhere = {
-        name: MODEL if GENERAL in scopes else place(row)
-        for name, row in OPTIONS.items()
-    }
-    section.allow_only({*scoped(*scopes)}, elsewhere)
+    known = scoped(*scopes)
+    for name in section.options:
+        if name not in known:
+            if name in OPTIONS:
+                right = f"it belongs to {_place(OPTIONS[name], scopes)}"
+            else:
+                right = f"{nearest(name, known)}there are {', '.join(sorted(known))}"
+            raise section.error(f"is no option here; {right}", name)
+
+
+def _place(row: Option, scopes: Container[str]) -> str:
+    """
+    Where an option belongs that is not of these scopes.
+    """
+    if GENERAL in scopes:
+        return MODEL
+    return GENERAL if GENERAL in row.scopes else f"service = {alternatives(row.scopes)}"
 
 
 def default(name: str) -> Any:
@@ -303,10 +276,11 @@ def read(section: Section, name: str, expander: Expander) -> Any:
     The option's value, or its default.
     """
     row = OPTIONS[name]
-    reading = partial(row.type.reading, expander)
+    if name in section.options:
+        return section.read(name, partial(row.type.reading, expander))
     if isinstance(row.default, Needed):
-        return section.need(name, reading, f"{name} = {row.default.example}")
-    return section.read(name, reading, default(name))
+        raise section.error(f"needs {name}; write {name} = {row.default.example}")
+    return default(name)
 
 
 def fields(

@@ -7,14 +7,11 @@ Secrets: key files, which no other user may read; the only other I/O is in `file
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from attrs import evolve
 
-from swapgate.config.access import Access
 from swapgate.config.daemon_kinds import RemoteSpec
-from swapgate.config.ini import BadValue, ConfigError
+from swapgate.config.ini import BadValue
 from swapgate.config.keys import distinct, file_keys, header_key
 from swapgate.config.loader import Config
 from swapgate.config.model import ModelSpec
@@ -23,11 +20,10 @@ from swapgate.config.model import ModelSpec
 _LONGEST_FILE = 65536
 
 
-def read_private(path: str, user: int | None = None) -> str:
+def read_private(path: str) -> str:
     """
     The text of a file that no other user may read, one character for each byte.
 
-    :param user: the owner; None: the user that runs this.
     :raises BadValue: where it is no such file.
     """
     try:
@@ -38,17 +34,7 @@ def read_private(path: str, user: int | None = None) -> str:
             f"{path} cannot be read ({error.strerror}); put the key there"
         ) from None
     try:
-        found = os.fstat(descriptor)
-        mode = found.st_mode
-        if not stat.S_ISREG(mode):
-            raise BadValue(f"{path} is no file; write the key into one")
-        if found.st_uid not in (0, os.geteuid() if user is None else user):
-            raise BadValue(
-                f"{path} belongs to another user, who may change it; "
-                "make it a file of your own"
-            )
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise BadValue(f"{path} is open to others; run chmod 600 {path}")
+        check_private(path, os.fstat(descriptor))
         text = os.read(descriptor, _LONGEST_FILE + 1).decode("latin-1")
     finally:
         os.close(descriptor)
@@ -56,6 +42,21 @@ def read_private(path: str, user: int | None = None) -> str:
         # Half of a key would be one, too, and easier to guess.
         raise BadValue(f"{path} is longer than {_LONGEST_FILE} bytes; shorten it")
     return text
+
+
+def check_private(path: str, found: os.stat_result) -> None:
+    """
+    Refuse a file that others can read or change, or that is none.
+    """
+    if not stat.S_ISREG(found.st_mode):
+        raise BadValue(f"{path} is no file; write the key into one")
+    if found.st_uid not in (0, os.geteuid()):
+        raise BadValue(
+            f"{path} belongs to another user, who may change it; "
+            "make it a file of your own"
+        )
+    if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise BadValue(f"{path} is open to others; run chmod 600 {path}")
 
 
 def read_key(path: str) -> str:
@@ -73,41 +74,24 @@ def read_keys(config: Config) -> Config:
 
     :raises ConfigError: for the first key that cannot be read.
     """
-    with _errors_of(config, "swapgate", "api_keys"):
-        access = _with_client_keys(config.access)
-    models = []
-    for model in config.models:
-        with _errors_of(config, f"model {model.name}", "api_key"):
-            models.append(_with_key(model))
-    return evolve(config, access=access, models=tuple(models))
-
-
-@contextmanager
-def _errors_of(config: Config, section: str, option: str) -> Iterator[None]:
-    """
-    A bad value in here becomes the error of this option.
-    """
+    access, keys = config.access, [*config.access.keys]
     try:
-        yield
+        for path in access.key_files:
+            keys += file_keys(read_private(path), path)
+        access = evolve(access, keys=distinct(keys), key_files=())
     except BadValue as error:
-        raise ConfigError(
-            str(error), path=config.path, section=section, option=option
-        ) from None
+        raise config.error(str(error), "api_keys") from None
+    models = tuple(_with_key(config, model) for model in config.models)
+    return evolve(config, access=access, models=models)
 
 
-def _with_client_keys(access: Access) -> Access:
-    """
-    With the keys of its files in place of the paths.
-    """
-    keys = [*access.keys]
-    for path in access.key_files:
-        keys += file_keys(read_private(path), path)
-    return evolve(access, keys=distinct(keys), key_files=())
-
-
-def _with_key(model: ModelSpec) -> ModelSpec:
+def _with_key(config: Config, model: ModelSpec) -> ModelSpec:
     service = model.service
     if not isinstance(service, RemoteSpec) or service.api_key_file is None:
         return model
-    key = read_key(service.api_key_file)
+    try:
+        key = read_key(service.api_key_file)
+    except BadValue as error:
+        section = f"model {model.name}"
+        raise config.error(str(error), "api_key", section=section) from None
     return evolve(model, service=evolve(service, api_key=key))

@@ -8,11 +8,11 @@ from typing import Any
 from attrs import frozen
 
 from swapgate.config import values
-from swapgate.config.api_paths import extra_paths, health_path
 from swapgate.config.endpoints import listen
 from swapgate.config.expand import Expander
 from swapgate.config.hosts import hosts, origins
 from swapgate.config.keys import api_keys, key_reference
+from swapgate.config.url_paths import extra_paths, health_path
 
 
 @frozen
@@ -44,9 +44,9 @@ def words(*choice: str) -> ValueType:
 
 
 COUNT = _expanded("number", values.count)
-COUNT_OR_NONE = _expanded("number or none", values.count_or_none)
+COUNT_OR_NONE = _expanded("number or none", values.or_none(values.count))
 DURATION = _expanded("duration", values.duration, "s")
-DURATION_OR_NONE = _expanded("duration or none", values.duration_or_none, "s")
+DURATION_OR_NONE = _expanded("duration or none", values.or_none(values.duration), "s")
 DURATION_OR_ZERO = _expanded("duration or 0", values.duration_or_zero, "s")
 INTERVAL = _expanded("duration, 10 ms to 60 s", values.interval, "s")
 SIZE = _expanded("size", values.size, "bytes")

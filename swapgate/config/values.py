@@ -25,13 +25,7 @@ _BYTES = {"GB": 10**9, "GiB": 2**30, "MB": 10**6, "MiB": 2**20}
 _RATE = re.compile(rf"{_NUMBER} *(MB|MiB|kB|KiB)/s")
 _BYTES_A_SECOND = {**_BYTES, "kB": 10**3, "KiB": 2**10}
 _DURATION = re.compile(rf"{_NUMBER} *(ms|s|min|h|)")
-_SECONDS = {
-    "ms": Fraction(1, 1000),
-    "s": Fraction(1),
-    "": Fraction(1),
-    "min": Fraction(60),
-    "h": Fraction(3600),
-}
+_MILLISECONDS = {"ms": 1, "s": 1000, "": 1000, "min": 60_000, "h": 3_600_000}
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
@@ -87,23 +81,7 @@ def duration_or_zero(text: str) -> float:
             f"{text!r} is not a duration; "
             "write a number, and ms, s, min or h, such as 90 s"
         )
-    return float(Fraction(found[1]) * _SECONDS[found[2]])
-
-
-def duration_or_none(text: str) -> float | None:
-    """
-    Seconds, or None for the word "none": no limit.
-    """
-    return _or_none(duration, text)
-
-
-def _or_none(reading: Callable[[str], T], text: str) -> T | None:
-    if text == "none":
-        return None
-    try:
-        return reading(text)
-    except BadValue as error:
-        raise BadValue(f"{error}, or none for no limit") from None
+    return float(Fraction(found[1]) * _MILLISECONDS[found[2]] / 1000)
 
 
 def count(text: str) -> int:
@@ -115,11 +93,20 @@ def count(text: str) -> int:
     return int(text)
 
 
-def count_or_none(text: str) -> int | None:
+def or_none(reading: Callable[[str], T]) -> Callable[[str], T | None]:
     """
-    How many, or None for the word "none": no limit.
+    A reader that takes the word "none", too: no limit.
     """
-    return _or_none(count, text)
+
+    def limit(text: str) -> T | None:
+        if text == "none":
+            return None
+        try:
+            return reading(text)
+        except BadValue as error:
+            raise BadValue(f"{error}, or none for no limit") from None
+
+    return limit
 
 
 def switch(text: str) -> bool:
@@ -207,6 +194,16 @@ def gigabytes(amount: int) -> str:
     return f"{amount / 10**9:.12g} GB"
 
 
+def is_loopback(host: str) -> bool:
+    """
+    Whether this name or address is surely this machine's own.
+    """
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 @frozen(kw_only=True)
 class Upstream:
     """
@@ -238,12 +235,7 @@ class Upstream:
         """
         Whether this is surely this machine, out of reach of others.
         """
-        if self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 def upstream(text: str) -> Upstream:

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from attrs import frozen
 
-from swapgate.config.api_paths import normal
+from swapgate.config.url_paths import normal
 from swapgate.errors import APIError
 
 

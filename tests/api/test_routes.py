@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.api.routes import is_administration, runs_a_model
-from swapgate.config.api_paths import normal
+from swapgate.config.url_paths import normal
 
 
 class TableTests(SynchronousTestCase):

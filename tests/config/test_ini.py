@@ -188,18 +188,9 @@ class SectionTests(SynchronousTestCase):
 
     def test_read(self) -> None:
         """
-        The reading's result, or the default, which is not read.
+        What the reading makes of the text, whose ends are stripped.
         """
-        self.assertEqual(self.section.read("a", int, None), 7)
-        self.assertEqual(self.section.read("b", int, "default"), "default")
-
-    def test_need(self) -> None:
-        """
-        The reading's result, or an error that says what to write.
-        """
-        self.assertEqual(self.section.need("a", int, "a = NUMBER"), 7)
-        error = self.assertRaises(ConfigError, self.section.need, "b", int, "b = 1")
-        self.assertEqual(str(error), "/c:1: [s] needs b; write b = 1")
+        self.assertEqual(self.section.read("a", str), "7")
 
     def test_bad_values(self) -> None:
         """
@@ -229,32 +220,9 @@ class SectionTests(SynchronousTestCase):
         ):
             with self.subTest(option):
                 error = self.assertRaises(
-                    ConfigError, self.section.read, option, refuse, None
+                    ConfigError, self.section.read, option, refuse
                 )
                 self.assertEqual(str(error), expected)
-
-    def test_allow_only(self) -> None:
-        """
-        An option that is not here: where it belongs, or what there is.
-        """
-        section = Section(path="/c", name="s", options={"memry": "1"})
-        section.allow_only({"memry"}, {})
-        for known, elsewhere, expected in (
-            (
-                {"memory", "listen"},
-                {},
-                "did you mean memory? there are listen, memory",
-            ),
-            ({"listen"}, {}, "there are listen"),
-            ({"memory"}, {"memry": "[t]"}, "it belongs to [t]"),
-        ):
-            with self.subTest(expected):
-                error = self.assertRaises(
-                    ConfigError, section.allow_only, known, elsewhere
-                )
-                self.assertEqual(
-                    str(error), f"/c: [s] memry: is no option here; {expected}"
-                )
 
     def test_one_line(self) -> None:
         """

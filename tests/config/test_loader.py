@@ -364,6 +364,23 @@ class ConfigTests(SynchronousTestCase):
         )
 
 
+class ErrorTests(SynchronousTestCase):
+    """
+    Mistakes that show after the text was read.
+    """
+
+    def test_place(self) -> None:
+        """
+        The file, the section, [swapgate] unless another is given, and the option.
+        """
+        config = read(MODEL)
+        for error, place in (
+            (config.error("is wrong", "listen"), "[swapgate] listen"),
+            (config.error("is wrong", "x", section="model a"), "[model a] x"),
+        ):
+            self.assertEqual(str(error), f"/etc/c.cfg: {place}: is wrong")
+
+
 class CandidatesTests(SynchronousTestCase):
     """
     Where a configuration is looked for.

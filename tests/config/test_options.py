@@ -171,3 +171,16 @@ class PlaceTests(SynchronousTestCase):
                 )
                 said = f"/c: [s] {option}: is no option here; it belongs to {place}"
                 self.assertEqual(str(error), said)
+
+    def test_unknown(self) -> None:
+        """
+        What stands nowhere may be meant for another, or is told what there is.
+        """
+        for option, said in (
+            ("labl", "did you mean label? there are health, label, plist, verbs"),
+            ("x", "there are health, label, plist, verbs"),
+        ):
+            error = self.assertRaises(
+                ConfigError, allow_only, section(**{option: "x"}), "launchd"
+            )
+            self.assertEqual(str(error), f"/c: [s] {option}: is no option here; {said}")

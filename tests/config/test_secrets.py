@@ -13,7 +13,7 @@ from swapgate.config.daemon_kinds import RemoteSpec
 from swapgate.config.ini import BadValue, ConfigError
 from swapgate.config.keys import Key
 from swapgate.config.model import ModelSpec
-from swapgate.config.secrets import read_key, read_keys, read_private
+from swapgate.config.secrets import check_private, read_key, read_keys, read_private
 from swapgate.config.values import Upstream
 from tests.doubles import config_of
 
@@ -78,18 +78,15 @@ class KeyFileTests(KeyFileCase):
         """
         It is his to change; root's may be read, for root may change all the others.
         """
-        path = self.key_file()
-        if os.geteuid() == 0:
-            os.chown(path, 4711, -1)
-        owner = Path(path).stat().st_uid
-        self.assertEqual(read_private(path, owner), KEY)
-        error = self.assertRaises(BadValue, read_private, path, owner + 1)
+        for owner in (0, os.geteuid()):
+            check_private("/k", os.stat_result((0o100600, 0, 0, 1, owner, *[0] * 5)))
+        other = os.stat_result((0o100600, 0, 0, 1, os.geteuid() + 1, *[0] * 5))
+        error = self.assertRaises(BadValue, check_private, "/k", other)
         self.assertEqual(
             str(error),
-            f"{path} belongs to another user, who may change it; "
-            "make it a file of your own",
+            "/k belongs to another user, who may change it; make it a file of your own",
         )
-        error = self.assertRaises(BadValue, read_private, "/etc/passwd", 4711)
+        error = self.assertRaises(BadValue, read_private, "/etc/passwd")
         self.assertIn("is open to others", str(error))
 
     def test_too_long(self) -> None:

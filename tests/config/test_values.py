@@ -13,9 +13,7 @@ from swapgate.config.values import (
     Upstream,
     alternatives,
     count,
-    count_or_none,
     duration,
-    duration_or_none,
     duration_or_zero,
     entries,
     gigabytes,
@@ -23,6 +21,7 @@ from swapgate.config.values import (
     name,
     names,
     one_of,
+    or_none,
     rate,
     service_name,
     size,
@@ -236,8 +235,8 @@ class CountTests(Mistaken):
         One or more, or no limit.
         """
         for text, number in (("1", 1), ("4096", 4096), ("007", 7)):
-            self.assertEqual((count(text), count_or_none(text)), (number, number))
-        self.assertIsNone(count_or_none("none"))
+            self.assertEqual((count(text), or_none(count)(text)), (number, number))
+        self.assertIsNone(or_none(count)("none"))
 
     def test_mistakes(self) -> None:
         """
@@ -248,8 +247,8 @@ class CountTests(Mistaken):
             text: f"{text!r} is no number of things; write 1 or more" for text in texts
         }
         self.refuses(count, said)
-        or_none = {text: f"{what}, or none for no limit" for text, what in said.items()}
-        self.refuses(count_or_none, or_none)
+        for text, what in said.items():
+            self.refuses(or_none(count), {text: f"{what}, or none for no limit"})
 
 
 class DurationTests(Mistaken):
@@ -270,7 +269,7 @@ class DurationTests(Mistaken):
             "1.5 h": 5400.0,
         }.items():
             self.assertEqual(duration(text), expected)
-            self.assertEqual(duration_or_none(text), expected)
+            self.assertEqual(or_none(duration)(text), expected)
             self.assertEqual(duration_or_zero(text), expected)
         self.assertEqual(duration_or_zero("0"), 0.0)
 
@@ -278,7 +277,7 @@ class DurationTests(Mistaken):
         """
         No limit, for those that have none.
         """
-        self.assertIsNone(duration_or_none("none"))
+        self.assertIsNone(or_none(duration)("none"))
 
     def test_mistakes(self) -> None:
         """
@@ -299,7 +298,7 @@ class DurationTests(Mistaken):
             },
         )
         self.refuses(
-            duration_or_none,
+            or_none(duration),
             {
                 "0": (
                     "'0' is no time at all; write a duration above 0, "

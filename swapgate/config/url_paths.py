@@ -1,5 +1,5 @@
 """
-Request paths in the configuration: the normal form of a path, and readers of paths.
+URL paths: the normal form of a request's path, and the paths that an option may list.
 """
 
 import re

@@ -4,8 +4,8 @@ Paths in their normal form, and those that the user adds.
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.config.api_paths import extra_paths, health_path, normal
 from swapgate.config.ini import BadValue
+from swapgate.config.url_paths import extra_paths, health_path, normal
 
 
 class NormalTests(SynchronousTestCase):
