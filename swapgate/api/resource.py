@@ -5,6 +5,7 @@ What the head shows to be wrong is refused before the body is read.
 """
 
 import json
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -26,7 +27,7 @@ from swapgate.errors import APIError
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.json_body import BadJSON
 from swapgate.server.json_grammar import quoted
-from swapgate.server.request import GatewayRequest
+from swapgate.server.request import GatewayRequest, Route
 from swapgate.server.request_parser import RequestHead
 from swapgate.server.target import Target, read_target
 
@@ -75,16 +76,23 @@ class Gateway(Resource):
         return int(NOT_DONE_YET)
 
     async def _serve(self, request: GatewayRequest) -> None:
-        target = read_target(request.uri)
+        route = request.route or self.route(request.head)
+        await route.serve(request)
+
+    def route(self, head: RequestHead) -> Route:
+        """
+        What answers a request with this head.
+
+        :raises APIError: where it is refused, whatever its body may be.
+        """
+        target = read_target(head.target)
         body = self._answers.get(target.path)
         if body is not None:
-            allow_only(request, target, b"GET", b"HEAD")
-            answer(request, 200, body)
-        elif target.path.startswith(_ADMIN):
-            await self._admin.serve(request, target)
-        elif request.method == b"POST":
-            await self._proxy(request, target)
-        else:
+            allow_only(head, target, b"GET", b"HEAD")
+            return Route(partial(_answer, body=body))
+        if target.path.startswith(_ADMIN):
+            return Route(self._admin.route(head, target))
+        if head.method != b"POST":
             raise APIError(
                 status=404,
                 code="not_found",
@@ -92,18 +100,8 @@ class Gateway(Resource):
                 "/swapgate/events, and POST to a path of the engine's API with a model "
                 "in its JSON body",
             )
-
-    def wants_body(self, head: RequestHead) -> bool:
-        """
-        Whether the body that follows this head is to be kept.
-
-        :raises APIError: where the complete request would be refused as well.
-        """
-        path = read_target(head.target).path
-        if head.method != b"POST" or path in self._answers or path.startswith(_ADMIN):
-            return False
-        self._check_head(path, head)
-        return True
+        self._check_head(target.path, head)
+        return Route(partial(self._proxy, target=target), keeps_body=True)
 
     def _check_head(self, path: str, head: RequestHead) -> None:
         """
@@ -114,7 +112,6 @@ class Gateway(Resource):
         check_content_type(head.first(b"content-type"), head.first(b"content-encoding"))
 
     async def _proxy(self, request: GatewayRequest, target: Target) -> None:
-        self._check_head(target.path, request.head)
         asked = self._read_model_request(request)
         extra = self._extra_paths[asked.model]
         if not runs_a_model(target.path) and target.path not in extra:
@@ -136,6 +133,10 @@ class Gateway(Resource):
         except BadJSON as error:
             raise APIError(status=400, code="bad_json", message=str(error)) from None
         return read_model_request(fields, self._names)
+
+
+async def _answer(request: GatewayRequest, body: bytes) -> None:
+    answer(request, 200, body)
 
 
 def _not_relayed(path: str) -> APIError:

@@ -15,6 +15,7 @@ from swapgate.errors import APIError, error_body
 from swapgate.fleet import lease
 from swapgate.net import flush
 from swapgate.server.request import GatewayRequest
+from swapgate.server.request_parser import RequestHead
 from swapgate.server.target import Target
 
 _RETRY_AFTER_S = 5
@@ -32,11 +33,11 @@ def answer(request: GatewayRequest, status: int, body: bytes) -> None:
     request.finish()
 
 
-def allow_only(request: GatewayRequest, target: Target, *methods: bytes) -> None:
+def allow_only(head: RequestHead, target: Target, *methods: bytes) -> None:
     """
     Refuse a method that this path does not take.
     """
-    if request.method not in methods:
+    if head.method not in methods:
         names = [method.decode("ascii") for method in methods]
         raise APIError(
             status=405,

@@ -182,8 +182,8 @@ class GatewayChannel(Protocol):
             return
         if head.length is not None and head.length > self.site.limits.max_body_bytes:
             raise too_large(self.site.limits)
-        request.body_is_wanted = self.site.resource.wants_body(head)
-        if request.body_is_wanted and not self._has_room(head.length or 0):
+        request.route = self.site.resource.route(head)
+        if request.keeps_body and not self._has_room(head.length or 0):
             raise bodies_full(self.site.limits)
 
     def _delay_s(self, error: APIError) -> float:
@@ -205,7 +205,7 @@ class GatewayChannel(Protocol):
         self._request.handleContentChunk(data)
         if self._request.received > self.site.limits.max_body_bytes:
             self.refuse(too_large(self.site.limits))
-        elif self._request.body_is_wanted and not self._has_room(0):
+        elif self._request.keeps_body and not self._has_room(0):
             self.refuse(bodies_full(self.site.limits))
 
     def _process(self) -> None:

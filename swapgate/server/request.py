@@ -2,8 +2,10 @@
 Request: Twisted's, with its body in memory, its grant and its access log entry.
 """
 
+from collections.abc import Callable, Coroutine
 from typing import Any
 
+from attrs import frozen
 from twisted.python.failure import Failure
 from twisted.web.http import NO_CONTENT
 from twisted.web.http_headers import Headers
@@ -13,6 +15,20 @@ from swapgate.server.access_log import AccessLogEntry
 from swapgate.server.auth import Grant
 from swapgate.server.body_memory import Body
 from swapgate.server.request_parser import RequestHead
+
+Serve = Callable[["GatewayRequest"], Coroutine[Any, Any, None]]
+
+
+@frozen
+class Route:
+    """
+    What answers a request, decided by its head alone.
+
+    :param keeps_body: its body is kept; it is only counted otherwise.
+    """
+
+    serve: Serve
+    keeps_body: bool = False
 
 
 class GatewayRequest(Request):
@@ -28,8 +44,8 @@ class GatewayRequest(Request):
     defaultContentType = None
     # An event stream was begun while its model was waited for: the status is sent.
     stream_begun = False
-    # Whether its body is kept, or only counted.
-    body_is_wanted = False
+    # What answers it; None until the resource has been asked.
+    route: Route | None = None
     #: How many bytes of its body have arrived.
     received = 0
     #: The client has gone; nothing can be written any more.
@@ -60,9 +76,13 @@ class GatewayRequest(Request):
         Twisted's Request begins with none.
         """
 
+    @property
+    def keeps_body(self) -> bool:
+        return self.route is not None and self.route.keeps_body
+
     def handleContentChunk(self, data: bytes) -> None:
         self.received += len(data)
-        if self.body_is_wanted:
+        if self.keeps_body:
             self.body.add(data)
 
     def finish(self) -> None:
