@@ -227,7 +227,7 @@ class OrphanTests(StateCase):
         folder = self.next_gateway()
         for change in (
             {"born": 1.0},
-            {"boot": "another"},
+            {"booted": 1.0},
             {"argv": ["another", "command"]},
         ):
             with self.subTest(change=change):
@@ -256,7 +256,7 @@ class OrphanTests(StateCase):
         orphan = self.orphan("true")
         await deferToThread(orphan.wait)
         (self.path / "children.json").write_text(
-            json.dumps([{"pid": orphan.pid, "born": 1.0, "boot": "", "argv": []}])
+            json.dumps([{"pid": orphan.pid, "born": 1.0, "booted": 1.0, "argv": []}])
         )
         await self.next_gateway().end_orphans()
         self.folder.note_start(orphan.pid)
