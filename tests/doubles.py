@@ -2,6 +2,7 @@
 Stand-ins for what is outside a module: daemons, their HTTP, the client's connection.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from attrs import define, field
@@ -47,6 +48,18 @@ def config_of(*models: ModelSpec, budget: int = 10, **options: Any) -> Config:
         state_dir="/nowhere",
         **{"fair_wait_s": 0.0, **options},
     )
+
+
+def owner(
+    gone: Callable[[str], None],
+    died: Callable[[str], None] = lambda _: None,
+    in_use: Callable[[], bool] = lambda: False,
+    is_healthy: Callable[[], Deferred[bool]] = lambda: succeed(False),
+) -> Owner:
+    """
+    The owner of a daemon that is not in use and not healthy.
+    """
+    return Owner(gone, died, in_use, is_healthy)
 
 
 @define(eq=False)
@@ -120,10 +133,10 @@ class FakeDaemon(Daemon):
         self.told.append("let go")
         return self.leaving or succeed(None)
 
-    def port_conflict(self) -> str | None:
+    def port_conflict(self) -> Deferred[str | None]:
         if self.cannot_tell is not None:
             raise self.cannot_tell
-        return self.stranger
+        return succeed(self.stranger)
 
     def last_words(self) -> str:
         return self.words

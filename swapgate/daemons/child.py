@@ -10,14 +10,14 @@ import signal
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 
 from swapgate.config.daemon_kinds import ChildSpec
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
-from swapgate.daemons import Owner, processes
+from swapgate.daemons import Daemon, Owner, processes
 from swapgate.daemons.control import port_answers
 from swapgate.daemons.preflight import cannot_run, port_in_use
 from swapgate.daemons.spawn import SessionProcess, child_environment
@@ -29,7 +29,6 @@ _TRIES = 3
 _LOOK_S, _LOOK_AT_MOST_S = 0.01, 1.0
 # llama.cpp says so many from the reason of a failed load to the end.
 TAIL_LINES = 10
-_ENDED = "its process has ended"
 
 
 class Register(Protocol):
@@ -44,9 +43,11 @@ class Register(Protocol):
     def note_end(self, pid: int) -> None: ...
 
 
-class Child:
+class Child(Daemon):
     """
     Launches a command, and stops all of its process group.
+
+    It is never adopted: what an earlier gateway left is ended, see `state_folder`.
     """
 
     outlives_gateway = False
@@ -64,7 +65,6 @@ class Child:
         self._reactor = reactor
         self._env = child_environment(environ, dict(service.env))
         self._register = register
-        self._upstream = spec.upstream
         self._process = SessionProcess(reactor)
         # Since it was seen to hold its port.
         self._holder: processes.PortHolder | None = None
@@ -73,11 +73,6 @@ class Child:
         self._lost_port = False
         self._tries_left = 0
         self._kill_call: IDelayedCall | None = None
-
-    @property
-    def upstream(self) -> Upstream:
-        assert self._upstream is not None, "known once it was launched"
-        return self._upstream
 
     def preflight(self) -> Deferred[str | None]:
         return Deferred.fromCoroutine(self._preflight())
@@ -99,7 +94,7 @@ class Child:
         life.addCallback(owner.gone)
 
     def _choose_port(self) -> None:
-        self._upstream = self._spec.upstream or Upstream(
+        self.upstream = self._spec.upstream or Upstream(
             scheme="http", host=_LOOPBACK, port=processes.free_port(_LOOPBACK)
         )
         self._process = SessionProcess(self._reactor)
@@ -110,13 +105,6 @@ class Child:
         self._lost_port = True
         self._process.signal(signal.SIGKILL)
         return True
-
-    def answers(self) -> Deferred[bool]:
-        return succeed(False)
-
-    def adopt(self, owner: Owner) -> Deferred[bool]:
-        # What an earlier gateway left behind is ended, see `state_folder`.
-        return succeed(False)
 
     async def _live(self) -> str:
         """
@@ -198,25 +186,22 @@ class Child:
     def serving(self) -> bool:
         return self.running and self._holder is not None and self._holder.holds()
 
-    def detach(self) -> Deferred[None]:
-        # It does not outlive the gateway.
-        return succeed(None)
+    def port_conflict(self) -> Deferred[str | None]:
+        return Deferred.fromCoroutine(self._port_conflict(self._process))
 
-    def port_conflict(self) -> str | None:
-        if not self.running:
-            return _ENDED
-        conflict = processes.port_conflict(self._process.pid, self.upstream.port)
-        if not self.running:
+    async def _port_conflict(self, process: SessionProcess) -> str | None:
+        pid, port, conflict = process.pid, self.upstream.port, None
+        if self.running:
+            conflict = await processes.find_port_conflict(self._reactor, pid, port)
+        process.poll()
+        if not process.running:
             # Its listener went with it, and no other process is to blame.
-            return _ENDED
+            return "its process has ended"
         if conflict is None:
             self._holder = processes.PortHolder(
-                self._reactor,
-                self._process.pid,
-                self.upstream.port,
-                self._reactor.seconds(),
+                self._reactor, pid, port, self._reactor.seconds()
             )
-            self._register.note_argv(self._process.pid)
+            self._register.note_argv(pid)
         return conflict
 
     def last_words(self) -> str:

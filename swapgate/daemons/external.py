@@ -18,8 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from swapgate.config.model import ModelSpec
-from swapgate.config.values import Upstream
-from swapgate.daemons import Owner
+from swapgate.daemons import Daemon, Owner
 from swapgate.daemons.control import Control, Observation, ServiceState, port_answers
 from swapgate.daemons.observer import Observer
 from swapgate.daemons.preflight import port_in_use
@@ -37,7 +36,7 @@ _AFTER_A_BUG_S = 1.0
 _DETACH_S = 1.0
 
 
-class ExternalDaemon:
+class ExternalDaemon(Daemon):
     """
     One such daemon, during one life after the other.
     """
@@ -50,7 +49,7 @@ class ExternalDaemon:
         self._spec = spec
         self._control = control
         self._reactor = reactor
-        self.upstream: Upstream = spec.upstream
+        self.upstream = spec.upstream
         self._reset()
 
     def _reset(self) -> None:
@@ -89,10 +88,6 @@ class ExternalDaemon:
         if looked_s < _BELIEVED_S and seen is not None and seen.absent:
             self._seen_absent = seen
         self._begin(self._live(), owner)
-
-    def relaunch(self) -> bool:
-        # Its port is in the configuration.
-        return False
 
     def answers(self) -> Deferred[bool]:
         return Deferred.fromCoroutine(port_answers(self.upstream, self._reactor))
@@ -307,8 +302,11 @@ class ExternalDaemon:
     def serving(self) -> bool:
         return self.running and self._observer.holds_port()
 
-    def port_conflict(self) -> str | None:
-        conflict = self._observer.port_conflict() if self.running else None
+    def port_conflict(self) -> Deferred[str | None]:
+        return Deferred.fromCoroutine(self._port_conflict())
+
+    async def _port_conflict(self) -> str | None:
+        conflict = await self._observer.port_conflict() if self.running else None
         # If it has ended its listener went with it, and no other process is to blame.
         return conflict if self.running else "it has ended"
 

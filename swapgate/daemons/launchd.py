@@ -20,9 +20,7 @@ from attrs import evolve
 from twisted.internet.task import deferLater
 
 from swapgate.config.daemon_kinds import LaunchdSpec
-from swapgate.config.model import ModelSpec
 from swapgate.daemons.control import Observation, ServiceState
-from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.preflight import cannot_run
 from swapgate.daemons.spawn import child_environment
 from swapgate.daemons.tool import Answer, ToolFailed, run
@@ -40,15 +38,6 @@ _TRY_AGAIN_S, _TRY_FOR_S = 0.5, 10.0
 _SCHEDULED = "spawn scheduled"
 # Its process has been told to end, and has not ended yet.
 _ENDING = ("SIGTERMed", "SIGKILLed")
-
-
-def launchd(
-    spec: ModelSpec, service: LaunchdSpec, reactor: Any, environ: Mapping[str, str]
-) -> ExternalDaemon:
-    """
-    The daemon of an agent.
-    """
-    return ExternalDaemon(spec, Launchctl(service, reactor, environ), reactor)
 
 
 class Launchctl:

@@ -151,22 +151,20 @@ class Observer:
             )
         return self._holder.holds()
 
-    def port_conflict(self) -> str | None:
+    async def port_conflict(self) -> str | None:
         """
         Why what listens there may not be the process; what that has started is noted.
         """
         if self.process is None or not self.upstream.loopback:
             return None
-        conflict = processes.port_conflict(self.process.pid, self.upstream.port)
+        pid, port = self.process.pid, self.upstream.port
+        conflict = await processes.find_port_conflict(self.reactor, pid, port)
         if conflict is None:
             self._holder = processes.PortHolder(
-                self.reactor,
-                self.process.pid,
-                self.upstream.port,
-                self.reactor.seconds(),
+                self.reactor, pid, port, self.reactor.seconds()
             )
             with suppress(psutil.Error, OSError):
-                self.relatives = list(processes.relatives(self.process.pid))
+                self.relatives = list(processes.relatives(pid))
         return conflict
 
     def kill(self) -> None:

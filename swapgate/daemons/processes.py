@@ -3,21 +3,28 @@ Processes: looks at processes, groups and listening ports, all by psutil.
 
 1. A zombie counts as gone, once its last thread is: it holds no memory and no port.
 2. What the system cannot tell, of another user's process say, is taken for alive.
+3. Who listens is asked of one process, or else in a thread: there may be tens of
+   thousands of connections, closed ones too, and the streams must not wait meanwhile.
 """
 
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from math import inf
+from typing import Any
 
 import psutil
-from attrs import define, field
-from twisted.internet.interfaces import IReactorTime
+from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 
-from swapgate.daemons.listeners import LINUX, Listeners
-
+_LINUX = sys.platform.startswith("linux")
+_REACHED_BY_LOOPBACK = frozenset(
+    {"0.0.0.0", "127.0.0.1", "::", "::1", "::ffff:127.0.0.1"}  # noqa: S104
+)
 _LOOK_AGAIN_S = 1.0
 _ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
 
@@ -64,7 +71,7 @@ def born(process: psutil.Process) -> float:
 
     On Linux in seconds since boot: the date moves with each step of the wall clock.
     """
-    since_s = psutil.boot_time() if LINUX else 0.0
+    since_s = psutil.boot_time() if _LINUX else 0.0
     return round(process.create_time() - since_s, 2)
 
 
@@ -122,35 +129,50 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
-def port_conflict(leader: int, port: int, *, shared: bool = False) -> str | None:
+def find_port_conflict(reactor: Any, leader: int, port: int) -> Deferred[str | None]:
+    """
+    What `port_conflict` returns, found in a thread.
+    """
+    return deferToThreadPool(
+        reactor, reactor.getThreadPool(), port_conflict, leader, port
+    )
+
+
+def port_conflict(leader: int, port: int) -> str | None:
     """
     Why the listener on a loopback port may be neither this process nor one that it
-    started; None where it is, or where the system does not show it.
-
-    A process that cannot be looked into, as another user's: None. A second listener
-    beside it is shown only by Linux.
-
-    :param shared: a second listener is not looked for.
+    started, or not these alone; None where it is, or where the system does not show it.
     """
     family, own = {leader}, False
     try:
-        listeners = Listeners(port)
-        own = listeners.include(leader)
-        # Nearly always the leader itself does, alone.
-        if own and (shared or not listeners.include_others(family)):
+        owners = _owners(port)
+        if owners == {leader}:
+            # Nearly always.
             return None
-        for process in relatives(leader):
-            family.add(process.pid)
-            with suppress(psutil.Error):
-                own = listeners.include(process.pid) or own
-        others = not (own and shared) and listeners.include_others(family)
+        own = _family_listens(leader, port)
+        family |= {each.pid for each in relatives(leader)}
     except psutil.NoSuchProcess:
-        own, others = False, listeners.include_others(family)
+        # What it has left behind is not its own any more.
+        pass
     except (psutil.Error, OSError):
         return None
-    if others:
+    # Of several processes that share one socket, one is shown as its owner.
+    if owners - family and not (own and owners.isdisjoint(family)):
         return f"another process listens on port {port}"
     return None if own else f"the daemon itself does not listen on port {port}"
+
+
+def holds_port(leader: int, port: int) -> bool:
+    """
+    Whether this process or one that it started listens on a loopback port, as far as
+    the system shows it. That another one does, too, is not looked for.
+    """
+    try:
+        return _family_listens(leader, port)
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.Error, OSError):
+        return True
 
 
 @define
@@ -161,20 +183,20 @@ class PortHolder:
     :param seen_s: when it was seen to hold it.
     """
 
-    _clock: IReactorTime
+    _reactor: Any
     _leader: int
     _port: int
     _seen_s: float = -inf
-    _held: bool = field(default=True, init=False)
+    _held: bool = True
 
     def holds(self) -> bool:
         """
         Whether it, or what it started, listens there still.
         """
-        now_s = self._clock.seconds()
+        now_s = self._reactor.seconds()
         if now_s - self._seen_s >= _LOOK_AGAIN_S:
             self._seen_s = now_s
-            self._held = port_conflict(self._leader, self._port, shared=True) is None
+            self._held = holds_port(self._leader, self._port)
         return self._held
 
 
@@ -182,12 +204,52 @@ def who_listens(port: int) -> str:
     """
     The process that has this port, or the command that finds it.
     """
-    listeners = Listeners(port)
+    with suppress(psutil.Error, OSError):
+        for pid in _owners(port) - {None}:
+            return f"process {pid}, {psutil.Process(pid).name()!r}"
+    return f"`lsof -i :{port}` tells which"
+
+
+def _owners(port: int) -> set[int | None]:
+    """
+    The processes that listen there; None among them is another user's.
+    """
+    if _LINUX:
+        every = psutil.net_connections("tcp")
+        return {each.pid for each in every if _is_listener(each, port)}
+    # macOS shows those of all processes at once to root alone.
+    owners: set[int | None] = set()
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if listeners.include(process.pid):
-                return f"process {process.pid}, {process.name()!r}"
-    return f"`lsof -i :{port}` tells which"
+            if _listens(process, port):
+                owners.add(process.pid)
+    return owners
+
+
+def _family_listens(leader: int, port: int) -> bool:
+    """
+    :raises psutil.Error: where the leader has ended, or may not be looked into.
+    :raises OSError: where the system cannot tell, for want of descriptors say.
+    """
+    if _listens(psutil.Process(leader), port):
+        return True
+    for process in relatives(leader):
+        with suppress(psutil.Error):
+            if _listens(process, port):
+                return True
+    return False
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    return any(_is_listener(each, port) for each in process.net_connections("tcp"))
+
+
+def _is_listener(connection: Any, port: int) -> bool:
+    return (
+        connection.status == psutil.CONN_LISTEN
+        and connection.laddr.port == port
+        and connection.laddr.ip in _REACHED_BY_LOOPBACK
+    )
 
 
 def group_or_session_lives(leader: int) -> bool:
