@@ -93,9 +93,9 @@ class FakeDaemon(Daemon):
     def serving(self) -> bool:
         return self.running and not self.lost
 
-    def preflight(self) -> Deferred[str | None]:
+    async def preflight(self) -> str | None:
         looking, self.looking = self.looking, None
-        return looking or succeed(self.in_the_way)
+        return self.in_the_way if looking is None else await looking
 
     def launch(self, owner: Owner) -> None:
         if self.cannot is not None:
@@ -107,16 +107,17 @@ class FakeDaemon(Daemon):
     def relaunch(self) -> bool:
         return False
 
-    def answers(self) -> Deferred[bool]:
+    async def answers(self) -> bool:
         answering, self.answering = self.answering, None
-        return answering or succeed(self.up_already and not self.silent)
+        silent = not self.up_already or self.silent
+        return not silent if answering is None else await answering
 
-    def adopt(self, owner: Owner) -> Deferred[bool]:
+    async def adopt(self, owner: Owner) -> bool:
         self.running = self.up_already
         if self.running:
             self._owner = owner
         adopting, self.adopting = self.adopting, None
-        return adopting or succeed(self.running)
+        return self.running if adopting is None else await adopting
 
     def halt(self) -> None:
         if self.cannot_halt is not None:
@@ -133,10 +134,10 @@ class FakeDaemon(Daemon):
         self.told.append("let go")
         return self.leaving or succeed(None)
 
-    def port_conflict(self) -> Deferred[str | None]:
+    async def port_conflict(self) -> str | None:
         if self.cannot_tell is not None:
             raise self.cannot_tell
-        return succeed(self.stranger)
+        return self.stranger
 
     def last_words(self) -> str:
         return self.words

@@ -4,7 +4,7 @@ Daemons: how one is started, stopped and found, with one module for each kind.
 `Daemon` is what the scheduler sees of each. `child` runs one as a process of the
 gateway's own; `launchd`, `systemd` and `command` control one that is run elsewhere, for
 `external`; `remote` only connects. Below them: `spawn` and `tool` (run a process),
-`processes` and `preflight` (look at the system).
+`processes` (looks at the system).
 """
 
 from collections.abc import Callable
@@ -46,12 +46,12 @@ class Daemon(Protocol):
     #: Whether it stays up when the gateway stops.
     outlives_gateway: bool
 
-    def preflight(self) -> Deferred[str | None]:
+    async def preflight(self) -> str | None:
         """
         Why it could not be started now, as far as can be seen without starting it;
         None where nothing is in the way.
         """
-        return succeed(None)
+        return None
 
     def launch(self, owner: Owner) -> None:
         """
@@ -65,19 +65,19 @@ class Daemon(Protocol):
         """
         return False
 
-    def answers(self) -> Deferred[bool]:
+    async def answers(self) -> bool:
         """
         Whether its port does, which is cheaper than asking its service manager; False
         where it is not to be adopted.
         """
-        return succeed(False)
+        return False
 
-    def adopt(self, owner: Owner) -> Deferred[bool]:
+    async def adopt(self, owner: Owner) -> bool:
         """
         Take it over if it is up already, and return whether it is. If so,
         `owner.gone` is called at its end.
         """
-        return succeed(False)
+        return False
 
     @property
     def running(self) -> bool:
@@ -116,12 +116,12 @@ class Daemon(Protocol):
         """
         return succeed(None)
 
-    def port_conflict(self) -> Deferred[str | None]:
+    async def port_conflict(self) -> str | None:
         """
         Why the listener at `upstream` may be another process; None where it is this
         daemon, as far as the system shows it.
         """
-        return succeed(None)
+        return None
 
     def last_words(self) -> str:
         """

@@ -19,8 +19,7 @@ from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
 from swapgate.daemons import Daemon, Owner, processes
 from swapgate.daemons.control import port_answers
-from swapgate.daemons.preflight import cannot_run, port_in_use
-from swapgate.daemons.spawn import SessionProcess, child_environment
+from swapgate.daemons.spawn import SessionProcess, cannot_run, child_environment
 
 _LOOPBACK = "127.0.0.1"
 # So many free ports are tried.
@@ -69,18 +68,12 @@ class Child(Daemon):
         # Since it was seen to hold its port.
         self._holder: processes.PortHolder | None = None
         self._halted = False
-        # Another process got the port that was chosen for it.
-        self._lost_port = False
-        self._tries_left = 0
         self._kill_call: IDelayedCall | None = None
 
-    def preflight(self) -> Deferred[str | None]:
-        return Deferred.fromCoroutine(self._preflight())
-
-    async def _preflight(self) -> str | None:
+    async def preflight(self) -> str | None:
         fixed = self._spec.upstream
         if fixed is not None and await port_answers(fixed, self._reactor):
-            return port_in_use(fixed.port, processes.who_listens(fixed.port))
+            return processes.port_in_use(fixed.port, processes.who_listens(fixed.port))
         argv = self._service.command.argv(0 if fixed is None else fixed.port)
         return cannot_run(argv, self._env, self._service.cwd)
 
@@ -113,6 +106,7 @@ class Child(Daemon):
         Where a free port was lost between its choice and its use, another is chosen.
         """
         while True:
+            # Whether another process got the port that was chosen for it.
             self._lost_port = False
             reason = await self._run_once(self._process)
             lost = self._lost_port or not (
@@ -129,7 +123,7 @@ class Child(Daemon):
         argv = self._service.command.argv(port)
         if await port_answers(self.upstream, self._reactor):
             self._lost_port = True
-            return port_in_use(port, processes.who_listens(port))
+            return processes.port_in_use(port, processes.who_listens(port))
         if (why := cannot_run(argv, self._env, self._service.cwd)) is not None:
             return why
         if self._halted:
@@ -137,7 +131,8 @@ class Child(Daemon):
         process.start(argv, self._env, self._service.cwd)
         self._register.note_start(process.pid)
         reason = _describe_end(await process.exited)
-        self._cancel_kill()
+        if self._kill_call is not None and self._kill_call.active():
+            self._kill_call.cancel()
         await self._end_group(process.pid)
         self._register.note_end(process.pid)
         await process.read_the_rest()
@@ -166,16 +161,11 @@ class Child(Daemon):
 
     def kill(self) -> None:
         self._halted = True
-        self._cancel_kill()
         self._process.signal(signal.SIGKILL)
 
     def remains(self) -> str:
         pid = self._process.pid
         return f"process {pid}" if self._process.running else f"session {pid}"
-
-    def _cancel_kill(self) -> None:
-        if self._kill_call is not None and self._kill_call.active():
-            self._kill_call.cancel()
 
     @property
     def running(self) -> bool:
@@ -186,22 +176,17 @@ class Child(Daemon):
     def serving(self) -> bool:
         return self.running and self._holder is not None and self._holder.holds()
 
-    def port_conflict(self) -> Deferred[str | None]:
-        return Deferred.fromCoroutine(self._port_conflict(self._process))
-
-    async def _port_conflict(self, process: SessionProcess) -> str | None:
-        pid, port, conflict = process.pid, self.upstream.port, None
-        if self.running:
-            conflict = await processes.find_port_conflict(self._reactor, pid, port)
+    async def port_conflict(self) -> str | None:
+        process = self._process
+        holder = processes.PortHolder(self._reactor, process.pid, self.upstream.port)
+        conflict = await holder.conflict() if self.running else None
         process.poll()
         if not process.running:
             # Its listener went with it, and no other process is to blame.
             return "its process has ended"
         if conflict is None:
-            self._holder = processes.PortHolder(
-                self._reactor, pid, port, self._reactor.seconds()
-            )
-            self._register.note_argv(pid)
+            self._holder = holder
+            self._register.note_argv(process.pid)
         return conflict
 
     def last_words(self) -> str:

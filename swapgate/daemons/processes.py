@@ -17,8 +17,7 @@ from math import inf
 from typing import Any
 
 import psutil
-from attrs import define
-from twisted.internet.defer import Deferred
+from attrs import define, field
 from twisted.internet.threads import deferToThreadPool
 
 _LINUX = sys.platform.startswith("linux")
@@ -39,26 +38,18 @@ def find(pid: int) -> psutil.Process | None:
         process = psutil.Process(pid)
     except psutil.NoSuchProcess:
         return None
-    return process if seems_to_run(process) else None
+    return process if runs(process) else None
 
 
 def runs(process: psutil.Process) -> bool:
     """
     Whether it still runs, and not another process with its pid.
     """
-    with suppress(psutil.Error, OSError):
-        if not process.is_running():
-            return False
-    return seems_to_run(process)
-
-
-def seems_to_run(process: psutil.Process) -> bool:
-    """
-    The same by pid alone, at half the price: for each request, say.
-    """
     try:
         # While one thread is left, memory and ports are not free.
-        return process.status() not in _ENDED or process.num_threads() > 1
+        return process.is_running() and (
+            process.status() not in _ENDED or process.num_threads() > 1
+        )
     except psutil.NoSuchProcess:
         return False
     except (psutil.Error, OSError):
@@ -102,17 +93,20 @@ def group_lives(group: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     try:
-        return any(find(pid) for pid in psutil.pids() if _group(pid) == group)
+        return any(find(pid) for pid in psutil.pids() if _leaders(pid)[:1] == (group,))
     except OSError:
         # The system cannot tell, for want of descriptors say: its memory counts.
         return True
 
 
-def _group(pid: int) -> int | None:
-    # macOS does not tell the group of the kernel's own processes.
+def _leaders(pid: int) -> tuple[int, ...]:
+    """
+    Those of its group and its session; none where the system does not tell.
+    """
+    # Of the kernel's own processes macOS does not.
     with suppress(OSError):
-        return os.getpgid(pid)
-    return None
+        return os.getpgid(pid), os.getsid(pid)
+    return ()
 
 
 def port_is_free(host: str, port: int) -> bool:
@@ -127,15 +121,6 @@ def port_is_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def find_port_conflict(reactor: Any, leader: int, port: int) -> Deferred[str | None]:
-    """
-    What `port_conflict` returns, found in a thread.
-    """
-    return deferToThreadPool(
-        reactor, reactor.getThreadPool(), port_conflict, leader, port
-    )
 
 
 def port_conflict(leader: int, port: int) -> str | None:
@@ -162,41 +147,42 @@ def port_conflict(leader: int, port: int) -> str | None:
     return None if own else f"the daemon itself does not listen on port {port}"
 
 
-def holds_port(leader: int, port: int) -> bool:
-    """
-    Whether this process or one that it started listens on a loopback port, as far as
-    the system shows it. That another one does, too, is not looked for.
-    """
-    try:
-        return _family_listens(leader, port)
-    except psutil.NoSuchProcess:
-        return False
-    except (psutil.Error, OSError):
-        return True
-
-
 @define
 class PortHolder:
     """
-    Whether one process holds its port, looked at once a second at most.
-
-    :param seen_s: when it was seen to hold it.
+    Whether one process holds its port.
     """
 
     _reactor: Any
     _leader: int
     _port: int
-    _seen_s: float = -inf
-    _held: bool = True
+    _looked_s: float = field(default=-inf, init=False)
+    _held: bool = field(default=False, init=False)
+
+    async def conflict(self) -> str | None:
+        """
+        What `port_conflict` says of it, found in a thread.
+        """
+        pool = self._reactor.getThreadPool()
+        conflict: str | None = await deferToThreadPool(
+            self._reactor, pool, port_conflict, self._leader, self._port
+        )
+        self._looked_s, self._held = self._reactor.seconds(), conflict is None
+        return conflict
 
     def holds(self) -> bool:
         """
-        Whether it, or what it started, listens there still.
+        Whether it, or what it started, listens there still, as far as the system shows
+        it. That another process does, too, is not looked for; nor is anything more than
+        once a second.
         """
         now_s = self._reactor.seconds()
-        if now_s - self._seen_s >= _LOOK_AGAIN_S:
-            self._seen_s = now_s
-            self._held = holds_port(self._leader, self._port)
+        if now_s - self._looked_s >= _LOOK_AGAIN_S:
+            self._looked_s = now_s
+            try:
+                self._held = _family_listens(self._leader, self._port)
+            except (psutil.Error, OSError) as error:
+                self._held = not isinstance(error, psutil.NoSuchProcess)
         return self._held
 
 
@@ -208,6 +194,11 @@ def who_listens(port: int) -> str:
         for pid in _owners(port) - {None}:
             return f"process {pid}, {psutil.Process(pid).name()!r}"
     return f"`lsof -i :{port}` tells which"
+
+
+def port_in_use(port: int, holder: str) -> str:
+    remedy = "stop that process, or give the model another port"
+    return f"port {port} is in use ({holder}); {remedy}"
 
 
 def _owners(port: int) -> set[int | None]:
@@ -256,7 +247,7 @@ def group_or_session_lives(leader: int) -> bool:
     """
     Whether a process in the group or session of this leader runs; it may have ended.
     """
-    return any(map(seems_to_run, _led_by(leader)))
+    return any(map(runs, _led_by(leader)))
 
 
 def relatives(leader: int) -> Iterator[psutil.Process]:
@@ -273,7 +264,4 @@ def _led_by(leader: int) -> Iterator[psutil.Process]:
     """
     The processes in its group or session.
     """
-    for process in psutil.process_iter():
-        with suppress(OSError):
-            if leader in (os.getpgid(process.pid), os.getsid(process.pid)):
-                yield process
+    return (each for each in psutil.process_iter() if leader in _leaders(each.pid))

@@ -1,5 +1,7 @@
 """
-Remote: a daemon on another machine: never started, never stopped, no memory here.
+Remote: a daemon that others run, on another machine, and that is only talked to.
+
+It is never started and never stopped, and takes no memory here.
 """
 
 from attrs import evolve

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from swapgate.daemons import processes
@@ -44,7 +45,6 @@ class OneProcessTests(SynchronousTestCase):
             process = processes.find(child.pid)
             assert process is not None
             self.assertTrue(processes.runs(process))
-            self.assertTrue(processes.seems_to_run(process))
             self.assertEqual(
                 processes.born(process), processes.born(psutil.Process(child.pid))
             )
@@ -53,10 +53,8 @@ class OneProcessTests(SynchronousTestCase):
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
             self.assertIsNone(processes.find(child.pid))
             self.assertFalse(processes.runs(process))
-            self.assertFalse(processes.seems_to_run(process))
         self.assertIsNone(processes.find(child.pid))
         self.assertFalse(processes.runs(process))
-        self.assertFalse(processes.seems_to_run(process))
 
     def test_a_thread_that_is_left(self) -> None:
         """
@@ -162,13 +160,17 @@ class PortTests(TestCase):
 
     async def test_the_streams_go_on(self) -> None:
         """
-        Of sockets that do not concern the port there may be tens of thousands: all are
+        Of sockets that do not concern the port there may be tens of thousands: they are
         looked at in a thread.
         """
         pid, port = self.listener(sys.executable, "-c", _LISTEN)
-        found = processes.find_port_conflict(reactor, pid, port)
+        holder = processes.PortHolder(reactor, pid, port)
+        found = Deferred.fromCoroutine(holder.conflict())
         self.assertFalse(found.called)
         self.assertIsNone(await found)
+
+    def holds(self, pid: int, port: int) -> bool:
+        return processes.PortHolder(reactor, pid, port).holds()
 
     def test_held(self) -> None:
         """
@@ -181,9 +183,9 @@ class PortTests(TestCase):
         ):
             pid, port = self.listener(*argv)
             with socket.create_server(("127.0.0.1", port), reuse_port=True):
-                self.assertTrue(processes.holds_port(pid, port))
-                self.assertFalse(processes.holds_port(pid, port + 1))
-                self.assertFalse(processes.holds_port(os.getpid(), 9))
+                self.assertTrue(self.holds(pid, port))
+                self.assertFalse(self.holds(pid, port + 1))
+                self.assertFalse(self.holds(os.getpid(), 9))
 
     def test_a_socket_that_is_shared(self) -> None:
         """
