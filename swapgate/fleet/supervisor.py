@@ -7,7 +7,8 @@ Supervisor: launches, polls, examines, adopts and halts daemons; writes history.
    its health, and that it is the process which listens on its port.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
@@ -71,7 +72,7 @@ class Supervisor:
                 state.daemon.launch(self._owner(state))
                 self._ask_it(state)
             case Action.POLL:
-                self._poll(state, Event.TIMED_OUT, lambda: self._is_up(state))
+                self._poll(state, Event.TIMED_OUT, self._is_up)
             case Action.UNPOLL:
                 state.stop_polling()
             case Action.HALT:
@@ -107,7 +108,10 @@ class Supervisor:
             self._tell(state, Event.TIMED_OUT, f"cannot be asked: {error}")
 
     def _poll(
-        self, state: ModelState, late: Event, healthy: Callable[[], None]
+        self,
+        state: ModelState,
+        late: Event,
+        healthy: Callable[[ModelState], Coroutine[Deferred[Any], Any, None]],
     ) -> None:
         """
         Poll until it is healthy, or tell `late` at load_timeout.
@@ -116,7 +120,7 @@ class Supervisor:
             lambda: self._is_healthy(state),
             state.spec.health_interval_s,
             self._clock,
-            healthy,
+            lambda: self._check(state, healthy(state)),
         )
         timer = self._clock.callLater(
             state.spec.load_timeout_s,
@@ -135,18 +139,28 @@ class Supervisor:
             return await port_answers(state.daemon.upstream, self._clock)
         return await state.client.get_status(path) == 200
 
-    def _is_up(self, state: ModelState) -> None:
-        port_conflict = state.daemon.port_conflict()
+    def _check(
+        self, state: ModelState, check: Coroutine[Deferred[Any], Any, None]
+    ) -> None:
+        checked = Deferred.fromCoroutine(check)
+        state.examine(checked.addErrback(self._end_broken, state))
+
+    async def _is_up(self, state: ModelState) -> None:
+        port_conflict = await state.daemon.port_conflict()
+        if state.life.phase is not Phase.STARTING:
+            return
         if port_conflict is not None and state.daemon.relaunch():
-            self._poll(state, Event.TIMED_OUT, lambda: self._is_up(state))
+            self._poll(state, Event.TIMED_OUT, self._is_up)
         elif port_conflict is None:
             self._tell(state, Event.HEALTHY, "")
         else:
             self._tell(state, Event.TIMED_OUT, port_conflict)
 
     def _is_trusted(self, state: ModelState) -> None:
-        state.trust()
-        self._plan_again()
+        # It may have been told to stop while it was looked at.
+        if state.life.phase in {Phase.READY, Phase.DRAINING}:
+            state.trust()
+            self._plan_again()
 
     def examine(self, state: ModelState) -> None:
         """
@@ -156,8 +170,7 @@ class Supervisor:
             return
         state.doubt()
         state.client.drop_idle()
-        examination = Deferred.fromCoroutine(self._examine(state))
-        state.examine(examination.addErrback(self._end_broken, state))
+        self._check(state, self._examine(state))
 
     def _end_broken(self, failure: Failure, state: ModelState) -> None:
         """
@@ -177,7 +190,7 @@ class Supervisor:
                 # Its end is on the way to us.
                 return
             if await self._probe(state):
-                port_conflict = state.daemon.port_conflict()
+                port_conflict = await state.daemon.port_conflict()
                 if port_conflict is None:
                     self._is_trusted(state)
                     return
@@ -235,10 +248,10 @@ class Supervisor:
             state.doubt()
             self._tell(state, Event.FOUND, "")
             if state.life.phase is Phase.READY:
-                self._poll(state, Event.EVICTED, lambda: self._is_found_up(state))
+                self._poll(state, Event.EVICTED, self._is_found_up)
 
-    def _is_found_up(self, state: ModelState) -> None:
-        port_conflict = state.daemon.port_conflict()
+    async def _is_found_up(self, state: ModelState) -> None:
+        port_conflict = await state.daemon.port_conflict()
         if port_conflict is None:
             self._is_trusted(state)
         else:
