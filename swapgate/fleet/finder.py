@@ -124,13 +124,7 @@ async def within(seconds: float, done: Deferred[None], clock: IReactorTime) -> N
     """
     Wait for `done`, though not longer; what is not done by then goes on.
     """
-    waiting: Deferred[None] = Deferred(lambda _: late.cancel())
-    late = clock.callLater(seconds, waiting.callback, None)
-
-    def tell(_: object) -> None:
-        if late.active():
-            late.cancel()
-            waiting.callback(None)
-
-    done.addBoth(tell)
-    await waiting
+    waiting: Deferred[None] = Deferred()
+    # After the time-out it is called for nothing, which a Deferred allows once.
+    done.addBoth(lambda _: waiting.callback(None))
+    await waiting.addTimeout(seconds, clock, lambda *_: None)

@@ -5,11 +5,10 @@ Health poll: the LoopingCall that asks a loading daemon's /health.
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 # One probe may take so long; a daemon that is busy loading answers slowly.
 PROBE_TIMEOUT_S = 2.0
@@ -18,10 +17,10 @@ PROBE_TIMEOUT_S = 2.0
 _TICK_S = 0.02
 _SHARE = 1 / 20
 
-ModelRequest = Callable[[], Coroutine[Deferred[Any], Any, bool]]
+_Ask = Callable[[], Coroutine[Deferred[Any], Any, bool]]
 
 
-def probe(ask: ModelRequest, clock: IReactorTime) -> Deferred[bool]:
+def probe(ask: _Ask, clock: IReactorTime) -> Deferred[bool]:
     """
     Ask once; no answer within `PROBE_TIMEOUT_S`, or any failure to get one, is False.
     """
@@ -40,7 +39,7 @@ class HealthPoll:
 
     def __init__(
         self,
-        ask: ModelRequest,
+        ask: _Ask,
         interval_s: float,
         clock: IReactorTime,
         healthy: Callable[[], None],
@@ -76,14 +75,10 @@ class HealthPoll:
         if now - self._asked_s + _TICK_S / 2 < pause_s:
             return None
         self._asked_s = now
-        self._asked = Deferred.fromCoroutine(self._poll())
-        return self._asked.addErrback(self._ignore_cancelling)
+        self._asked = probe(self._ask, self._clock).addCallback(self._note)
+        return self._asked
 
-    async def _poll(self) -> None:
-        if await probe(self._ask, self._clock) and self._loop.running:
+    def _note(self, healthy: bool) -> None:
+        if healthy and self._loop.running:
             self._loop.stop()
             self._healthy()
-
-    @staticmethod
-    def _ignore_cancelling(failure: Failure) -> None:
-        failure.trap(CancelledError)

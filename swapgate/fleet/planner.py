@@ -195,11 +195,12 @@ class _Board:
     def _make_room(self, view: ModelView) -> None:
         later = 0
         if view.unchecked and not (view.leaving or view.phase.resident):
-            self._check(view)
+            self.moves.append(Check(view.name))
         if view.memory:
             victims = self._victims(view.memory - self.promised)
             later = self._promise(victims, view.name)
-        self._start_if_it_fits(view)
+        if self._may_start(view) and not view.unchecked:
+            self._start(view)
         self.promised -= view.memory
         self.sure += later - view.memory
         # What will not come from those that leave for it, it takes of what is free.
@@ -241,22 +242,14 @@ class _Board:
             return view.name in self.wanted
         return any(self._harm(view))
 
-    def _start_if_it_fits(self, view: ModelView) -> bool:
+    def _may_start(self, view: ModelView) -> bool:
         # What takes no memory waits for none, even where too much is promised.
         fits = not view.memory or view.memory <= min(self.free, self.sure)
-        stopped = view.phase in {Phase.STOPPED, Phase.FAILED}
-        if fits and stopped and not (view.suspect or view.leaving):
-            if view.unchecked:
-                self._check(view)
-                return False
-            self.moves.append(Start(view.name))
-            self.free -= view.memory
-            return True
-        return False
+        return fits and not (view.phase.resident or view.suspect or view.leaving)
 
-    def _check(self, view: ModelView) -> None:
-        if (move := Check(view.name)) not in self.moves:
-            self.moves.append(move)
+    def _start(self, view: ModelView) -> None:
+        self.moves.append(Start(view.name))
+        self.free -= view.memory
 
     def _load_is_wanted(self, view: ModelView) -> bool:
         return view.phase is Phase.STARTING and view.name in self.wanted
@@ -313,16 +306,17 @@ class _Board:
         Load what is to be up whenever there is room for it.
         """
         for view in self.views.values():
-            if view.preload and self._start_if_it_fits(view):
+            if not view.preload or not self._may_start(view):
+                continue
+            if view.unchecked:
+                self.moves.append(Check(view.name))
+            else:
+                self._start(view)
                 self.sure -= view.memory
 
 
 def _first_to_go(view: ModelView) -> tuple[bool, float, str]:
-    return (
-        view.phase is not Phase.DRAINING,
-        view.last_used,
-        view.name,
-    )
+    return view.phase is not Phase.DRAINING, view.last_used, view.name
 
 
 def _cheapest(candidates: Sequence[ModelView], need: int) -> Sequence[ModelView]:

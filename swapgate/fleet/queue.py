@@ -2,7 +2,8 @@
 Wait queue: the requests that wait for one model, in order of arrival.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
@@ -78,21 +79,19 @@ class WaitQueue:
 
         :param room: to so many of them; None: to all.
         """
-        let_in = 0
-        # One by one: a request that is admitted may make others leave.
-        for entry in list(self.entries):
-            if let_in == room:
-                return
-            if entry in self.entries:
-                self.take_out(entry)
-                entry.lease.callback(make_lease(entry))
-                let_in += 1
+        for entry in islice(self._take_all(), room):
+            entry.lease.callback(make_lease(entry))
 
     def refuse(self, error: Callable[[], Exception]) -> None:
         """
         Fail all of them.
         """
+        for entry in self._take_all():
+            entry.lease.errback(error())
+
+    def _take_all(self) -> Iterator[QueuedRequest]:
+        # One by one: a request that is answered may make others leave.
         for entry in list(self.entries):
             if entry in self.entries:
                 self.take_out(entry)
-                entry.lease.errback(error())
+                yield entry

@@ -3,6 +3,7 @@ Outlook: what a request that waits is told, and behind what it waits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
@@ -60,11 +61,11 @@ class Outlook:
         if not any(state.stuck for state in self._states.values()):
             return None
         now_s = self._clock.seconds()
-        times = {
-            view.name: now_s - self._states[view.name].since_s
+        found = (
+            (view.name, now_s - self._states[view.name].since_s)
             for view in self._stuck_before(name)
-        }
-        return max(times.items(), key=lambda item: item[1], default=None)
+        )
+        return max(found, key=itemgetter(1), default=None)
 
     def behind(self, name: str) -> tuple[str, float] | None:
         """
@@ -74,16 +75,13 @@ class Outlook:
         wanted, now_s = self._states[name], self._clock.seconds()
         if wanted.life.phase is Phase.STARTING:
             return None
-        found = [
-            (now_s - since_s, state.spec.name)
+        found = (
+            (state.spec.name, now_s - since_s)
             for state in self._states.values()
             if (
                 state.life.phase is Phase.DRAINING
                 or (state is wanted and state.room == 0)
             )
             and (since_s := state.answering_since_s) is not None
-        ]
-        if not found:
-            return None
-        answering_s, model = max(found)
-        return model, answering_s
+        )
+        return max(found, key=itemgetter(1), default=None)
