@@ -5,11 +5,9 @@ Finder: which daemons are up without our doing, and what keeps one from being st
    status. Between them a port that answers is enough, and costs next to nothing.
 2. Looks run side by side; one that hangs delays the others by a second, and ends when
    the gateway does.
-3. What a reload has retired keeps its address and its service until it is gone: no
-   other model is found or loaded there meanwhile.
 """
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
@@ -52,12 +50,11 @@ class Finder:
         await within(_AT_START_S, found, self._clock)
 
     async def _find_others(self, but: ModelState | None, *, ask: bool) -> None:
-        claimed = self.claims()
         await gatherResults(
             [
                 self._find(state, ask=ask)
                 for state in self._states.values()
-                if state is not but and not claimed(state)
+                if state is not but and not state.claimed
             ]
         )
 
@@ -94,22 +91,6 @@ class Finder:
         await self._supervisor.find(state)
         await within(_BEFORE_LOAD_S, around, self._clock)
         return None if state.life.phase.resident else await state.daemon.preflight()
-
-    def claims(self) -> Callable[[ModelState], bool]:
-        """
-        Tells of a model whether another daemon still has its address or its service:
-        one that is up, and no longer in the configuration.
-        """
-        taken = frozenset[object]().union(
-            *(
-                state.spec.claims
-                for state in self._states.values()
-                if state.retired and state.life.phase.resident
-            )
-        )
-        return lambda state: (
-            bool(taken) and not state.retired and bool(state.spec.claims & taken)
-        )
 
     def stop(self) -> None:
         """

@@ -20,7 +20,6 @@ from swapgate.daemons import Daemon, Owner
 from swapgate.daemons.control import port_answers
 from swapgate.fleet.health import HealthPoll, probe
 from swapgate.fleet.history import LoadTimes, Swaps
-from swapgate.fleet.lease import NotStopped
 from swapgate.fleet.lifecycle import Action, Event, Phase
 from swapgate.fleet.look import Look
 from swapgate.fleet.model_state import ModelState
@@ -94,9 +93,10 @@ class Supervisor:
         return probe(lambda: self._is_healthy(state), self._clock)
 
     def _is_stuck(self, state: ModelState) -> None:
-        name, words = state.spec.name, state.still_there(self._clock.seconds())
-        self._log.warn("{model}: {words}", model=name, words=words)
-        state.is_stuck(lambda: NotStopped(f"{name} is {words}"))
+        now_s = self._clock.seconds()
+        words = state.still_there(now_s)
+        self._log.warn("{model}: {words}", model=state.spec.name, words=words)
+        state.is_stuck(now_s)
         self._plan_again()
 
     def _ask_it(self, state: ModelState) -> None:
@@ -137,16 +137,12 @@ class Supervisor:
 
     def _is_up(self, state: ModelState) -> None:
         port_conflict = state.daemon.port_conflict()
-        if port_conflict is not None and state.daemon.relaunch():
-            self._poll(state, Event.TIMED_OUT, lambda: self._is_up(state))
-        elif port_conflict is None:
+        if port_conflict is None:
             self._tell(state, Event.HEALTHY, "")
+        elif state.daemon.relaunch():
+            self.act(state, Action.POLL)
         else:
             self._tell(state, Event.TIMED_OUT, port_conflict)
-
-    def _is_trusted(self, state: ModelState) -> None:
-        state.trust()
-        self._plan_again()
 
     def examine(self, state: ModelState) -> None:
         """
@@ -170,23 +166,18 @@ class Supervisor:
             self._distrust(state, f"cannot be looked at: {failure.value}")
 
     async def _examine(self, state: ModelState) -> None:
-        why = ""
         # On this machine one look is enough.
         for _ in range(1 if state.daemon.upstream.loopback else _PROBES):
             if not state.daemon.running:
                 # Its end is on the way to us.
                 return
             if await self._probe(state):
-                port_conflict = state.daemon.port_conflict()
-                if port_conflict is None:
-                    self._is_trusted(state)
-                    return
-                why = port_conflict
-                break
+                self._trust_or_evict(state)
+                return
             if not state.daemon.upstream.loopback:
                 await deferLater(self._clock, _PROBE_AGAIN_S)
         if state.daemon.running:
-            self._distrust(state, why or "it does not answer its health poll")
+            self._distrust(state, "it does not answer its health poll")
 
     async def find(self, state: ModelState, *, ask: bool = True) -> None:
         """
@@ -235,12 +226,16 @@ class Supervisor:
             state.doubt()
             self._tell(state, Event.FOUND, "")
             if state.life.phase is Phase.READY:
-                self._poll(state, Event.EVICTED, lambda: self._is_found_up(state))
+                self._poll(state, Event.EVICTED, lambda: self._trust_or_evict(state))
 
-    def _is_found_up(self, state: ModelState) -> None:
+    def _trust_or_evict(self, state: ModelState) -> None:
+        """
+        It is healthy: is it also the process that listens on its port?
+        """
         port_conflict = state.daemon.port_conflict()
         if port_conflict is None:
-            self._is_trusted(state)
+            state.trust()
+            self._plan_again()
         else:
             self._distrust(state, port_conflict)
 

@@ -33,7 +33,6 @@ class Outlook:
         The text of a waiting comment.
         """
         state = self._states[entry.model]
-        number = state.queue_number
         # Of one model all are served together, unless it takes only so many.
         same = 0 if state.spec.max_active is None else state.queue.before(entry)
         return say_wait(
@@ -45,9 +44,7 @@ class Outlook:
             + sum(
                 len(other.queue)
                 for other in self._states.values()
-                if other is not state
-                and (earlier := other.queue_number) is not None
-                and (number is None or earlier < number)
+                if other.queue_number < state.queue_number
             ),
             stopping=self.stopping(entry.model),
             behind=self.behind(entry.model),

@@ -701,7 +701,7 @@ class BugTests(FleetCase):
         """
         An event out of place is reported, changes nothing, and stops nobody.
         """
-        self.scheduler.tell("a", Event.HEALTHY)
+        self.scheduler.tell(self.scheduler.states["a"], Event.HEALTHY)
         self.assertEqual(len(self.flushLoggedErrors(ImpossibleEvent)), 1)
         self.serve("a")
 
