@@ -15,12 +15,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from swapgate.fleet.model_state import ModelState
+from swapgate.fleet.model_state import Look, ModelState
 from swapgate.fleet.supervisor import Supervisor
 
 _T = TypeVar("_T")
 # So long the others' managers are waited for at the start, and before each load.
 _AT_START_S, _BEFORE_LOAD_S = 2.0, 1.0
+# A look that takes longer hangs: no other check waits for it.
+_LOOK_HANGS_S = 1.0
 
 
 class Finder:
@@ -38,7 +40,7 @@ class Finder:
     ) -> None:
         self._states, self._supervisor, self._clock = states, supervisor, clock
         # In the order in which they began.
-        self._looks: dict[Deferred[Any], None] = {}
+        self._looks: list[Deferred[Any]] = []
 
     async def find_all(self, *, ask: bool) -> None:
         """
@@ -47,20 +49,16 @@ class Finder:
         :param ask: ask what runs them; else only look whether a port answers.
         """
         found = Deferred.fromCoroutine(self._find_others(None, ask=ask))
-        await within(_AT_START_S, found, self._clock)
+        await _within(_AT_START_S, found, self._clock)
 
     async def _find_others(self, but: ModelState | None, *, ask: bool) -> None:
         await gatherResults(
             [
-                self._find(state, ask=ask)
+                self._look(self._find(state, ask=ask)).addErrback(self._note_bug, state)
                 for state in self._states.values()
                 if state is not but and not state.claimed
             ]
         )
-
-    def _find(self, state: ModelState, *, ask: bool) -> Deferred[None]:
-        found = self._look(self._supervisor.find(state, ask=ask))
-        return found.addErrback(self._note_bug, state)
 
     def _note_bug(self, failure: Failure, state: ModelState) -> None:
         if not failure.check(CancelledError):
@@ -70,13 +68,28 @@ class Finder:
 
     def _look(self, looking: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
         look = Deferred.fromCoroutine(looking)
-        self._looks[look] = None
+        self._looks = [*(each for each in self._looks if not each.called), look]
+        return look
 
-        def note_end(result: _T | Failure) -> _T | Failure:
-            self._looks.pop(look, None)
-            return result
-
-        return look.addBoth(note_end)
+    async def _find(self, state: ModelState, *, ask: bool) -> None:
+        """
+        Take it over if it is up. A look that is under way is waited for instead, and
+        made again where it has asked less.
+        """
+        while state.may_be_found and (look := state.look) is not None:
+            hangs = self._clock.seconds() - look.since_s >= _LOOK_HANGS_S
+            if not ask or hangs:
+                return
+            await _end_of(look.over)
+            if look.asks:
+                return
+        if state.may_be_found:
+            look = Look(self._clock.seconds(), ask)
+            state.look_begins(look)
+            try:
+                await self._supervisor.find(state, ask=ask)
+            finally:
+                look.over.callback(None)
 
     def check(self, state: ModelState) -> Deferred[str | None]:
         """
@@ -88,8 +101,8 @@ class Finder:
 
     async def _check(self, state: ModelState) -> str | None:
         around = Deferred.fromCoroutine(self._find_others(state, ask=True))
-        await self._supervisor.find(state)
-        await within(_BEFORE_LOAD_S, around, self._clock)
+        await self._find(state, ask=True)
+        await _within(_BEFORE_LOAD_S, around, self._clock)
         return None if state.life.phase.resident else await state.daemon.preflight()
 
     def stop(self) -> None:
@@ -97,15 +110,22 @@ class Finder:
         End all looks: tools may hang in them.
         """
         # The latest first: what waits for another look would go on after that.
-        for look in reversed(list(self._looks)):
+        for look in reversed(self._looks):
             look.cancel()
 
 
-async def within(seconds: float, done: Deferred[None], clock: IReactorTime) -> None:
+def _end_of(done: Deferred[None]) -> Deferred[None]:
+    """
+    Fires when `done` has; to cancel it cancels the wait alone.
+    """
+    waiting: Deferred[None] = Deferred()
+    # Where it was cancelled this is for nothing, which a Deferred allows once.
+    done.addBoth(lambda _: waiting.callback(None))
+    return waiting
+
+
+async def _within(seconds: float, done: Deferred[None], clock: IReactorTime) -> None:
     """
     Wait for `done`, though not longer; what is not done by then goes on.
     """
-    waiting: Deferred[None] = Deferred()
-    # After the time-out it is called for nothing, which a Deferred allows once.
-    done.addBoth(lambda _: waiting.callback(None))
-    await waiting.addTimeout(seconds, clock, lambda *_: None)
+    await _end_of(done).addTimeout(seconds, clock, lambda *_: None)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
@@ -20,7 +20,6 @@ from swapgate.fleet.back_off import BackOff
 from swapgate.fleet.health import HealthPoll
 from swapgate.fleet.lease import Cut, Lease, LoadFailed, NotStopped, QueuedRequest
 from swapgate.fleet.lifecycle import Action, Event, Life, Phase, step
-from swapgate.fleet.look import Look
 from swapgate.fleet.planner import ModelView
 from swapgate.fleet.queue import WaitQueue
 from swapgate.fleet.unloads import Unloads
@@ -30,6 +29,20 @@ from swapgate.upstream.client import UpstreamClient
 _BELIEVED_S = 5.0
 # A check that takes longer keeps no room for its model until it is over.
 _CHECK_HANGS_S = 1.0
+
+
+@frozen
+class Look:
+    """
+    A look at a model's daemon that is under way: is it up without our doing?
+
+    :param asks: its manager is asked, not only its port.
+    :param over: fires at its end, whatever it has shown.
+    """
+
+    since_s: float
+    asks: bool
+    over: Deferred[None] = field(factory=Deferred)
 
 
 @define(eq=False)

@@ -369,7 +369,7 @@ class Scheduler:
         for move in plan(self._views(), names, self.config.budget_bytes):
             state = self.states[move.name]
             loads = isinstance(move, Start) and not state.life.phase.resident
-            checks = loads and state.check_is_stale(now_s) or isinstance(move, Check)
+            checks = (loads and state.check_is_stale(now_s)) or isinstance(move, Check)
             if not checks:
                 yield move
             elif not (state.checking or state.claimed):

@@ -21,14 +21,11 @@ from swapgate.daemons.control import port_answers
 from swapgate.fleet.health import HealthPoll, probe
 from swapgate.fleet.history import LoadTimes, Swaps
 from swapgate.fleet.lifecycle import Action, Event, Phase
-from swapgate.fleet.look import Look
 from swapgate.fleet.model_state import ModelState
 from swapgate.upstream.client import UpstreamClient
 
 # A daemon that failed a request is asked so often, so long apart, whether it is well.
 _PROBES, _PROBE_AGAIN_S = 3, 1.0
-# A look that takes longer hangs: no other check waits for it.
-_LOOK_HANGS_S = 1.0
 # What was killed at stop_timeout should be gone so soon after it, and proven to be.
 _KILLED_S = 8.0
 _ENDS = (Event.DIED, Event.EXITED)
@@ -179,7 +176,7 @@ class Supervisor:
         if state.daemon.running:
             self._distrust(state, "it does not answer its health poll")
 
-    async def find(self, state: ModelState, *, ask: bool = True) -> None:
+    async def find(self, state: ModelState, *, ask: bool) -> None:
         """
         Take over a daemon that is up without our doing.
 
@@ -187,30 +184,6 @@ class Supervisor:
 
         :param ask: ask its manager; else only where its port answers.
         """
-        if not await self._may_look(state, ask):
-            return
-        look = Look(self._clock.seconds(), ask)
-        state.look_begins(look)
-        try:
-            await self._look(state, ask)
-        finally:
-            look.end()
-
-    async def _may_look(self, state: ModelState, ask: bool) -> bool:
-        """
-        Whether to look now: a look that is under way is waited for instead, and made
-        again where it has asked less.
-        """
-        while state.may_be_found and (look := state.look) is not None:
-            hangs = self._clock.seconds() - look.since_s >= _LOOK_HANGS_S
-            if not ask or hangs:
-                return False
-            await look.over()
-            if look.asks:
-                return False
-        return state.may_be_found
-
-    async def _look(self, state: ModelState, ask: bool) -> None:
         try:
             client = self._make_client(state.daemon)
             found = (ask or await state.daemon.answers()) and await state.daemon.adopt(
