@@ -15,6 +15,7 @@ from swapgate.config.loader import Config
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
 from swapgate.daemons import Daemon, Owner
+from swapgate.fleet.history import LoadTimes
 from swapgate.upstream.client import UpstreamClient
 
 # A short name for the gateway.
@@ -47,6 +48,13 @@ def config_of(*models: ModelSpec, budget: int = 10, **options: Any) -> Config:
         state_dir="/nowhere",
         **{"fair_wait_s": 0.0, **options},
     )
+
+
+def load_times() -> LoadTimes:
+    """
+    What is kept nowhere.
+    """
+    return LoadTimes(lambda _: None)
 
 
 @define(eq=False)

@@ -10,6 +10,7 @@ Finder: which daemons are up without our doing, and what keeps one from being st
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
+from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -25,22 +26,18 @@ _AT_START_S, _BEFORE_LOAD_S = 2.0, 1.0
 _LOOK_HANGS_S = 1.0
 
 
+@define
 class Finder:
     """
     Looks at the daemons of all models.
     """
 
+    _states: Mapping[str, ModelState]
+    _supervisor: Supervisor
+    _clock: IReactorTime
+    # In the order in which they began.
+    _looks: list[Deferred[Any]] = field(factory=list, init=False)
     _log = Logger()
-
-    def __init__(
-        self,
-        states: Mapping[str, ModelState],
-        supervisor: Supervisor,
-        clock: IReactorTime,
-    ) -> None:
-        self._states, self._supervisor, self._clock = states, supervisor, clock
-        # In the order in which they began.
-        self._looks: list[Deferred[Any]] = []
 
     async def find_all(self, *, ask: bool) -> None:
         """
@@ -48,11 +45,10 @@ class Finder:
 
         :param ask: ask what runs them; else only look whether a port answers.
         """
-        found = Deferred.fromCoroutine(self._find_others(None, ask=ask))
-        await _within(_AT_START_S, found, self._clock)
+        await _within(_AT_START_S, self._find_others(None, ask=ask), self._clock)
 
-    async def _find_others(self, but: ModelState | None, *, ask: bool) -> None:
-        await gatherResults(
+    def _find_others(self, but: ModelState | None, *, ask: bool) -> Deferred[Any]:
+        return gatherResults(
             [
                 self._look(self._find(state, ask=ask)).addErrback(self._note_bug, state)
                 for state in self._states.values()
@@ -100,7 +96,7 @@ class Finder:
         return checked.addErrback(lambda failure: f"cannot be run: {failure.value}")
 
     async def _check(self, state: ModelState) -> str | None:
-        around = Deferred.fromCoroutine(self._find_others(state, ask=True))
+        around = self._find_others(state, ask=True)
         await self._find(state, ask=True)
         await _within(_BEFORE_LOAD_S, around, self._clock)
         return None if state.life.phase.resident else await state.daemon.preflight()

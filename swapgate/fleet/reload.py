@@ -64,8 +64,9 @@ def replace(retired: ModelState, states: dict[str, ModelState]) -> None:
     """
     name = retired.spec.name
     if retired.successor is None:
-        del states[name]
+        # First: a request that hangs up meanwhile is still looked for there.
         retired.queue.refuse(partial(UnknownModel, name))
+        del states[name]
     else:
         states[name] = retired.successor
         states[name].inherit(retired)

@@ -74,7 +74,7 @@ class Scheduler:
         make_daemon: Callable[[ModelSpec], Daemon],
         clock: IReactorTime,
         make_client: Callable[[Daemon], UpstreamClient],
-        load_times: LoadTimes | None = None,
+        load_times: LoadTimes,
     ) -> None:
         """
         :param make_client: a client of the daemon's present life.
@@ -82,7 +82,7 @@ class Scheduler:
         self.config = config
         self._make_daemon = make_daemon
         self.clock = clock
-        self.load_times = load_times or LoadTimes()
+        self.load_times = load_times
         self.swaps = Swaps()
         self.states = {spec.name: self._new_state(spec) for spec in config.models}
         self._supervisor = Supervisor(
@@ -208,11 +208,10 @@ class Scheduler:
         return waiting
 
     def _give_up(self, entry: QueuedRequest) -> None:
-        state = self.states.get(entry.model)
-        if state is not None:
-            state.queue.take_out(entry)
-            self._abandoned.note(entry, state)
-            self._begin_unload(state)
+        state = self.states[entry.model]
+        state.queue.take_out(entry)
+        self._abandoned.note(entry, state)
+        self._begin_unload(state)
         self._plan_and_tell()
 
     @property

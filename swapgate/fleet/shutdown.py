@@ -4,6 +4,7 @@ Shutdown: how the fleet ends. Answers first, then our children, all within a bou
 
 from collections.abc import Callable, Mapping
 
+from attrs import define, field
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -19,6 +20,7 @@ _DRAIN_SHARE = 2 / 3
 _KILL_SHARE, _KILL_BEFORE_END_S = 1 / 6, 1.0
 
 
+@define
 class Shutdown:
     """
     The last seconds of a fleet. Daemons that are not ours stay as they are.
@@ -26,29 +28,23 @@ class Shutdown:
     :param tell: the scheduler's inbox.
     """
 
+    _states: Mapping[str, ModelState]
+    _tell: Callable[[ModelState, Event, str], None]
+    _timeout_s: float
+    _clock: IReactorTime
+    _over: Deferred[None] = field(factory=Deferred, init=False)
     _log = Logger()
-
-    def __init__(
-        self,
-        states: Mapping[str, ModelState],
-        tell: Callable[[ModelState, Event, str], None],
-        timeout_s: float,
-        clock: IReactorTime,
-    ) -> None:
-        self._states, self._tell = states, tell
-        self._timeout_s, self._clock = timeout_s, clock
-        self._end_s = clock.seconds() + timeout_s
-        self._over: Deferred[None] = Deferred()
 
     def begin(self) -> Deferred[None]:
         """
         Refuse the requests that wait, and let the others end.
         """
-        end_s, later = self._timeout_s, self._clock.callLater
+        all_s, later = self._timeout_s, self._clock.callLater
+        end_s = self._clock.seconds() + all_s
         calls = [
-            later(end_s * _DRAIN_SHARE, self._halt_all),
-            later(end_s - min(end_s * _KILL_SHARE, _KILL_BEFORE_END_S), self._kill_all),
-            later(end_s, self._stop_waiting),
+            later(all_s * _DRAIN_SHARE, self._halt_all),
+            later(all_s - min(all_s * _KILL_SHARE, _KILL_BEFORE_END_S), self._kill_all),
+            later(all_s, self._stop_waiting),
         ]
         for state in self._states.values():
             state.queue.refuse(ShuttingDown)
@@ -58,29 +54,28 @@ class Shutdown:
         for state in self._children():
             if state.life.phase in {Phase.STARTING, Phase.READY}:
                 self._tell(state, Event.EVICTED, "the gateway stops")
-        stopped = self._over.addBoth(lambda _: self._let_go(calls))
+        stopped = self._over.addBoth(lambda _: self._let_go(calls, end_s))
         self.check()
         return stopped
 
-    def _let_go(self, calls: list[IDelayedCall]) -> Deferred[None]:
+    def _let_go(self, calls: list[IDelayedCall], end_s: float) -> Deferred[None]:
         """
         Leave the daemons that stay to themselves, all at once, in the time left.
         """
         for call in calls:
             if call.active():
                 call.cancel()
-        left_s = max(self._end_s - self._clock.seconds(), 0.0)
-        staying = [s for s in self._states.values() if s.daemon.outlives_gateway]
-        for state in staying:
+        left_s = max(end_s - self._clock.seconds(), 0.0)
+        gone = []
+        for state in self._states.values():
+            if not state.daemon.outlives_gateway:
+                continue
             for told in state.unloads.take():
                 told.errback(ShuttingDown())
             state.end_life()
-        gone = [
-            maybeDeferred(state.daemon.detach)
-            .addTimeout(left_s, self._clock)
-            .addErrback(self._note, state)
-            for state in staying
-        ]
+            detached = maybeDeferred(state.daemon.detach)
+            detached.addTimeout(left_s, self._clock).addErrback(self._note, state)
+            gone.append(detached)
         return gatherResults(gone).addCallback(lambda _: None)
 
     def _note(self, failure: Failure, state: ModelState) -> None:

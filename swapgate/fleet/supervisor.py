@@ -87,7 +87,7 @@ class Supervisor:
         )
 
     def _probe(self, state: ModelState) -> Deferred[bool]:
-        return probe(lambda: self._is_healthy(state), self._clock)
+        return probe(self._is_healthy(state), self._clock)
 
     def _is_stuck(self, state: ModelState) -> None:
         now_s = self._clock.seconds()

@@ -8,11 +8,14 @@ from operator import itemgetter
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
-from swapgate.fleet.history import LoadTimes, say_wait
+from swapgate.fleet.history import LoadTimes
 from swapgate.fleet.lease import QueuedRequest
 from swapgate.fleet.lifecycle import Phase
 from swapgate.fleet.model_state import ModelState
 from swapgate.fleet.planner import ModelView
+
+# From here on minutes will do.
+_LONG_S = 120.0
 
 
 @define
@@ -32,23 +35,27 @@ class Outlook:
         """
         The text of a waiting comment.
         """
-        state = self._states[entry.model]
-        # Of one model all are served together, unless it takes only so many.
-        same = 0 if state.spec.max_active is None else state.queue.before(entry)
-        return say_wait(
-            entry.model,
-            waited_s=self._clock.seconds() - entry.asked_s,
-            loading_s=state.queue.loading_s,
-            estimate_s=self._load_times.estimate(entry.model),
-            ahead=same
-            + sum(
-                len(other.queue)
-                for other in self._states.values()
-                if other.queue_number < state.queue_number
-            ),
-            stopping=self.stopping(entry.model),
-            behind=self.behind(entry.model),
+        name, state = entry.model, self._states[entry.model]
+        loading_s, estimate_s = state.queue.loading_s, self._load_times.estimate(name)
+        if (stop := self.stopping(name)) is not None:
+            words = f"waiting for {stop[0]} to stop, {stop[1]:.0f} s so far"
+        elif loading_s is None:
+            words = f"waiting for {name}, {self._clock.seconds() - entry.asked_s:.0f} s"
+        elif estimate_s is None:
+            words = f"loading {name}, {loading_s:.0f} s"
+        else:
+            words = f"loading {name}, {loading_s:.0f} s of about {estimate_s:.0f} s"
+        if (answer := self.behind(name)) is not None:
+            words += f", behind an answer of {answer[0]}, {_time(answer[1])} so far"
+        ahead = sum(
+            len(other.queue)
+            for other in self._states.values()
+            if other.queue_number < state.queue_number
         )
+        if state.spec.max_active is not None:
+            # Else all that wait for one model are served together.
+            ahead += state.queue.before(entry)
+        return f"{words}, {ahead} ahead" if ahead else words
 
     def stopping(self, name: str) -> tuple[str, float] | None:
         """
@@ -82,3 +89,7 @@ class Outlook:
             and (since_s := state.answering_since_s) is not None
         )
         return max(found, key=itemgetter(1), default=None)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < _LONG_S else f"{seconds // 60:.0f} min"
