@@ -20,7 +20,7 @@ from swapgate.fleet.back_off import BackOff
 from swapgate.fleet.health import HealthPoll
 from swapgate.fleet.lease import Cut, Lease, LoadFailed, NotStopped, QueuedRequest
 from swapgate.fleet.lifecycle import Action, Event, Life, Phase, step
-from swapgate.fleet.planner import ModelView
+from swapgate.fleet.moves import ModelView
 from swapgate.fleet.queue import WaitQueue
 from swapgate.fleet.unloads import Unloads
 from swapgate.upstream.client import UpstreamClient
@@ -91,11 +91,11 @@ class ModelState:
         drains = self.life.phase is Phase.DRAINING
         is_up = drains or self.life.phase is Phase.READY
         return ModelView(
-            self.spec.name,
-            self.life.phase,
-            self.spec.memory_bytes,
-            self.since_s if drains else self._last_used_s,
-            len(self.leases),
+            name=self.spec.name,
+            phase=self.life.phase,
+            memory=self.spec.memory_bytes,
+            last_used=self.since_s if drains else self._last_used_s,
+            in_flight=len(self.leases),
             suspect=(
                 self.suspect
                 or self.look is not None

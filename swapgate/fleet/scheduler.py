@@ -38,16 +38,8 @@ from swapgate.fleet.lease import (
 )
 from swapgate.fleet.lifecycle import Event, ImpossibleEvent, Phase
 from swapgate.fleet.model_state import ModelState
-from swapgate.fleet.planner import (
-    Admit,
-    Check,
-    Evict,
-    ModelView,
-    Move,
-    Start,
-    plan,
-    stuck_before,
-)
+from swapgate.fleet.moves import Admit, Check, Evict, ModelView, Move, Start
+from swapgate.fleet.planner import plan, stuck_before
 from swapgate.fleet.queue import WaitQueue
 from swapgate.fleet.reload import reconfigure, replace
 from swapgate.fleet.shutdown import Shutdown

@@ -12,7 +12,7 @@ from swapgate.fleet.history import LoadTimes
 from swapgate.fleet.lease import QueuedRequest
 from swapgate.fleet.lifecycle import Phase
 from swapgate.fleet.model_state import ModelState
-from swapgate.fleet.planner import ModelView
+from swapgate.fleet.moves import ModelView
 
 # From here on minutes will do.
 _LONG_S = 120.0
