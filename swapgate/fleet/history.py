@@ -88,7 +88,7 @@ class Swaps:
         reason: str,
         now_s: float,
         *,
-        failed: bool = False,
+        failed: bool,
     ) -> None:
         """
         This model has gone from one phase to another, for this reason.

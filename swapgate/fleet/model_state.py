@@ -57,7 +57,7 @@ class ModelState:
     # When it came to its present phase.
     since_s: float
     # Those that a reload has retired, with an address or a service that it has now.
-    _blockers: Sequence["ModelState"] = ()
+    _blockers: Sequence["ModelState"]
     life: Life = Life()
     leases: set[Lease] = field(factory=set)
     client: UpstreamClient | None = None

@@ -39,9 +39,10 @@ def reconfigure(
     }
     for state in old:
         state.retire(new.pop(state.spec.name, None))
-        if not state.life.phase.resident:
-            replace(state, states)
     states.update(new)
+    # Only now: what is refused may ask for another model at once.
+    for state in [each for each in old if not each.life.phase.resident]:
+        replace(state, states)
     for name in specs:
         if (sum_said := config.never_fits(name)) is not None:
             states[name].queue.refuse(partial(TooLarge, sum_said))

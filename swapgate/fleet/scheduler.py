@@ -114,13 +114,13 @@ class Scheduler:
         :param cleared: is awaited first; nothing is loaded before it is over.
         """
         self._starting = True
-        begun = Deferred.fromCoroutine(cleared)
-        begun.addErrback(
-            lambda failure: self._log.failure("clearing up failed", failure)
-        )
-        begun.addCallback(self._begin_upkeep)
+        Deferred.fromCoroutine(self._start(cleared))
 
-    def _begin_upkeep(self, _: None) -> None:
+    async def _start(self, cleared: Coroutine[Deferred[Any], Any, None]) -> None:
+        try:
+            await cleared
+        except Exception:
+            self._log.failure("clearing up failed")
         if self._shutdown is None:
             self._upkeep.start(_UPKEEP_S)
 

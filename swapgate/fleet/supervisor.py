@@ -54,29 +54,26 @@ class Supervisor:
         Carry out what the lifecycle's table asks for.
         """
         try:
-            self._do(state, action)
+            match action:
+                case Action.LAUNCH:
+                    state.daemon.launch(self._owner(state))
+                    self._ask_it(state)
+                case Action.POLL:
+                    self._poll(state, Event.TIMED_OUT, lambda: self._is_up(state))
+                case Action.UNPOLL:
+                    state.stop_polling()
+                case Action.HALT:
+                    state.stop_polling()
+                    stuck_in_s = state.spec.stop_timeout_s + _KILLED_S
+                    state.set_timer(
+                        self._clock.callLater(stuck_in_s, self._is_stuck, state)
+                    )
+                    state.daemon.halt()
         except Exception as error:
             # Too few descriptors, say. All else is a bug, of ours or of Twisted.
             if not isinstance(error, OSError):
                 self._log.failure("{model}: a bug in swapgate", model=state.spec.name)
             self._tell(state, Event.EXITED, f"cannot be run: {error}")
-
-    def _do(self, state: ModelState, action: Action) -> None:
-        match action:
-            case Action.LAUNCH:
-                state.daemon.launch(self._owner(state))
-                self._ask_it(state)
-            case Action.POLL:
-                self._poll(state, Event.TIMED_OUT, lambda: self._is_up(state))
-            case Action.UNPOLL:
-                state.stop_polling()
-            case Action.HALT:
-                state.stop_polling()
-                stuck_in_s = state.spec.stop_timeout_s + _KILLED_S
-                state.set_timer(
-                    self._clock.callLater(stuck_in_s, self._is_stuck, state)
-                )
-                state.daemon.halt()
 
     def _owner(self, state: ModelState) -> Owner:
         return Owner(
