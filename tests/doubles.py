@@ -5,7 +5,7 @@ Stand-ins for what is outside a module: daemons, their HTTP, the client's connec
 from collections.abc import Callable
 from typing import Any, cast
 
-from attrs import define, field
+from attrs import define, field, fields
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
@@ -16,6 +16,9 @@ from swapgate.config.loader import Config
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
 from swapgate.daemons import Daemon, Owner
+from swapgate.fleet.history import LoadTimes
+from swapgate.fleet.lifecycle import Phase
+from swapgate.fleet.moves import ModelView
 from swapgate.upstream.client import UpstreamClient
 
 # A short name for the gateway.
@@ -60,6 +63,35 @@ def owner(
     The owner of a daemon that is not in use and not healthy.
     """
     return Owner(gone, died, in_use, is_healthy)
+
+
+def load_times() -> LoadTimes:
+    """
+    What is kept nowhere.
+    """
+    return LoadTimes(lambda _: None)
+
+
+def view_of(
+    name: str,
+    phase: Phase,
+    memory: int,
+    last_used: float,
+    in_flight: int = 0,
+    **facts: bool,
+) -> ModelView:
+    """
+    A model as the planner sees it, of which nothing else is true.
+    """
+    flags = [each.name for each in fields(ModelView) if each.type is bool]
+    return ModelView(
+        name=name,
+        phase=phase,
+        memory=memory,
+        last_used=last_used,
+        in_flight=in_flight,
+        **{**dict.fromkeys(flags, False), **facts},
+    )
 
 
 @define(eq=False)
