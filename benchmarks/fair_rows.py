@@ -21,7 +21,7 @@ from benchmarks.measured import Measured, Row
 from benchmarks.processes import Gateway, Install, gateway, model
 from benchmarks.timeline import timeline
 from swapgate.fleet.scheduler import Scheduler
-from tests.doubles import FakeDaemon, Farm, config_of
+from tests.doubles import FakeDaemon, Farm, config_of, load_times
 from tests.doubles import model as spec
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def by_the_fleet(case: list[tuple[float, str]]) -> float:
         daemon = farm.daemons[of.name] = TimedDaemon(of.name, farm=farm)
         return daemon
 
-    scheduler = Scheduler(config, make, clock, farm.make_client)
+    scheduler = Scheduler(config, make, clock, farm.make_client, load_times())
     ended: list[float] = []
 
     def answered(lease: Lease) -> None:

@@ -21,9 +21,9 @@ from benchmarks.client import Client, Stream, listen, post
 from benchmarks.measured import Measured, Row
 from benchmarks.processes import Install, gateway, model
 from swapgate.fleet.lifecycle import Phase
-from swapgate.fleet.planner import ModelView, plan
+from swapgate.fleet.planner import plan
 from swapgate.fleet.scheduler import Scheduler
-from tests.doubles import Farm, config_of
+from tests.doubles import Farm, config_of, load_times, view_of
 from tests.doubles import model as spec
 
 MODELS, WAITING, DECISIONS = 50, 1000, 400
@@ -47,7 +47,7 @@ def decisions() -> list[Measured]:
             left -= memory if up else 0
             phase = chance.choice([Phase.READY, Phase.DRAINING, Phase.STARTING])
             views.append(
-                ModelView(
+                view_of(
                     f"m{n}",
                     phase if up else Phase.STOPPED,
                     memory,
@@ -102,7 +102,9 @@ def many_swaps() -> list[Measured]:
     globalLogBeginner.beginLoggingTo([nobody], redirectStandardIO=False)
     config = config_of(spec("a"), spec("b"))
     farm = Farm(config)
-    scheduler = Scheduler(config, farm.make_daemon, farm.clock, farm.make_client)
+    scheduler = Scheduler(
+        config, farm.make_daemon, farm.clock, farm.make_client, load_times()
+    )
 
     def swap(n: int) -> None:
         name, other = ("a", "b") if n % 2 else ("b", "a")

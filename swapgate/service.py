@@ -38,10 +38,12 @@ from swapgate.config.loader import Config
 from swapgate.config.model import ModelSpec
 from swapgate.daemons import Daemon
 from swapgate.daemons.child import Child
-from swapgate.daemons.command import command
-from swapgate.daemons.launchd import launchd
+from swapgate.daemons.command import Commands
+from swapgate.daemons.control import Control
+from swapgate.daemons.external import ExternalDaemon
+from swapgate.daemons.launchd import Launchctl
 from swapgate.daemons.remote import Remote
-from swapgate.daemons.systemd import systemd
+from swapgate.daemons.systemd import Systemctl
 from swapgate.descriptors import needed, within
 from swapgate.fleet.history import LoadTimes
 from swapgate.fleet.scheduler import Scheduler
@@ -264,10 +266,11 @@ def _daemon(spec: ModelSpec, reactor: Any, state: StateFolder) -> Daemon:
         case kinds.ChildSpec() as service:
             return Child(spec, service, reactor, os.environ, state)
         case kinds.LaunchdSpec() as service:
-            return launchd(spec, service, reactor, os.environ)
+            control: Control = Launchctl(service, reactor, os.environ)
         case kinds.SystemdSpec() as service:
-            return systemd(spec, service, reactor, os.environ)
+            control = Systemctl(service, reactor, os.environ)
         case kinds.CommandSpec() as service:
-            return command(spec, service, reactor, os.environ)
+            control = Commands(spec, service, reactor, os.environ)
         case kinds.RemoteSpec() as service:
             return Remote(spec, service)
+    return ExternalDaemon(spec, control, reactor)

@@ -3,8 +3,9 @@ State folder: what outlives the gateway. Its lock, its children, how long loads 
 
 1. One gateway has the folder, by a lock that ends with the process.
 2. Only its user reads or writes there, and no symbolic link leads out of it.
-3. A process is ended as an orphan only if pid, start time, boot and, once it was up,
-   argv are those of a noted child: a pid may belong to another process by now.
+3. A process is ended as an orphan only if pid, start time and, once it was up, argv are
+   those of a noted child, and the machine has not been booted since: a pid may belong
+   to another process by now.
 """
 
 import errno
@@ -12,7 +13,7 @@ import fcntl
 import json
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,6 @@ from twisted.logger import Logger
 
 from swapgate.daemons import processes
 
-_LOCK, _CHILDREN, _LOADS = "lock", "children.json", "loads.json"
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # How long an orphan may take to end after SIGTERM, and again after SIGKILL.
 _ORPHAN_S = 0.9
 _POLL_S = 0.02
@@ -44,12 +43,13 @@ class ChildRecord:
     A child process: what it takes to recognise it later.
 
     :param born: see `processes.born`.
+    :param booted: when the machine was, as its clock had it.
     :param argv: as the system shows it once it is up; before that it may still change.
     """
 
     pid: int
     born: float
-    boot: str
+    booted: float
     argv: tuple[str, ...]
 
 
@@ -101,7 +101,7 @@ class StateFolder:
 
     def _locked(self, create: int) -> int:
         flags = os.O_RDWR | os.O_CLOEXEC | create
-        lock = _private(str(self._path / _LOCK), flags)
+        lock = _private(str(self._path / "lock"), flags)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -139,7 +139,7 @@ class StateFolder:
         """
         with suppress(psutil.Error, OSError):
             born = processes.born(psutil.Process(pid))
-            self._children[pid] = ChildRecord(pid, born, _boot(), ())
+            self._children[pid] = ChildRecord(pid, born, psutil.boot_time(), ())
             self._save()
 
     def note_argv(self, pid: int) -> None:
@@ -161,37 +161,43 @@ class StateFolder:
             self._save()
 
     def _save(self) -> None:
-        self._write(_CHILDREN, [asdict(record) for record in self._children.values()])
+        self._write("children", [asdict(record) for record in self._children.values()])
 
     def save_load_times(self, times: Mapping[str, list[float]]) -> None:
         """
         Write how long loads took.
         """
-        self._write(_LOADS, times)
+        self._write("loads", times)
 
     def load_times(self) -> Any:
         """
         What save_load_times wrote; None where there is none.
         """
+        return self._read("loads", lambda times: times)
+
+    def _read(self, what: str, understand: Callable[[Any], Any]) -> Any:
+        """
+        A record as it is understood; None where there is none, or where it is broken.
+        """
+        path = self._path / f"{what}.json"
         try:
-            return self._read(_LOADS)
+            with open(path, encoding="utf-8", opener=_private) as file:
+                return understand(json.load(file))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, RecursionError) as error:
-            self._log.warn("the record of loads is broken: {error}", error=error)
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            self._log.warn(
+                "the record of {what} is broken: {error}", what=what, error=error
+            )
             return None
 
-    def _read(self, name: str) -> Any:
-        path = self._path / name
-        with open(path, encoding="utf-8", opener=_private) as file:
-            return json.load(file)
-
-    def _write(self, name: str, value: object) -> None:
-        new = self._path / f"{name}.new"
+    def _write(self, what: str, value: object) -> None:
+        path = self._path / f"{what}.json"
+        new = path.with_name(f"{path.name}.new")
         try:
             with open(new, "w", opener=_private) as file:
                 json.dump(value, file)
-            new.replace(self._path / name)
+            new.replace(path)
         except OSError as error:
             # A full disk, say. It matters only if we crash before the next success.
             self._log.warn("cannot write {path}: {error}", path=str(new), error=error)
@@ -200,29 +206,14 @@ class StateFolder:
         """
         End the children that an earlier gateway left, if they are surely its own.
         """
+        records = self._read("children", _understand_children) or ()
         await gatherResults(
-            [Deferred.fromCoroutine(self._end_if_ours(r)) for r in self._recorded()]
+            [Deferred.fromCoroutine(self._end(r.pid)) for r in records if _is_ours(r)]
         )
         self._save()
 
-    async def _end_if_ours(self, record: ChildRecord) -> None:
-        if _is_ours(record):
-            self._log.warn("ending {pid}, left by a gateway", pid=record.pid)
-            await self._end(record.pid)
-
-    def _recorded(self) -> Sequence[ChildRecord]:
-        try:
-            found = self._read(_CHILDREN)
-            return [
-                ChildRecord(**{**each, "argv": tuple(each["argv"])}) for each in found
-            ]
-        except FileNotFoundError:
-            return ()
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            self._log.warn("the record of children is broken: {error}", error=error)
-            return ()
-
     async def _end(self, group: int) -> None:
+        self._log.warn("ending {pid}, left by a gateway", pid=group)
         for number in (signal.SIGTERM, signal.SIGKILL):
             processes.signal_group(group, number)
             end_s = self._reactor.seconds() + _ORPHAN_S
@@ -237,20 +228,17 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
-def _boot() -> str:
-    """
-    The machine's boot id, "" where there is none: pids begin anew with each boot.
-    """
-    with suppress(OSError):
-        return _BOOT_ID.read_text("ascii").strip()
-    return ""
+def _understand_children(found: Any) -> list[ChildRecord]:
+    return [ChildRecord(**{**each, "argv": tuple(each["argv"])}) for each in found]
 
 
 def _is_ours(record: ChildRecord) -> bool:
     """
     Whether the process with this pid is the one that was noted.
     """
-    if record.boot != _boot():
+    # When the clock is set, the time of the boot moves with it; but the next boot is
+    # later than the last one by more than it took until the process was started.
+    if abs(psutil.boot_time() - record.booted) >= record.born:
         return False
     try:
         process = psutil.Process(record.pid)

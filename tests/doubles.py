@@ -2,9 +2,10 @@
 Stand-ins for what is outside a module: daemons, their HTTP, the client's connection.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
-from attrs import define, field
+from attrs import define, field, fields
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
@@ -15,6 +16,9 @@ from swapgate.config.loader import Config
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
 from swapgate.daemons import Daemon, Owner
+from swapgate.fleet.history import LoadTimes
+from swapgate.fleet.lifecycle import Phase
+from swapgate.fleet.moves import ModelView
 from swapgate.upstream.client import UpstreamClient
 
 # A short name for the gateway.
@@ -49,6 +53,47 @@ def config_of(*models: ModelSpec, budget: int = 10, **options: Any) -> Config:
     )
 
 
+def owner(
+    gone: Callable[[str], None],
+    died: Callable[[str], None] = lambda _: None,
+    in_use: Callable[[], bool] = lambda: False,
+    is_healthy: Callable[[], Deferred[bool]] = lambda: succeed(False),
+) -> Owner:
+    """
+    The owner of a daemon that is not in use and not healthy.
+    """
+    return Owner(gone, died, in_use, is_healthy)
+
+
+def load_times() -> LoadTimes:
+    """
+    What is kept nowhere.
+    """
+    return LoadTimes(lambda _: None)
+
+
+def view_of(
+    name: str,
+    phase: Phase,
+    memory: int,
+    last_used: float,
+    in_flight: int = 0,
+    **facts: bool,
+) -> ModelView:
+    """
+    A model as the planner sees it, of which nothing else is true.
+    """
+    flags = [each.name for each in fields(ModelView) if each.type is bool]
+    return ModelView(
+        name=name,
+        phase=phase,
+        memory=memory,
+        last_used=last_used,
+        in_flight=in_flight,
+        **{**dict.fromkeys(flags, False), **facts},
+    )
+
+
 @define(eq=False)
 class FakeDaemon(Daemon):
     """
@@ -80,9 +125,9 @@ class FakeDaemon(Daemon):
     def serving(self) -> bool:
         return self.running and not self.lost
 
-    def preflight(self) -> Deferred[str | None]:
+    async def preflight(self) -> str | None:
         looking, self.looking = self.looking, None
-        return looking or succeed(self.in_the_way)
+        return self.in_the_way if looking is None else await looking
 
     def launch(self, owner: Owner) -> None:
         if self.cannot is not None:
@@ -94,16 +139,17 @@ class FakeDaemon(Daemon):
     def relaunch(self) -> bool:
         return False
 
-    def answers(self) -> Deferred[bool]:
+    async def answers(self) -> bool:
         answering, self.answering = self.answering, None
-        return answering or succeed(self.up_already and not self.silent)
+        silent = not self.up_already or self.silent
+        return not silent if answering is None else await answering
 
-    def adopt(self, owner: Owner) -> Deferred[bool]:
+    async def adopt(self, owner: Owner) -> bool:
         self.running = self.up_already
         if self.running:
             self._owner = owner
         adopting, self.adopting = self.adopting, None
-        return adopting or succeed(self.running)
+        return self.running if adopting is None else await adopting
 
     def halt(self) -> None:
         if self.cannot_halt is not None:
@@ -120,7 +166,7 @@ class FakeDaemon(Daemon):
         self.told.append("let go")
         return self.leaving or succeed(None)
 
-    def port_conflict(self) -> str | None:
+    async def port_conflict(self) -> str | None:
         if self.cannot_tell is not None:
             raise self.cannot_tell
         return self.stranger

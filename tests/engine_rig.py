@@ -26,7 +26,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from swapgate.daemons.processes import free_port
-from swapgate.demo.engine import is_installed
+from swapgate.demo.__main__ import is_installed
 from swapgate.demo.weights import cache_folder, ready_weights
 from tests.gate import engine_expected
 from tests.rig import Answer, Client, RigCase

@@ -53,6 +53,7 @@ PURE = (
     "errors",
     "fleet/history",
     "fleet/lifecycle",
+    "fleet/moves",
     "fleet/planner",
     "server/address",
     "server/auth",

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.internet.task import deferLater
 
-from swapgate.daemons.spawn import Reader
+from swapgate.daemons.spawn import SessionProcess
 from tests.fake_keeper import Service, sweep
 from tests.rig import told_in, whole_lines
 
@@ -35,7 +35,10 @@ async def until_reaped() -> None:
     """
     Wait for the end of tools that were killed: until then the reactor watches them.
     """
-    while any(isinstance(each, Reader) for each in reactor.getReaders()):
+    while any(
+        isinstance(getattr(each, "proc", None), SessionProcess)
+        for each in reactor.getReaders()
+    ):
         await deferLater(reactor, 0.01)
 
 

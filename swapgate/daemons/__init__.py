@@ -4,7 +4,7 @@ Daemons: how one is started, stopped and found, with one module for each kind.
 `Daemon` is what the scheduler sees of each. `child` runs one as a process of the
 gateway's own; `launchd`, `systemd` and `command` control one that is run elsewhere, for
 `external`; `remote` only connects. Below them: `spawn` and `tool` (run a process),
-`processes` and `preflight` (look at the system).
+`processes` (looks at the system).
 """
 
 from collections.abc import Callable
@@ -14,18 +14,6 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 
 from swapgate.config.values import Upstream
-
-
-def _nothing(_: str) -> None:
-    pass
-
-
-def _not_in_use() -> bool:
-    return False
-
-
-def _not_healthy() -> Deferred[bool]:
-    return succeed(False)
 
 
 @frozen
@@ -41,27 +29,29 @@ class Owner:
     """
 
     gone: Callable[[str], None]
-    died: Callable[[str], None] = _nothing
-    in_use: Callable[[], bool] = _not_in_use
-    is_healthy: Callable[[], Deferred[bool]] = _not_healthy
+    died: Callable[[str], None]
+    in_use: Callable[[], bool]
+    is_healthy: Callable[[], Deferred[bool]]
 
 
 class Daemon(Protocol):
     """
     One model's daemon, as the scheduler sees it. It has one life at a time.
+
+    What is said here of one that only serves is enough for some kinds.
     """
 
-    @property
-    def upstream(self) -> Upstream:
-        """
-        Where the present life answers, known once `launch()` has been called.
-        """
+    #: Where the present life answers, known once `launch()` has been called.
+    upstream: Upstream
+    #: Whether it stays up when the gateway stops.
+    outlives_gateway: bool
 
-    def preflight(self) -> Deferred[str | None]:
+    async def preflight(self) -> str | None:
         """
         Why it could not be started now, as far as can be seen without starting it;
         None where nothing is in the way.
         """
+        return None
 
     def launch(self, owner: Owner) -> None:
         """
@@ -73,23 +63,21 @@ class Daemon(Protocol):
         Start it anew on another free port; False where its port is fixed, or where
         it has been tried often enough.
         """
+        return False
 
-    def answers(self) -> Deferred[bool]:
+    async def answers(self) -> bool:
         """
-        Whether its port does, which is cheaper than asking its service manager.
+        Whether its port does, which is cheaper than asking its service manager; False
+        where it is not to be adopted.
         """
+        return False
 
-    def adopt(self, owner: Owner) -> Deferred[bool]:
+    async def adopt(self, owner: Owner) -> bool:
         """
         Take it over if it is up already, and return whether it is. If so,
         `owner.gone` is called at its end.
         """
-
-    @property
-    def outlives_gateway(self) -> bool:
-        """
-        Whether it stays up when the gateway stops.
-        """
+        return False
 
     @property
     def running(self) -> bool:
@@ -102,6 +90,7 @@ class Daemon(Protocol):
         """
         Whether it runs and still holds its port: looked at before each request.
         """
+        return self.running
 
     def halt(self) -> None:
         """
@@ -118,20 +107,24 @@ class Daemon(Protocol):
         """
         What of it was there still, at the last look after a halt.
         """
+        return ""
 
     def detach(self) -> Deferred[None]:
         """
         The gateway ends and the daemon stays: watch it no longer, and never call
         `owner` again. Fires when nothing of the gateway's is at work on it any more.
         """
+        return succeed(None)
 
-    def port_conflict(self) -> str | None:
+    async def port_conflict(self) -> str | None:
         """
         Why the listener at `upstream` may be another process; None where it is this
         daemon, as far as the system shows it.
         """
+        return None
 
     def last_words(self) -> str:
         """
         The end of its stderr, or of its tool's, for the message that reports a failure.
         """
+        return ""

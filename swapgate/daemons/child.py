@@ -10,17 +10,16 @@ import signal
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 
 from swapgate.config.daemon_kinds import ChildSpec
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
-from swapgate.daemons import Owner, processes
+from swapgate.daemons import Daemon, Owner, processes
 from swapgate.daemons.control import port_answers
-from swapgate.daemons.preflight import cannot_run, port_in_use
-from swapgate.daemons.spawn import SessionProcess, child_environment
+from swapgate.daemons.spawn import SessionProcess, cannot_run, child_environment
 
 _LOOPBACK = "127.0.0.1"
 # So many free ports are tried.
@@ -29,7 +28,6 @@ _TRIES = 3
 _LOOK_S, _LOOK_AT_MOST_S = 0.01, 1.0
 # llama.cpp says so many from the reason of a failed load to the end.
 TAIL_LINES = 10
-_ENDED = "its process has ended"
 
 
 class Register(Protocol):
@@ -44,9 +42,11 @@ class Register(Protocol):
     def note_end(self, pid: int) -> None: ...
 
 
-class Child:
+class Child(Daemon):
     """
     Launches a command, and stops all of its process group.
+
+    It is never adopted: what an earlier gateway left is ended, see `state_folder`.
     """
 
     outlives_gateway = False
@@ -64,28 +64,16 @@ class Child:
         self._reactor = reactor
         self._env = child_environment(environ, dict(service.env))
         self._register = register
-        self._upstream = spec.upstream
         self._process = SessionProcess(reactor)
         # Since it was seen to hold its port.
         self._holder: processes.PortHolder | None = None
         self._halted = False
-        # Another process got the port that was chosen for it.
-        self._lost_port = False
-        self._tries_left = 0
         self._kill_call: IDelayedCall | None = None
 
-    @property
-    def upstream(self) -> Upstream:
-        assert self._upstream is not None, "known once it was launched"
-        return self._upstream
-
-    def preflight(self) -> Deferred[str | None]:
-        return Deferred.fromCoroutine(self._preflight())
-
-    async def _preflight(self) -> str | None:
+    async def preflight(self) -> str | None:
         fixed = self._spec.upstream
         if fixed is not None and await port_answers(fixed, self._reactor):
-            return port_in_use(fixed.port, processes.who_listens(fixed.port))
+            return processes.port_in_use(fixed.port, processes.who_listens(fixed.port))
         argv = self._service.command.argv(0 if fixed is None else fixed.port)
         return cannot_run(argv, self._env, self._service.cwd)
 
@@ -99,7 +87,7 @@ class Child:
         life.addCallback(owner.gone)
 
     def _choose_port(self) -> None:
-        self._upstream = self._spec.upstream or Upstream(
+        self.upstream = self._spec.upstream or Upstream(
             scheme="http", host=_LOOPBACK, port=processes.free_port(_LOOPBACK)
         )
         self._process = SessionProcess(self._reactor)
@@ -111,13 +99,6 @@ class Child:
         self._process.signal(signal.SIGKILL)
         return True
 
-    def answers(self) -> Deferred[bool]:
-        return succeed(False)
-
-    def adopt(self, owner: Owner) -> Deferred[bool]:
-        # What an earlier gateway left behind is ended, see `state_folder`.
-        return succeed(False)
-
     async def _live(self) -> str:
         """
         From the launch until nothing of it is left: the reason of its end.
@@ -125,6 +106,7 @@ class Child:
         Where a free port was lost between its choice and its use, another is chosen.
         """
         while True:
+            # Whether another process got the port that was chosen for it.
             self._lost_port = False
             reason = await self._run_once(self._process)
             lost = self._lost_port or not (
@@ -141,7 +123,7 @@ class Child:
         argv = self._service.command.argv(port)
         if await port_answers(self.upstream, self._reactor):
             self._lost_port = True
-            return port_in_use(port, processes.who_listens(port))
+            return processes.port_in_use(port, processes.who_listens(port))
         if (why := cannot_run(argv, self._env, self._service.cwd)) is not None:
             return why
         if self._halted:
@@ -149,7 +131,8 @@ class Child:
         process.start(argv, self._env, self._service.cwd)
         self._register.note_start(process.pid)
         reason = _describe_end(await process.exited)
-        self._cancel_kill()
+        if self._kill_call is not None and self._kill_call.active():
+            self._kill_call.cancel()
         await self._end_group(process.pid)
         self._register.note_end(process.pid)
         await process.read_the_rest()
@@ -178,16 +161,11 @@ class Child:
 
     def kill(self) -> None:
         self._halted = True
-        self._cancel_kill()
         self._process.signal(signal.SIGKILL)
 
     def remains(self) -> str:
         pid = self._process.pid
         return f"process {pid}" if self._process.running else f"session {pid}"
-
-    def _cancel_kill(self) -> None:
-        if self._kill_call is not None and self._kill_call.active():
-            self._kill_call.cancel()
 
     @property
     def running(self) -> bool:
@@ -198,25 +176,17 @@ class Child:
     def serving(self) -> bool:
         return self.running and self._holder is not None and self._holder.holds()
 
-    def detach(self) -> Deferred[None]:
-        # It does not outlive the gateway.
-        return succeed(None)
-
-    def port_conflict(self) -> str | None:
-        if not self.running:
-            return _ENDED
-        conflict = processes.port_conflict(self._process.pid, self.upstream.port)
-        if not self.running:
+    async def port_conflict(self) -> str | None:
+        process = self._process
+        holder = processes.PortHolder(self._reactor, process.pid, self.upstream.port)
+        conflict = await holder.conflict() if self.running else None
+        process.poll()
+        if not process.running:
             # Its listener went with it, and no other process is to blame.
-            return _ENDED
+            return "its process has ended"
         if conflict is None:
-            self._holder = processes.PortHolder(
-                self._reactor,
-                self._process.pid,
-                self.upstream.port,
-                self._reactor.seconds(),
-            )
-            self._register.note_argv(self._process.pid)
+            self._holder = holder
+            self._register.note_argv(process.pid)
         return conflict
 
     def last_words(self) -> str:

@@ -12,22 +12,11 @@ from swapgate.config.expand import Command
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
 from swapgate.daemons.control import Observation, ServiceState, port_answers
-from swapgate.daemons.external import ExternalDaemon
-from swapgate.daemons.preflight import cannot_run
-from swapgate.daemons.spawn import child_environment
+from swapgate.daemons.spawn import cannot_run, child_environment
 from swapgate.daemons.tool import TOOL_TIMEOUT_S, Answer, run
 
 # Said with status 0 by tools for what does not run, as `docker inspect` does.
 _NO = ("false", "0")
-
-
-def command(
-    spec: ModelSpec, service: CommandSpec, reactor: Any, environ: Mapping[str, str]
-) -> ExternalDaemon:
-    """
-    The daemon of these commands.
-    """
-    return ExternalDaemon(spec, Commands(spec, service, reactor, environ), reactor)
 
 
 class Commands:

@@ -63,6 +63,19 @@ class Observation:
     def runs(self) -> bool:
         return self.state is ServiceState.UP or self.pid is not None
 
+    @property
+    def reason(self) -> str:
+        """
+        Why it runs no more.
+        """
+        if self.absent and not self.ended:
+            return "was stopped from outside"
+        return f"ended by itself{self.note_in_brackets}"
+
+    @property
+    def note_in_brackets(self) -> str:
+        return f" ({self.note})" if self.note else ""
+
 
 class Control(Protocol):
     """

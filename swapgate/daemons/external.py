@@ -1,8 +1,8 @@
 """
-ExternalDaemon: a daemon that launchd, systemd or a user's commands run for the gateway.
+ExternalDaemon: a daemon that launchd, systemd or the user's commands start and stop.
 
-It is launched or adopted, watched, and halted; it stays up when the gateway stops.
-`observer` holds what is known of its present life, `termination` proves its end.
+It stays up when the gateway stops; one that is only talked to is `remote`'s. `observer`
+holds what is known of its present life, `termination` proves its end.
 
 1. What became of a start or a stop is told by looking, never by how a tool ended.
 2. Its end is reported after the proof that it is gone, whatever bug is met on the way.
@@ -18,11 +18,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from swapgate.config.model import ModelSpec
-from swapgate.config.values import Upstream
-from swapgate.daemons import Owner
+from swapgate.daemons import Daemon, Owner
 from swapgate.daemons.control import Control, Observation, ServiceState, port_answers
 from swapgate.daemons.observer import Observer
-from swapgate.daemons.preflight import port_in_use
+from swapgate.daemons.processes import port_in_use
 from swapgate.daemons.termination import Termination
 from swapgate.daemons.tool import Answer, ToolFailed
 
@@ -37,7 +36,7 @@ _AFTER_A_BUG_S = 1.0
 _DETACH_S = 1.0
 
 
-class ExternalDaemon:
+class ExternalDaemon(Daemon):
     """
     One such daemon, during one life after the other.
     """
@@ -50,7 +49,7 @@ class ExternalDaemon:
         self._spec = spec
         self._control = control
         self._reactor = reactor
-        self.upstream: Upstream = spec.upstream
+        self.upstream = spec.upstream
         self._reset()
 
     def _reset(self) -> None:
@@ -60,17 +59,15 @@ class ExternalDaemon:
         self._up = self._halted = self._was_up = False
         self._detached: Deferred[None] | None = None
         self._life: Deferred[None] | None = None
-        self._late_at_s = self._reactor.seconds() + self._spec.load_timeout_s
-        self._observer = Observer(self._spec, self._control, self._reactor)
+        spec, reactor = self._spec, self._reactor
+        self._late_at_s = reactor.seconds() + spec.load_timeout_s
+        self._observer = Observer(spec, self.upstream, self._control, reactor)
         self._termination = Termination(self._observer)
         self._sleep: Deferred[None] | None = None
         self._starting: Deferred[Answer] | None = None
         self._seen_absent: Observation | None = None
 
-    def preflight(self) -> Deferred[str | None]:
-        return Deferred.fromCoroutine(self._preflight())
-
-    async def _preflight(self) -> str | None:
+    async def preflight(self) -> str | None:
         observation = self._observer.observation
         if self._reactor.seconds() - self._observer.looked_at_s > _FRESH_S:
             observation = await self._observer.look()
@@ -90,16 +87,18 @@ class ExternalDaemon:
             self._seen_absent = seen
         self._begin(self._live(), owner)
 
-    def relaunch(self) -> bool:
-        # Its port is in the configuration.
-        return False
+    async def answers(self) -> bool:
+        return await port_answers(self.upstream, self._reactor)
 
-    def answers(self) -> Deferred[bool]:
-        return Deferred.fromCoroutine(port_answers(self.upstream, self._reactor))
-
-    def adopt(self, owner: Owner) -> Deferred[bool]:
+    async def adopt(self, owner: Owner) -> bool:
         self._reset()
-        return Deferred.fromCoroutine(self._adopt(owner))
+        observation = await self._observer.look()
+        # What cannot be looked at cannot be stopped; its port may be another process's.
+        if observation is None or not observation.runs:
+            return False
+        self._observer.remember(observation)
+        self._begin(self._live_on(observation), owner)
+        return True
 
     def _begin(self, living: Coroutine[Deferred[Any], Any, str], owner: Owner) -> None:
         self._owner = owner
@@ -145,15 +144,6 @@ class ExternalDaemon:
         self._wake()
         return self._detached
 
-    async def _adopt(self, owner: Owner) -> bool:
-        observation = await self._observer.look()
-        # What cannot be looked at cannot be stopped; its port may be another process's.
-        if observation is None or not observation.runs:
-            return False
-        self._observer.remember(observation)
-        self._begin(self._live_on(observation), owner)
-        return True
-
     async def _live(self) -> str:
         """
         From the launch until nothing of it is left: the reason of its end.
@@ -187,20 +177,20 @@ class ExternalDaemon:
             self._up = False
             await self._termination.end()
             if observation.ended and not failed:
-                return _why_ended(observation)
-            return f"could not be started{_in_brackets(observation.note)}"
+                return observation.reason
+            return f"could not be started{observation.note_in_brackets}"
         return await self._live_on(observation)
 
     async def _live_on(self, observation: Observation | None) -> str:
         """
-        The same for one that has been started, by the gateway or otherwise.
+        The same once it has been started, by the gateway or otherwise.
         """
         self._up = self._was_up or self._control.port_counts
         reason = await self._watch(observation)
         self._up = False
-        if not self._halted and self._detached is None:
-            self._owner.died(reason)
         if self._detached is None:
+            if not self._halted:
+                self._owner.died(reason)
             await self._termination.end()
         return reason
 
@@ -232,12 +222,10 @@ class ExternalDaemon:
             if observation is not None and observation.state is ServiceState.UP:
                 self._was_up = self._up = True
             if self._observer.process_has_ended:
-                return _why_ended(await self._observer.look_after_end())
+                return await self._observer.reason_of_end()
             if self._observer.process is None and observation is not None:
-                if (
-                    why := self._end_seen(observation)
-                ) and not await self._shows_life():
-                    return why
+                if self._shows_end(observation) and not await self._shows_life():
+                    return observation.reason
                 self._observer.remember(observation)
             known = self._observer.process is not None
             pause_s = _LOOK_AT_MOST_S if known else min(2 * pause_s, _LOOK_AT_MOST_S)
@@ -257,15 +245,10 @@ class ExternalDaemon:
             or await self._owner.is_healthy()
         )
 
-    def _end_seen(self, observation: Observation) -> str:
-        """
-        Why it has ended, if it has.
-        """
+    def _shows_end(self, observation: Observation) -> bool:
         late = self._reactor.seconds() >= self._late_at_s
         absent = observation.absent and (self._was_up or late or not self._control.slow)
-        if absent or (observation.ended and observation.pid is None):
-            return _why_ended(observation)
-        return ""
+        return absent or (observation.ended and observation.pid is None)
 
     async def _pause(self, seconds: float) -> None:
         """
@@ -307,20 +290,10 @@ class ExternalDaemon:
     def serving(self) -> bool:
         return self.running and self._observer.holds_port()
 
-    def port_conflict(self) -> str | None:
-        conflict = self._observer.port_conflict() if self.running else None
+    async def port_conflict(self) -> str | None:
+        conflict = await self._observer.port_conflict() if self.running else None
         # If it has ended its listener went with it, and no other process is to blame.
         return conflict if self.running else "it has ended"
 
     def last_words(self) -> str:
         return self._observer.last_words
-
-
-def _why_ended(observation: Observation | None) -> str:
-    if observation is not None and observation.absent and not observation.ended:
-        return "was stopped from outside"
-    return f"ended by itself{_in_brackets(observation.note if observation else '')}"
-
-
-def _in_brackets(note: str) -> str:
-    return f" ({note})" if note else ""

@@ -20,11 +20,8 @@ from attrs import evolve
 from twisted.internet.task import deferLater
 
 from swapgate.config.daemon_kinds import LaunchdSpec
-from swapgate.config.model import ModelSpec
 from swapgate.daemons.control import Observation, ServiceState
-from swapgate.daemons.external import ExternalDaemon
-from swapgate.daemons.preflight import cannot_run
-from swapgate.daemons.spawn import child_environment
+from swapgate.daemons.spawn import cannot_run, child_environment
 from swapgate.daemons.tool import Answer, ToolFailed, run
 
 # The PATH that launchd gives an agent.
@@ -40,15 +37,6 @@ _TRY_AGAIN_S, _TRY_FOR_S = 0.5, 10.0
 _SCHEDULED = "spawn scheduled"
 # Its process has been told to end, and has not ended yet.
 _ENDING = ("SIGTERMed", "SIGKILLed")
-
-
-def launchd(
-    spec: ModelSpec, service: LaunchdSpec, reactor: Any, environ: Mapping[str, str]
-) -> ExternalDaemon:
-    """
-    The daemon of an agent.
-    """
-    return ExternalDaemon(spec, Launchctl(service, reactor, environ), reactor)
 
 
 class Launchctl:
@@ -74,11 +62,10 @@ class Launchctl:
 
     def _plist(self) -> dict[str, Any]:
         try:
-            with Path(self._service.plist).open("rb") as file:
-                plist = plistlib.load(file)
+            plist = plistlib.loads(Path(self._service.plist).read_bytes())
         except OSError as error:
             problem = error.strerror
-        except (plistlib.InvalidFileException, ExpatError, ValueError):
+        except (ExpatError, ValueError):
             problem = "it is no property list"
         else:
             if isinstance(plist, dict):
@@ -97,13 +84,17 @@ class Launchctl:
             self._label = label
         return self._label
 
+    def _target(self) -> str:
+        """
+        What the verbs call it.
+        """
+        label = self._read_label()
+        return label if self._legacy else f"{self._domain}/{label}"
+
     async def look(self) -> Observation:
         label = self._read_label()
-        if self._legacy:
-            verb, argv, read = "list", ("list", label), read_list
-        else:
-            verb, argv, read = "print", ("print", f"{self._domain}/{label}"), read_print
-        answer = await self._run(*argv)
+        verb, read = ("list", read_list) if self._legacy else ("print", read_print)
+        answer = await self._run(verb, self._target())
         if answer.status == 0:
             observation = read(answer.output)
             if observation is None:
@@ -126,10 +117,8 @@ class Launchctl:
         program = plist.get("Program") or (argv[0] if argv else None)
         if not program:
             return f"{self._service.plist} names no program"
-        env = {"PATH": _PATH} | {
-            str(name): str(value)
-            for name, value in (plist.get("EnvironmentVariables") or {}).items()
-        }
+        variables = plist.get("EnvironmentVariables") or {}
+        env = {"PATH": str(variables.get("PATH", _PATH))}
         cwd = str(plist.get("WorkingDirectory", "/"))
         return cannot_run([str(program), *argv[1:]], env, cwd)
 
@@ -182,12 +171,8 @@ class Launchctl:
         """
         Run it, unless it runs already.
         """
-        if self._legacy:
-            answer = await self._run("start", self._read_label())
-        else:
-            answer = await self._run(
-                "kickstart", f"{self._domain}/{self._read_label()}"
-            )
+        verb = "start" if self._legacy else "kickstart"
+        answer = await self._run(verb, self._target())
         if answer.status and (await self.look()).state is ServiceState.UP:
             answer = Answer(0)
         if loaded.status and not answer.status:
@@ -196,18 +181,16 @@ class Launchctl:
         return _with_complaint(answer, loaded.complaint)
 
     async def stop(self) -> Answer:
-        answer = await self._unload()
+        if not self._legacy:
+            answer = await self._run("bootout", self._target())
+        elif Path(self._service.plist).exists():
+            answer = await self._run("unload", self._service.plist)
+        else:
+            answer = await self._run("remove", self._target())
         # Of an absent label bootout says 3, 5 or 36, as the version may be.
-        if answer.status and (await self.look()).state is ServiceState.ABSENT:
+        if answer.status and (await self.look()).absent:
             return Answer(0)
         return answer
-
-    async def _unload(self) -> Answer:
-        if not self._legacy:
-            return await self._run("bootout", f"{self._domain}/{self._read_label()}")
-        if Path(self._service.plist).exists():
-            return await self._run("unload", self._service.plist)
-        return await self._run("remove", self._read_label())
 
 
 def _is_loaded(observation: Observation) -> bool:
@@ -215,7 +198,7 @@ def _is_loaded(observation: Observation) -> bool:
     Whether it is loaded, and not being unloaded.
     """
     ending = observation.ended and observation.pid is not None
-    return observation.state is not ServiceState.ABSENT and not ending
+    return not observation.absent and not ending
 
 
 def _with_complaint(answer: Answer, more: str) -> Answer:

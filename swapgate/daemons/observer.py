@@ -36,6 +36,7 @@ class Observer:
     _log = Logger()
 
     spec: ModelSpec
+    upstream: Upstream
     control: Control
     reactor: Any
     #: Its main process, as it was at the last look.
@@ -50,11 +51,6 @@ class Observer:
     _absent: int = 0
     _absent_since_s: float = 0.0
     _holder: processes.PortHolder | None = None
-
-    @property
-    def upstream(self) -> Upstream:
-        assert self.spec.upstream is not None, "the config sees to it"
-        return self.spec.upstream
 
     async def look(self) -> Observation | None:
         """
@@ -117,9 +113,9 @@ class Observer:
         """
         A quick look, which knows nothing where no process is known.
         """
-        return self.process is not None and not processes.seems_to_run(self.process)
+        return self.process is not None and not processes.runs(self.process)
 
-    async def look_after_end(self) -> Observation | None:
+    async def reason_of_end(self) -> str:
         """
         What the service manager knows of an end that was seen before it saw it.
         """
@@ -129,7 +125,7 @@ class Observer:
             if observation is None or observation.pid != self.process.pid:
                 break
             await deferLater(self.reactor, _LOOK_AFTER_END_S)
-        return observation
+        return observation.reason if observation is not None else "ended by itself"
 
     async def port_is_taken(self) -> bool:
         """
@@ -151,22 +147,18 @@ class Observer:
             )
         return self._holder.holds()
 
-    def port_conflict(self) -> str | None:
+    async def port_conflict(self) -> str | None:
         """
         Why what listens there may not be the process; what that has started is noted.
         """
         if self.process is None or not self.upstream.loopback:
             return None
-        conflict = processes.port_conflict(self.process.pid, self.upstream.port)
+        pid = self.process.pid
+        self._holder = processes.PortHolder(self.reactor, pid, self.upstream.port)
+        conflict = await self._holder.conflict()
         if conflict is None:
-            self._holder = processes.PortHolder(
-                self.reactor,
-                self.process.pid,
-                self.upstream.port,
-                self.reactor.seconds(),
-            )
             with suppress(psutil.Error, OSError):
-                self.relatives = list(processes.relatives(self.process.pid))
+                self.relatives = list(processes.relatives(pid))
         return conflict
 
     def kill(self) -> None:

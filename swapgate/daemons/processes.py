@@ -3,21 +3,27 @@ Processes: looks at processes, groups and listening ports, all by psutil.
 
 1. A zombie counts as gone, once its last thread is: it holds no memory and no port.
 2. What the system cannot tell, of another user's process say, is taken for alive.
+3. Who listens is asked of one process, or else in a thread: there may be tens of
+   thousands of connections, closed ones too, and the streams must not wait meanwhile.
 """
 
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from math import inf
+from typing import Any
 
 import psutil
 from attrs import define, field
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.threads import deferToThreadPool
 
-from swapgate.daemons.listeners import LINUX, Listeners
-
+_LINUX = sys.platform.startswith("linux")
+_REACHED_BY_LOOPBACK = frozenset(
+    {"0.0.0.0", "127.0.0.1", "::", "::1", "::ffff:127.0.0.1"}  # noqa: S104
+)
 _LOOK_AGAIN_S = 1.0
 _ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
 
@@ -32,26 +38,18 @@ def find(pid: int) -> psutil.Process | None:
         process = psutil.Process(pid)
     except psutil.NoSuchProcess:
         return None
-    return process if seems_to_run(process) else None
+    return process if runs(process) else None
 
 
 def runs(process: psutil.Process) -> bool:
     """
     Whether it still runs, and not another process with its pid.
     """
-    with suppress(psutil.Error, OSError):
-        if not process.is_running():
-            return False
-    return seems_to_run(process)
-
-
-def seems_to_run(process: psutil.Process) -> bool:
-    """
-    The same by pid alone, at half the price: for each request, say.
-    """
     try:
         # While one thread is left, memory and ports are not free.
-        return process.status() not in _ENDED or process.num_threads() > 1
+        return process.is_running() and (
+            process.status() not in _ENDED or process.num_threads() > 1
+        )
     except psutil.NoSuchProcess:
         return False
     except (psutil.Error, OSError):
@@ -64,7 +62,7 @@ def born(process: psutil.Process) -> float:
 
     On Linux in seconds since boot: the date moves with each step of the wall clock.
     """
-    since_s = psutil.boot_time() if LINUX else 0.0
+    since_s = psutil.boot_time() if _LINUX else 0.0
     return round(process.create_time() - since_s, 2)
 
 
@@ -95,17 +93,20 @@ def group_lives(group: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     try:
-        return any(find(pid) for pid in psutil.pids() if _group(pid) == group)
+        return any(find(pid) for pid in psutil.pids() if _leaders(pid)[:1] == (group,))
     except OSError:
         # The system cannot tell, for want of descriptors say: its memory counts.
         return True
 
 
-def _group(pid: int) -> int | None:
-    # macOS does not tell the group of the kernel's own processes.
+def _leaders(pid: int) -> tuple[int, ...]:
+    """
+    Those of its group and its session; none where the system does not tell.
+    """
+    # Of the kernel's own processes macOS does not.
     with suppress(OSError):
-        return os.getpgid(pid)
-    return None
+        return os.getpgid(pid), os.getsid(pid)
+    return ()
 
 
 def port_is_free(host: str, port: int) -> bool:
@@ -122,33 +123,26 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
-def port_conflict(leader: int, port: int, *, shared: bool = False) -> str | None:
+def port_conflict(leader: int, port: int) -> str | None:
     """
     Why the listener on a loopback port may be neither this process nor one that it
-    started; None where it is, or where the system does not show it.
-
-    A process that cannot be looked into, as another user's: None. A second listener
-    beside it is shown only by Linux.
-
-    :param shared: a second listener is not looked for.
+    started, or not these alone; None where it is, or where the system does not show it.
     """
     family, own = {leader}, False
     try:
-        listeners = Listeners(port)
-        own = listeners.include(leader)
-        # Nearly always the leader itself does, alone.
-        if own and (shared or not listeners.include_others(family)):
+        owners = _owners(port)
+        if owners == {leader}:
+            # Nearly always.
             return None
-        for process in relatives(leader):
-            family.add(process.pid)
-            with suppress(psutil.Error):
-                own = listeners.include(process.pid) or own
-        others = not (own and shared) and listeners.include_others(family)
+        own = _family_listens(leader, port)
+        family |= {each.pid for each in relatives(leader)}
     except psutil.NoSuchProcess:
-        own, others = False, listeners.include_others(family)
+        # What it has left behind is not its own any more.
+        pass
     except (psutil.Error, OSError):
         return None
-    if others:
+    # Of several processes that share one socket, one is shown as its owner.
+    if owners - family and not (own and owners.isdisjoint(family)):
         return f"another process listens on port {port}"
     return None if own else f"the daemon itself does not listen on port {port}"
 
@@ -156,25 +150,39 @@ def port_conflict(leader: int, port: int, *, shared: bool = False) -> str | None
 @define
 class PortHolder:
     """
-    Whether one process holds its port, looked at once a second at most.
-
-    :param seen_s: when it was seen to hold it.
+    Whether one process holds its port.
     """
 
-    _clock: IReactorTime
+    _reactor: Any
     _leader: int
     _port: int
-    _seen_s: float = -inf
-    _held: bool = field(default=True, init=False)
+    _looked_s: float = field(default=-inf, init=False)
+    _held: bool = field(default=False, init=False)
+
+    async def conflict(self) -> str | None:
+        """
+        What `port_conflict` says of it, found in a thread.
+        """
+        pool = self._reactor.getThreadPool()
+        conflict: str | None = await deferToThreadPool(
+            self._reactor, pool, port_conflict, self._leader, self._port
+        )
+        self._looked_s, self._held = self._reactor.seconds(), conflict is None
+        return conflict
 
     def holds(self) -> bool:
         """
-        Whether it, or what it started, listens there still.
+        Whether it, or what it started, listens there still, as far as the system shows
+        it. That another process does, too, is not looked for; nor is anything more than
+        once a second.
         """
-        now_s = self._clock.seconds()
-        if now_s - self._seen_s >= _LOOK_AGAIN_S:
-            self._seen_s = now_s
-            self._held = port_conflict(self._leader, self._port, shared=True) is None
+        now_s = self._reactor.seconds()
+        if now_s - self._looked_s >= _LOOK_AGAIN_S:
+            self._looked_s = now_s
+            try:
+                self._held = _family_listens(self._leader, self._port)
+            except (psutil.Error, OSError) as error:
+                self._held = not isinstance(error, psutil.NoSuchProcess)
         return self._held
 
 
@@ -182,19 +190,64 @@ def who_listens(port: int) -> str:
     """
     The process that has this port, or the command that finds it.
     """
-    listeners = Listeners(port)
+    with suppress(psutil.Error, OSError):
+        for pid in _owners(port) - {None}:
+            return f"process {pid}, {psutil.Process(pid).name()!r}"
+    return f"`lsof -i :{port}` tells which"
+
+
+def port_in_use(port: int, holder: str) -> str:
+    remedy = "stop that process, or give the model another port"
+    return f"port {port} is in use ({holder}); {remedy}"
+
+
+def _owners(port: int) -> set[int | None]:
+    """
+    The processes that listen there; None among them is another user's.
+    """
+    if _LINUX:
+        every = psutil.net_connections("tcp")
+        return {each.pid for each in every if _is_listener(each, port)}
+    # macOS shows those of all processes at once to root alone.
+    owners: set[int | None] = set()
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if listeners.include(process.pid):
-                return f"process {process.pid}, {process.name()!r}"
-    return f"`lsof -i :{port}` tells which"
+            if _listens(process, port):
+                owners.add(process.pid)
+    return owners
+
+
+def _family_listens(leader: int, port: int) -> bool:
+    """
+    :raises psutil.Error: where the leader has ended, or may not be looked into.
+    :raises OSError: where the system cannot tell, for want of descriptors say.
+    """
+    if _listens(psutil.Process(leader), port):
+        return True
+    for process in relatives(leader):
+        with suppress(psutil.Error):
+            if _listens(process, port):
+                return True
+    return False
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    return any(_is_listener(each, port) for each in process.net_connections("tcp"))
+
+
+def _is_listener(connection: Any, port: int) -> bool:
+    return (
+        connection.status == psutil.CONN_LISTEN
+        and connection.laddr.port == port
+        and connection.laddr.ip in _REACHED_BY_LOOPBACK
+    )
 
 
 def group_or_session_lives(leader: int) -> bool:
     """
     Whether a process in the group or session of this leader runs; it may have ended.
     """
-    return any(map(seems_to_run, _led_by(leader)))
+    return any(map(runs, _led_by(leader)))
 
 
 def relatives(leader: int) -> Iterator[psutil.Process]:
@@ -211,7 +264,4 @@ def _led_by(leader: int) -> Iterator[psutil.Process]:
     """
     The processes in its group or session.
     """
-    for process in psutil.process_iter():
-        with suppress(OSError):
-            if leader in (os.getpgid(process.pid), os.getsid(process.pid)):
-                yield process
+    return (each for each in psutil.process_iter() if leader in _leaders(each.pid))

@@ -1,21 +1,23 @@
 """
-Remote: a daemon on another machine: never started, never stopped, no memory here.
+Remote: a daemon that others run, on another machine, and that is only talked to.
+
+It is never started and never stopped, and takes no memory here.
 """
 
 from attrs import evolve
-from twisted.internet.defer import Deferred, succeed
 
 from swapgate.config.daemon_kinds import RemoteSpec
 from swapgate.config.ini import BadValue
 from swapgate.config.model import ModelSpec
 from swapgate.config.secrets import read_key
-from swapgate.config.values import Upstream
-from swapgate.daemons import Owner
+from swapgate.daemons import Daemon, Owner
 
 
-class Remote:
+class Remote(Daemon):
     """
-    It counts as running once it is launched; its health shows whether it answers.
+    It counts as running once it is launched; its health shows whether it answers. As
+    it takes no memory here it need not be known before it is wanted, and its listener
+    is its certificate's to prove.
     """
 
     outlives_gateway = True
@@ -24,13 +26,7 @@ class Remote:
         assert spec.upstream is not None, "the configuration insists on it"
         self._service = service
         self._owner: Owner | None = None
-        self.upstream: Upstream = evolve(spec.upstream, api_key=service.api_key)
-
-    def preflight(self) -> Deferred[str | None]:
-        return succeed(None)
-
-    def relaunch(self) -> bool:
-        return False
+        self.upstream = evolve(spec.upstream, api_key=service.api_key)
 
     def launch(self, owner: Owner) -> None:
         path = self._service.api_key_file
@@ -42,20 +38,9 @@ class Remote:
         self.upstream = evolve(self.upstream, api_key=key)
         self._owner = owner
 
-    def answers(self) -> Deferred[bool]:
-        return succeed(False)
-
-    def adopt(self, owner: Owner) -> Deferred[bool]:
-        # It takes no memory here, so it need not be known before it is wanted.
-        return succeed(False)
-
     @property
     def running(self) -> bool:
         return self._owner is not None
-
-    @property
-    def serving(self) -> bool:
-        return self.running
 
     def halt(self) -> None:
         owner, self._owner = self._owner, None
@@ -63,18 +48,3 @@ class Remote:
             owner.gone("is left alone")
 
     kill = halt
-
-    def remains(self) -> str:
-        # It is left alone at once.
-        return ""
-
-    def detach(self) -> Deferred[None]:
-        # Nothing here watches it.
-        return succeed(None)
-
-    def port_conflict(self) -> str | None:
-        # Over https its certificate tells, over http nothing can.
-        return None
-
-    def last_words(self) -> str:
-        return ""

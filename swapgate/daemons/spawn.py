@@ -1,5 +1,5 @@
 """
-Spawn: runs a command in a session of its own, reads its pipes, reports its end.
+Spawn: checks a command, runs it in a session of its own, and reports its end.
 
 1. The new process has descriptors 0 to 2 and no other of ours, and it leads a session
    and a group of its own: a signal to the group reaches all that it has started.
@@ -10,16 +10,19 @@ Spawn: runs a command in a session of its own, reads its pipes, reports its end.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
 from threading import Thread
 from typing import IO, Any
 
-from twisted.internet import defer, fdesc
-from twisted.internet.abstract import FileDescriptor
+from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.process import ProcessReader
 from twisted.python.failure import Failure
 
 from swapgate.daemons import processes
@@ -28,6 +31,9 @@ _OUTPUT_BYTES = 65536
 _TAIL_BYTES = 4096
 # For so long what the pipes still hold is read after the process has ended.
 _LAST_READ_S = 0.2
+_PIDFD = "pidfd"
+# A model that serves is evicted for another one only after its file was looked for.
+_MODEL_OPTIONS = ("-m", "--model")
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "TMPDIR")
 _PASSED_ON_PREFIXES = ("LC_", "XDG_")
 
@@ -51,6 +57,37 @@ def _pidfd(pid: int) -> int:
     return os.pidfd_open(pid)
 
 
+def cannot_run(argv: Sequence[str], env: Mapping[str, str], cwd: str) -> str | None:
+    """
+    Why this command would not run; None where all is found.
+
+    :param env: the environment it would have; its PATH is searched.
+    """
+    if not Path(cwd).is_dir():
+        return f"the folder {cwd} is not there"
+    if shutil.which(argv[0], path=env.get("PATH", os.defpath)) is None:
+        return f"{argv[0]!r} is not an executable on PATH"
+    model = _model_file(argv)
+    if model is not None:
+        path = Path(cwd, model)
+        if not path.is_file():
+            return f"the model file {path} is not there"
+        if not os.access(path, os.R_OK):
+            return f"the model file {path} may not be read"
+    return None
+
+
+def _model_file(argv: Sequence[str]) -> str | None:
+    """
+    The file that llama-server and its kin are told to load.
+
+    Elsewhere the same options name a module, or a model in a hub: no GGUF file.
+    """
+    pairs = [*pairwise(argv), *(word.partition("=")[::2] for word in argv)]
+    given = (value for option, value in pairs if option in _MODEL_OPTIONS)
+    return next((value for value in given if value.endswith(".gguf")), None)
+
+
 class SessionProcess:
     """
     One process from its start until it is reaped, and what it said.
@@ -63,8 +100,9 @@ class SessionProcess:
         self.pid = 0
         self._reactor = reactor
         self._open_pidfd = open_pidfd
-        self._pidfd: Reader | None = None
-        self._pipes: list[Reader] = []
+        #: What is read of it, by name. Each refers back to this.
+        self._readers: dict[str, ProcessReader] = {}
+        self._files: dict[str, IO[bytes]] = {}
         self._closed: Deferred[None] = Deferred()
         self._output = self._tail = b""
 
@@ -104,14 +142,9 @@ class SessionProcess:
             raise
 
     def _watch(self) -> None:
-        self._pipes = [
-            Reader(self._reactor, pipe, keep, self._pipe_closed)
-            for pipe, keep in (
-                (self._popen.stdout, self._keep_output),
-                (self._popen.stderr, self._keep_tail),
-            )
-            if pipe is not None
-        ]
+        for name in ("stdout", "stderr"):
+            if (pipe := getattr(self._popen, name)) is not None:
+                self._read(name, pipe)
         try:
             pidfd = os.fdopen(self._open_pidfd(self.pid), "rb", 0)
         except (AttributeError, OSError):
@@ -119,16 +152,34 @@ class SessionProcess:
             # reactor's pool: a daemon lives for days.
             Thread(target=self._wait, daemon=True).start()
         else:
-            # At the end it becomes readable, and as it cannot be read it is closed.
-            self._pidfd = Reader(
-                self._reactor, pidfd, lambda _: None, self._pidfd_closed
-            )
+            # At the end it becomes readable, and as it cannot be read it is lost.
+            self._read(_PIDFD, pidfd)
 
-    def _pidfd_closed(self) -> None:
-        self.poll()
-        if self.running:
-            # A debugger that traces it reaps it first.
-            Thread(target=self._wait, daemon=True).start()
+    def _read(self, name: str, file: IO[bytes]) -> None:
+        self._files[name] = file
+        self._readers[name] = ProcessReader(self._reactor, self, name, file.fileno())
+
+    def childDataReceived(self, name: str, data: bytes) -> None:
+        if name == "stdout":
+            self._output = (self._output + data)[:_OUTPUT_BYTES]
+        else:
+            self._tail = (self._tail + data)[-_TAIL_BYTES:]
+
+    def childConnectionLost(self, name: str, reason: Failure) -> None:
+        del self._readers[name]
+        self._files.pop(name).close()
+        if name == _PIDFD:
+            self.poll()
+            if self.running:
+                # A debugger that traces it reaps it first.
+                Thread(target=self._wait, daemon=True).start()
+        elif not self._readers.keys() - {_PIDFD} and not self._closed.called:
+            self._closed.callback(None)
+
+    def _close(self, *names: str) -> None:
+        for name in names:
+            if name in self._readers:
+                self._readers[name].connectionLost(Failure(CONNECTION_DONE))
 
     def _wait(self) -> None:
         self._popen.wait()
@@ -140,10 +191,7 @@ class SessionProcess:
         """
         if self.running and (status := self._popen.poll()) is not None:
             self.running = False
-            if self._pidfd is not None:
-                # Each refers to the other.
-                pidfd, self._pidfd = self._pidfd, None
-                pidfd.close()
+            self._close(_PIDFD)
             self.exited.callback(status)
 
     def signal(self, number: signal.Signals) -> None:
@@ -165,8 +213,7 @@ class SessionProcess:
             self.close_pipes()
 
     def close_pipes(self) -> None:
-        for pipe in self._pipes:
-            pipe.close()
+        self._close("stdout", "stderr")
 
     def output(self) -> str:
         """
@@ -181,51 +228,3 @@ class SessionProcess:
         said = self._tail.decode("utf-8", "replace").splitlines()
         printable = ("".join(c for c in line if c.isprintable()) for line in said)
         return "\n".join([line for line in printable if line.strip()][-lines:])
-
-    def _keep_output(self, data: bytes) -> None:
-        self._output = (self._output + data)[:_OUTPUT_BYTES]
-
-    def _keep_tail(self, data: bytes) -> None:
-        self._tail = (self._tail + data)[-_TAIL_BYTES:]
-
-    def _pipe_closed(self) -> None:
-        if all(pipe.disconnected for pipe in self._pipes):
-            self._pipes = []
-            if not self._closed.called:
-                self._closed.callback(None)
-
-
-class Reader(FileDescriptor):
-    """
-    A descriptor that the reactor watches and reads until its end, or until `close()`.
-    """
-
-    def __init__(
-        self,
-        reactor: Any,
-        file: IO[bytes],
-        keep: Callable[[bytes], None],
-        closed: Callable[[], None],
-    ) -> None:
-        super().__init__(reactor)
-        self._file = file
-        self._keep = keep
-        self._report_closed = closed
-        os.set_blocking(file.fileno(), False)
-        self.startReading()
-
-    def fileno(self) -> int:
-        return -1 if self._file.closed else self._file.fileno()
-
-    def doRead(self) -> Exception | None:
-        end: Exception | None = fdesc.readFromFD(self.fileno(), self._keep)
-        return end
-
-    def connectionLost(self, reason: Failure) -> None:
-        if not self.disconnected:
-            super().connectionLost(reason)
-            self._file.close()
-            self._report_closed()
-
-    def close(self) -> None:
-        self.connectionLost(Failure(CONNECTION_DONE))

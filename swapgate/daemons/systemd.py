@@ -6,23 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from swapgate.config.daemon_kinds import SystemdSpec
-from swapgate.config.model import ModelSpec
 from swapgate.daemons.control import Observation, ServiceState
-from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.spawn import child_environment
 from swapgate.daemons.tool import Answer, ToolFailed, run
 
 _PROPERTIES = "LoadState,ActiveState,SubState,MainPID,Result,ExecMainStatus,Job"
 _BUS = "DBUS_SESSION_BUS_ADDRESS"
-
-
-def systemd(
-    spec: ModelSpec, service: SystemdSpec, reactor: Any, environ: Mapping[str, str]
-) -> ExternalDaemon:
-    """
-    The daemon of a unit.
-    """
-    return ExternalDaemon(spec, Systemctl(service, reactor, environ), reactor)
 
 
 class Systemctl:

@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from swapgate.daemons import processes
-from swapgate.daemons.control import Observation, port_answers
+from swapgate.daemons.control import port_answers
 from swapgate.daemons.observer import Observer
 from swapgate.daemons.tool import ToolFailed
 
@@ -55,7 +55,10 @@ class Termination:
             if self._observer.reactor.seconds() >= stop_at_s:
                 await self._stop()
                 stop_at_s = self._observer.reactor.seconds() + _STOP_AGAIN_S
-            if self.detached or await self._is_gone():
+            if self.detached:
+                break
+            self.remains = await self._look_for_remains()
+            if not self.remains:
                 break
             if not kill_call.active():
                 # Also one that was found, or started anew, after its time was up.
@@ -72,16 +75,9 @@ class Termination:
         else:
             complaint = answer.complaint if answer.status else ""
         if complaint:
-            # No harm where nothing was to be stopped; `_is_gone` knows.
-            self._log.info(
-                "{model}: {complaint}",
-                model=self._observer.spec.name,
-                complaint=complaint,
-            )
-
-    async def _is_gone(self) -> bool:
-        self.remains = await self._look_for_remains()
-        return not self.remains
+            # No harm where nothing was to be stopped; a look will show it.
+            name = self._observer.spec.name
+            self._log.info("{model}: {complaint}", model=name, complaint=complaint)
 
     async def _look_for_remains(self) -> str:
         if running := next(filter(processes.runs, self._observer.known), None):
@@ -100,9 +96,9 @@ class Termination:
         if process is not None:
             # A listener on its port is another process: its own was looked for above.
             return f"process {process.pid}" if processes.runs(process) else ""
-        return await self._look_at_port(observation)
+        return await self._look_at_port()
 
-    async def _look_at_port(self, observation: Observation) -> str:
+    async def _look_at_port(self) -> str:
         """
         The same where no process is known, and only a port can be looked at.
         """
@@ -113,11 +109,7 @@ class Termination:
             late = self._observer.reactor.seconds() >= self._began_s + past_s
             believed = self._observer.control.has_status and late
         else:
-            believed = (
-                observation.sure
-                or self._observer.surely_absent
-                or not upstream.loopback
-            )
+            believed = self._observer.surely_absent or not upstream.loopback
         if believed or not await port_answers(upstream, self._observer.reactor):
             return ""
         return f"a listener on port {upstream.port}"

@@ -1,19 +1,25 @@
 """
 Entry point of the demo: `python -m swapgate.demo --persona NAME [engine options]`.
+
+Its engine is `swapgate.engine`, or else a llama-server on PATH. The demo's answers are
+known, so its engine must be known too: the one on PATH may be of any age, and is used
+only where the extra is missing.
 """
 
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-from swapgate.demo import DemoError
-from swapgate.demo.engine import find_binary, is_installed
+from swapgate.demo import INSTALL, DemoError
 from swapgate.demo.weights import assemble_packaged, cache_folder, ready_weights
 from swapgate.engine import EngineError, server
+from swapgate.engine.server import PACKAGE
 
 TEMPLATES = Path(__file__).parent / "templates"
+BINARY = "llama-server"
 PERSONAS = ("general", "japanese", "programming")
 
 # Only options that swapgate.engine takes, and that every build able to read this model
@@ -34,7 +40,27 @@ ENGINE_OPTIONS = (
 # they pass it over. Without it the model is read twice, to see whether it fits.
 ENGINE_VARIABLES = {"LLAMA_ARG_FIT": "off"}
 
-Execute = Callable[[Path, list[str], dict[str, str]], object]
+
+def is_installed(package: str = PACKAGE) -> bool:
+    """
+    Whether there is such a package, found without an import.
+    """
+    return find_spec(package) is not None
+
+
+def find_binary(environ: Mapping[str, str]) -> Path:
+    """
+    The llama-server on PATH.
+    """
+    # shutil.which would do, and costs more than everything else here.
+    for folder in environ.get("PATH", os.defpath).split(os.pathsep):
+        binary = Path(folder, BINARY)
+        if folder and binary.is_file() and os.access(binary, os.X_OK):
+            return binary
+    raise DemoError(
+        f"there is no engine; install one with: {INSTALL}"
+        f" (or put a {BINARY} on PATH, where no {PACKAGE} fits this machine)"
+    )
 
 
 def persona_of(arguments: Sequence[str]) -> tuple[str, list[str]]:
@@ -57,7 +83,7 @@ def run(
     installed: bool,
     assemble: Callable[[Path], None] = assemble_packaged,
     serve: Callable[[Sequence[str]], object] = server.run,
-    execute: Execute = os.execve,
+    execute: Callable[[Path, list[str], dict[str, str]], object] = os.execve,
 ) -> None:
     """
     Serve as this persona; what cannot be is an error of one line.

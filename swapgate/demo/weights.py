@@ -10,11 +10,11 @@ import fcntl
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from swapgate.demo import DemoError
-from swapgate.demo.engine import INSTALL
+from swapgate.demo import INSTALL, DemoError
 
 NAME = "gemma-3-270m-q4_k_m.gguf"
 SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
@@ -70,7 +70,9 @@ def ready_weights(
         with (folder / f"{NAME}.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not _is_verified(target, marker, sha256):
-                _verify(target, marker, assemble, sha256)
+                if not target.is_file() or _digest(target) != sha256:
+                    _join(target, assemble, sha256)
+                marker.write_text(stamp(target, sha256))
     except OSError as error:
         raise DemoError(
             f"cannot keep the model (253 MB) in {folder}: {error.strerror or error}"
@@ -87,18 +89,9 @@ def stamp(target: Path, sha256: str) -> str:
 
 
 def _is_verified(target: Path, marker: Path, sha256: str) -> bool:
-    try:
+    with suppress(FileNotFoundError):
         return marker.read_bytes() == stamp(target, sha256).encode()
-    except FileNotFoundError:
-        return False
-
-
-def _verify(
-    target: Path, marker: Path, assemble: Callable[[Path], None], sha256: str
-) -> None:
-    if not target.is_file() or _digest(target) != sha256:
-        _join(target, assemble, sha256)
-    marker.write_text(stamp(target, sha256))
+    return False
 
 
 def _join(target: Path, assemble: Callable[[Path], None], sha256: str) -> None:

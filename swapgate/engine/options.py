@@ -8,7 +8,7 @@ Command line of `python -m swapgate.engine`: the options of llama-server that it
 
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from swapgate.engine import EngineError
 
@@ -54,13 +54,13 @@ class _Wrong(Exception):
 class _Option(NamedTuple):
     """
     :param field: what it sets.
-    :param read: makes that of its value; without it the option has no value.
+    :param value: what it sets that to, or for an option with a value what reads that.
     :param repeats: given again, it adds to what was given before.
     """
 
     names: tuple[str, ...]
     field: str
-    read: Callable[[str], Value] | None = None
+    value: Value | Callable[[str], Value] = True
     repeats: bool = False
 
 
@@ -142,17 +142,16 @@ _OPTIONS = (
     _Option(("--slot-save-path",), "slot_save_path", _text),
     _Option(("--swa-full",), "swa_full"),
     _Option(("--embedding", "--embeddings"), "embedding"),
-    _Option(("--rerank", "--reranking"), "pooling_type"),
+    _Option(
+        ("--rerank", "--reranking"),
+        "pooling_type",
+        Member("llama_pooling_type", "LLAMA_POOLING_TYPE_RANK"),
+    ),
     _Option(("-fa", "--flash-attn"), "flash_attn_type", _flash_attention),
     _Option(("-ctk", "--cache-type-k"), "cache_type_k", _cache_type),
     _Option(("-ctv", "--cache-type-v"), "cache_type_v", _cache_type),
-    _Option(("--no-warmup",), "warmup"),
+    _Option(("--no-warmup",), "warmup", False),
 )
-# What those set that have no value, where it is not True.
-_FLAGS: dict[str, Value] = {
-    "pooling_type": Member("llama_pooling_type", "LLAMA_POOLING_TYPE_RANK"),
-    "warmup": False,
-}
 _BY_NAME = {name: option for option in _OPTIONS for name in option.names}
 
 
@@ -171,15 +170,12 @@ def parse(arguments: Sequence[str]) -> Settings:
                 f"there is no option {name!r} here, only {known};"
                 " for another one use a llama-server"
             )
-        if option.read is None:
-            settings[option.field] = _FLAGS.get(option.field, True)
-        else:
-            value = _value(name, option.read, left)
-            before = settings.get(option.field)
-            if option.repeats and isinstance(before, tuple):
-                assert isinstance(value, tuple)
-                value = before + value
-            settings[option.field] = value
+        value: Any = option.value
+        if callable(value):
+            value = _value(name, value, left)
+        if option.repeats:
+            value = settings.get(option.field, ()) + value
+        settings[option.field] = value
     if "model.path" not in settings:
         raise EngineError("no model is named; name a GGUF file with -m")
     if settings["n_parallel"] == 0:

@@ -100,8 +100,7 @@ def check_port(settings: Settings) -> None:
     """
     An address that can be listened on, as far as a look tells.
     """
-    hosts = settings.get("hostnames", ("127.0.0.1",))
-    assert isinstance(hosts, tuple)
+    hosts: Any = settings.get("hostnames", ("127.0.0.1",))
     for host in hosts:
         # To llama-server that is the path of a UNIX socket.
         if not host.endswith(".sock"):
@@ -190,8 +189,7 @@ def parameters(xllamacpp: Any, settings: Settings) -> Any:
     for field, value in settings.items():
         *path, name = field.split(".")
         if isinstance(value, Member):
-            enumeration = getattr(xllamacpp, value.enumeration)
-            plain: object = getattr(enumeration, value.name)
+            plain: object = reduce(getattr, value, xllamacpp)
         else:
             plain = list(value) if isinstance(value, tuple) else value
         setattr(reduce(getattr, path, params), name, plain)

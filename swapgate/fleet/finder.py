@@ -5,42 +5,39 @@ Finder: which daemons are up without our doing, and what keeps one from being st
    status. Between them a port that answers is enough, and costs next to nothing.
 2. Looks run side by side; one that hangs delays the others by a second, and ends when
    the gateway does.
-3. What a reload has retired keeps its address and its service until it is gone: no
-   other model is found or loaded there meanwhile.
 """
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
+from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from swapgate.fleet.model_state import ModelState
+from swapgate.fleet.model_state import Look, ModelState
 from swapgate.fleet.supervisor import Supervisor
 
 _T = TypeVar("_T")
 # So long the others' managers are waited for at the start, and before each load.
 _AT_START_S, _BEFORE_LOAD_S = 2.0, 1.0
+# A look that takes longer hangs: no other check waits for it.
+_LOOK_HANGS_S = 1.0
 
 
+@define
 class Finder:
     """
     Looks at the daemons of all models.
     """
 
+    _states: Mapping[str, ModelState]
+    _supervisor: Supervisor
+    _clock: IReactorTime
+    # In the order in which they began.
+    _looks: list[Deferred[Any]] = field(factory=list, init=False)
     _log = Logger()
-
-    def __init__(
-        self,
-        states: Mapping[str, ModelState],
-        supervisor: Supervisor,
-        clock: IReactorTime,
-    ) -> None:
-        self._states, self._supervisor, self._clock = states, supervisor, clock
-        # In the order in which they began.
-        self._looks: dict[Deferred[Any], None] = {}
 
     async def find_all(self, *, ask: bool) -> None:
         """
@@ -48,22 +45,16 @@ class Finder:
 
         :param ask: ask what runs them; else only look whether a port answers.
         """
-        found = Deferred.fromCoroutine(self._find_others(None, ask=ask))
-        await within(_AT_START_S, found, self._clock)
+        await _within(_AT_START_S, self._find_others(None, ask=ask), self._clock)
 
-    async def _find_others(self, but: ModelState | None, *, ask: bool) -> None:
-        claimed = self.claims()
-        await gatherResults(
+    def _find_others(self, but: ModelState | None, *, ask: bool) -> Deferred[Any]:
+        return gatherResults(
             [
-                self._find(state, ask=ask)
+                self._look(self._find(state, ask=ask)).addErrback(self._note_bug, state)
                 for state in self._states.values()
-                if state is not but and not claimed(state)
+                if state is not but and not state.claimed
             ]
         )
-
-    def _find(self, state: ModelState, *, ask: bool) -> Deferred[None]:
-        found = self._look(self._supervisor.find(state, ask=ask))
-        return found.addErrback(self._note_bug, state)
 
     def _note_bug(self, failure: Failure, state: ModelState) -> None:
         if not failure.check(CancelledError):
@@ -73,13 +64,28 @@ class Finder:
 
     def _look(self, looking: Coroutine[Deferred[Any], Any, _T]) -> Deferred[_T]:
         look = Deferred.fromCoroutine(looking)
-        self._looks[look] = None
+        self._looks = [*(each for each in self._looks if not each.called), look]
+        return look
 
-        def note_end(result: _T | Failure) -> _T | Failure:
-            self._looks.pop(look, None)
-            return result
-
-        return look.addBoth(note_end)
+    async def _find(self, state: ModelState, *, ask: bool) -> None:
+        """
+        Take it over if it is up. A look that is under way is waited for instead, and
+        made again where it has asked less.
+        """
+        while state.may_be_found and (look := state.look) is not None:
+            hangs = self._clock.seconds() - look.since_s >= _LOOK_HANGS_S
+            if not ask or hangs:
+                return
+            await _end_of(look.over)
+            if look.asks:
+                return
+        if state.may_be_found:
+            look = Look(self._clock.seconds(), ask)
+            state.look_begins(look)
+            try:
+                await self._supervisor.find(state, ask=ask)
+            finally:
+                look.over.callback(None)
 
     def check(self, state: ModelState) -> Deferred[str | None]:
         """
@@ -90,47 +96,32 @@ class Finder:
         return checked.addErrback(lambda failure: f"cannot be run: {failure.value}")
 
     async def _check(self, state: ModelState) -> str | None:
-        around = Deferred.fromCoroutine(self._find_others(state, ask=True))
-        await self._supervisor.find(state)
-        await within(_BEFORE_LOAD_S, around, self._clock)
+        around = self._find_others(state, ask=True)
+        await self._find(state, ask=True)
+        await _within(_BEFORE_LOAD_S, around, self._clock)
         return None if state.life.phase.resident else await state.daemon.preflight()
-
-    def claims(self) -> Callable[[ModelState], bool]:
-        """
-        Tells of a model whether another daemon still has its address or its service:
-        one that is up, and no longer in the configuration.
-        """
-        taken = frozenset[object]().union(
-            *(
-                state.spec.claims
-                for state in self._states.values()
-                if state.retired and state.life.phase.resident
-            )
-        )
-        return lambda state: (
-            bool(taken) and not state.retired and bool(state.spec.claims & taken)
-        )
 
     def stop(self) -> None:
         """
         End all looks: tools may hang in them.
         """
         # The latest first: what waits for another look would go on after that.
-        for look in reversed(list(self._looks)):
+        for look in reversed(self._looks):
             look.cancel()
 
 
-async def within(seconds: float, done: Deferred[None], clock: IReactorTime) -> None:
+def _end_of(done: Deferred[None]) -> Deferred[None]:
+    """
+    Fires when `done` has; to cancel it cancels the wait alone.
+    """
+    waiting: Deferred[None] = Deferred()
+    # Where it was cancelled this is for nothing, which a Deferred allows once.
+    done.addBoth(lambda _: waiting.callback(None))
+    return waiting
+
+
+async def _within(seconds: float, done: Deferred[None], clock: IReactorTime) -> None:
     """
     Wait for `done`, though not longer; what is not done by then goes on.
     """
-    waiting: Deferred[None] = Deferred(lambda _: late.cancel())
-    late = clock.callLater(seconds, waiting.callback, None)
-
-    def tell(_: object) -> None:
-        if late.active():
-            late.cancel()
-            waiting.callback(None)
-
-    done.addBoth(tell)
-    await waiting
+    await _end_of(done).addTimeout(seconds, clock, lambda *_: None)

@@ -5,11 +5,11 @@ Health poll: the LoopingCall that asks a loading daemon's /health.
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 # One probe may take so long; a daemon that is busy loading answers slowly.
 PROBE_TIMEOUT_S = 2.0
@@ -18,17 +18,18 @@ PROBE_TIMEOUT_S = 2.0
 _TICK_S = 0.02
 _SHARE = 1 / 20
 
-ModelRequest = Callable[[], Coroutine[Deferred[Any], Any, bool]]
 
-
-def probe(ask: ModelRequest, clock: IReactorTime) -> Deferred[bool]:
+def probe(
+    asking: Coroutine[Deferred[Any], Any, bool], clock: IReactorTime
+) -> Deferred[bool]:
     """
     Ask once; no answer within `PROBE_TIMEOUT_S`, or any failure to get one, is False.
     """
-    asked = Deferred.fromCoroutine(ask()).addTimeout(PROBE_TIMEOUT_S, clock)
+    asked = Deferred.fromCoroutine(asking).addTimeout(PROBE_TIMEOUT_S, clock)
     return asked.addErrback(lambda _: False)
 
 
+@define
 class HealthPoll:
     """
     Polls until the daemon is healthy, then calls `healthy` once and is over.
@@ -36,25 +37,22 @@ class HealthPoll:
     Polls never overlap and come at most `interval_s` apart.
     """
 
+    _ask: Callable[[], Coroutine[Deferred[Any], Any, bool]]
+    _interval_s: float
+    _clock: IReactorTime
+    _healthy: Callable[[], None]
+    _started_s: float = field(default=0.0, init=False)
+    _asked_s: float = field(default=0.0, init=False)
+    _asked: Deferred[None] | None = field(default=None, init=False)
+    _loop: LoopingCall = field(init=False)
     _log = Logger()
 
-    def __init__(
-        self,
-        ask: ModelRequest,
-        interval_s: float,
-        clock: IReactorTime,
-        healthy: Callable[[], None],
-    ) -> None:
-        self._ask = ask
-        self._interval_s = interval_s
-        self._clock = clock
-        self._healthy = healthy
-        self._started_s = self._asked_s = clock.seconds()
-        self._asked: Deferred[None] | None = None
+    def __attrs_post_init__(self) -> None:
         self._loop = LoopingCall(self._tick)
-        self._loop.clock = clock
+        self._loop.clock = self._clock
 
     def start(self) -> None:
+        self._started_s = self._asked_s = self._clock.seconds()
         looping = self._loop.start(min(_TICK_S, self._interval_s))
         looping.addErrback(
             lambda failure: self._log.failure("the health poll broke", failure)
@@ -76,14 +74,10 @@ class HealthPoll:
         if now - self._asked_s + _TICK_S / 2 < pause_s:
             return None
         self._asked_s = now
-        self._asked = Deferred.fromCoroutine(self._poll())
-        return self._asked.addErrback(self._ignore_cancelling)
+        self._asked = probe(self._ask(), self._clock).addCallback(self._note)
+        return self._asked
 
-    async def _poll(self) -> None:
-        if await probe(self._ask, self._clock) and self._loop.running:
+    def _note(self, healthy: bool) -> None:
+        if healthy and self._loop.running:
             self._loop.stop()
             self._healthy()
-
-    @staticmethod
-    def _ignore_cancelling(failure: Failure) -> None:
-        failure.trap(CancelledError)

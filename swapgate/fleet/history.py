@@ -14,14 +14,6 @@ from swapgate.fleet.lifecycle import Phase
 
 # So many are remembered.
 _LOADS, _SWAPS = 5, 50
-# From here on minutes will do.
-_LONG_S = 120.0
-
-
-def _forget(_: Mapping[str, list[float]]) -> None:
-    """
-    Keep nothing.
-    """
 
 
 @define
@@ -32,7 +24,7 @@ class LoadTimes:
     :param keep: is handed all of them whenever there is a new one.
     """
 
-    _keep: Callable[[Mapping[str, list[float]]], None] = _forget
+    _keep: Callable[[Mapping[str, list[float]]], None]
     _times: dict[str, list[float]] = field(factory=dict, init=False)
 
     def recall(self, kept: Any) -> None:
@@ -60,43 +52,6 @@ class LoadTimes:
         """
         times = self._times.get(model)
         return median(times) if times else None
-
-
-def say_wait(
-    model: str,
-    *,
-    waited_s: float,
-    loading_s: float | None,
-    estimate_s: float | None,
-    ahead: int,
-    stopping: tuple[str, float] | None = None,
-    behind: tuple[str, float] | None = None,
-) -> str:
-    """
-    What a request that waits for `model` is told.
-
-    :param loading_s: for how long it has been loading; None: it is not yet.
-    :param ahead: how many are served before.
-    :param stopping: the model whose stop is in the way and does not end, and for how
-        long it has been stopping.
-    :param behind: of which model an answer has to end first, and its seconds so far.
-    """
-    if stopping is not None:
-        words = f"waiting for {stopping[0]} to stop, {stopping[1]:.0f} s so far"
-    elif loading_s is None:
-        words = f"waiting for {model}, {waited_s:.0f} s"
-    elif estimate_s is None:
-        words = f"loading {model}, {loading_s:.0f} s"
-    else:
-        words = f"loading {model}, {loading_s:.0f} s of about {estimate_s:.0f} s"
-    if behind is not None:
-        name, answering_s = behind
-        words = f"{words}, behind an answer of {name}, {_time(answering_s)} so far"
-    return f"{words}, {ahead} ahead" if ahead else words
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < _LONG_S else f"{seconds // 60:.0f} min"
 
 
 @define
@@ -133,7 +88,7 @@ class Swaps:
         reason: str,
         now_s: float,
         *,
-        failed: bool = False,
+        failed: bool,
     ) -> None:
         """
         This model has gone from one phase to another, for this reason.

@@ -90,14 +90,14 @@ class Lease:
     spec: ModelSpec
     client: UpstreamClient
     _release: Callable[["Lease", bool], None] = field(repr=False)
+    # Since when it is out.
+    since_s: float
+    # It has waited through an unload: the next one waits for its answer's end.
+    owed: bool
     # Set by the holder: ends the answer, for the reason given.
     cut: Callable[[Cut], None] | None = None
     # Why its answer is not waited for, or is no loss if it ends early.
     ended: Cut | None = None
-    # Since when it is out.
-    since_s: float = 0.0
-    # It has waited through an unload: the next one waits for its answer's end.
-    owed: bool = False
 
     def end(self, why: Cut) -> None:
         """

@@ -79,80 +79,52 @@ class ImpossibleEvent(Exception):
         super().__init__(f"{event.name} cannot happen to a daemon in {phase.name}")
 
 
-_STAYS: tuple[Action, ...] = ()
 _Cell = tuple[Life, tuple[Action, ...]]
 
 
-def _row(phase: Phase, **cells: _Cell | None) -> Mapping[tuple[Phase, Event], _Cell]:
+def _row(
+    phase: Phase, stays: str, **cells: _Cell
+) -> Mapping[tuple[Phase, Event], _Cell]:
     """
-    One row of the table; None stays in the phase, an event left out is a bug.
+    One row of the table; an event that is neither a cell nor in `stays` is a bug.
     """
-    return {
-        (phase, Event[name]): (Life(phase), _STAYS) if cell is None else cell
-        for name, cell in cells.items()
-    }
+    all_cells = dict.fromkeys(stays.split(), (Life(phase), ())) | cells
+    return {(phase, Event[name]): cell for name, cell in all_cells.items()}
 
 
-_LOAD: _Cell = (Life(Phase.STARTING), (Action.LAUNCH, Action.POLL))
-_GONE: _Cell = (Life(Phase.STOPPED), ())
+_LOAD = (Life(Phase.STARTING), (Action.LAUNCH, Action.POLL))
+_LOADED = (Life(Phase.READY), (Action.UNPOLL,))
+_UNLOAD = (Life(Phase.STOPPING), (Action.UNPOLL, Action.HALT))
+_UNDO = (Life(Phase.STOPPING, failing=True), (Action.UNPOLL, Action.HALT))
+_FAIL = (Life(Phase.FAILED), (Action.UNPOLL,))
+_SERVE = (Life(Phase.READY), ())
+_DRAIN = (Life(Phase.DRAINING), ())
+_HALT = (Life(Phase.STOPPING), (Action.HALT,))
+_GONE = (Life(Phase.STOPPED), ())
 
 _TABLE: Mapping[tuple[Phase, Event], _Cell] = {
     # What is looked for may die before it is found.
-    **_row(
-        Phase.STOPPED,
-        WANTED=_LOAD,
-        DIED=None,
-        EXITED=None,
-        FOUND=(Life(Phase.READY), ()),
-    ),
+    **_row(Phase.STOPPED, "DIED EXITED", WANTED=_LOAD, FOUND=_SERVE),
     **_row(
         Phase.STARTING,
-        WANTED=None,
-        HEALTHY=(Life(Phase.READY), (Action.UNPOLL,)),
-        TIMED_OUT=(
-            Life(Phase.STOPPING, failing=True),
-            (Action.UNPOLL, Action.HALT),
-        ),
-        EVICTED=(Life(Phase.STOPPING), (Action.UNPOLL, Action.HALT)),
-        DIED=(Life(Phase.STOPPING, failing=True), (Action.UNPOLL, Action.HALT)),
-        EXITED=(Life(Phase.FAILED), (Action.UNPOLL,)),
-        FOUND=None,
+        "WANTED FOUND",
+        HEALTHY=_LOADED,
+        TIMED_OUT=_UNDO,
+        EVICTED=_UNLOAD,
+        DIED=_UNDO,
+        EXITED=_FAIL,
     ),
-    **_row(
-        Phase.READY,
-        WANTED=None,
-        EVICTED=(Life(Phase.DRAINING), ()),
-        IDLE=None,
-        DIED=(Life(Phase.STOPPING), (Action.HALT,)),
-        EXITED=_GONE,
-        FOUND=None,
-    ),
+    **_row(Phase.READY, "WANTED IDLE FOUND", EVICTED=_DRAIN, DIED=_HALT, EXITED=_GONE),
     **_row(
         Phase.DRAINING,
-        WANTED=(Life(Phase.READY), ()),
-        EVICTED=None,
-        IDLE=(Life(Phase.STOPPING), (Action.HALT,)),
-        DIED=(Life(Phase.STOPPING), (Action.HALT,)),
+        "EVICTED FOUND",
+        WANTED=_SERVE,
+        IDLE=_HALT,
+        DIED=_HALT,
         EXITED=_GONE,
-        FOUND=None,
     ),
-    **_row(
-        Phase.STOPPING,
-        WANTED=None,
-        HEALTHY=None,
-        EVICTED=None,
-        IDLE=None,
-        DIED=None,
-        EXITED=_GONE,
-        FOUND=None,
-    ),
-    **_row(
-        Phase.FAILED,
-        WANTED=_LOAD,
-        DIED=None,
-        EXITED=None,
-        FOUND=(Life(Phase.READY), ()),
-    ),
+    **_row(Phase.STOPPING, "WANTED HEALTHY EVICTED IDLE DIED FOUND", EXITED=_GONE),
+    **_row(Phase.FAILED, "DIED EXITED", WANTED=_LOAD, FOUND=_SERVE),
 }
 
 

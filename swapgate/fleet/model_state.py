@@ -6,10 +6,11 @@ Model state: all that is known of one model while the gateway runs.
 3. The planner never sees it, but a `ModelView`: a value made of it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
@@ -17,10 +18,9 @@ from swapgate.config.model import ModelSpec
 from swapgate.daemons import Daemon
 from swapgate.fleet.back_off import BackOff
 from swapgate.fleet.health import HealthPoll
-from swapgate.fleet.lease import Lease, LoadFailed
+from swapgate.fleet.lease import Cut, Lease, LoadFailed, NotStopped, QueuedRequest
 from swapgate.fleet.lifecycle import Action, Event, Life, Phase, step
-from swapgate.fleet.look import Look
-from swapgate.fleet.planner import ModelView
+from swapgate.fleet.moves import ModelView
 from swapgate.fleet.queue import WaitQueue
 from swapgate.fleet.unloads import Unloads
 from swapgate.upstream.client import UpstreamClient
@@ -29,6 +29,20 @@ from swapgate.upstream.client import UpstreamClient
 _BELIEVED_S = 5.0
 # A check that takes longer keeps no room for its model until it is over.
 _CHECK_HANGS_S = 1.0
+
+
+@frozen
+class Look:
+    """
+    A look at a model's daemon that is under way: is it up without our doing?
+
+    :param asks: its manager is asked, not only its port.
+    :param over: fires at its end, whatever it has shown.
+    """
+
+    since_s: float
+    asks: bool
+    over: Deferred[None] = field(factory=Deferred)
 
 
 @define(eq=False)
@@ -40,9 +54,11 @@ class ModelState:
     spec: ModelSpec
     daemon: Daemon
     queue: WaitQueue
-    life: Life = Life()
     # When it came to its present phase.
-    since_s: float = 0.0
+    since_s: float
+    # Those that a reload has retired, with an address or a service that it has now.
+    _blockers: Sequence["ModelState"]
+    life: Life = Life()
     leases: set[Lease] = field(factory=set)
     client: UpstreamClient | None = None
     # It failed a request, or was found: asked nothing until it shows its health.
@@ -58,7 +74,7 @@ class ModelState:
     leaving: bool = False
     unloads: Unloads = field(factory=Unloads)
     # Since when it is looked at whether it can be started, and when it was last.
-    _checking_since_s: float | None = None
+    _checking_since_s: float = inf
     _checked_at_s: float = -inf
     back_off: BackOff = field(factory=BackOff)
     # What went wrong last, and when.
@@ -71,27 +87,19 @@ class ModelState:
 
     # What the planner sees.
 
-    def view(
-        self, now_s: float, fair_wait_s: float, *, claimed: bool = False
-    ) -> ModelView:
-        """
-        This model as the planner sees it.
-
-        :param claimed: another model's daemon still has its address or its service.
-        """
-        overdue_at_s = self._overdue_at_s(fair_wait_s)
+    def view(self, now_s: float, fair_wait_s: float) -> ModelView:
         drains = self.life.phase is Phase.DRAINING
         is_up = drains or self.life.phase is Phase.READY
         return ModelView(
-            self.spec.name,
-            self.life.phase,
-            self.spec.memory_bytes,
-            self.since_s if drains else self._last_used_s,
-            len(self.leases),
+            name=self.spec.name,
+            phase=self.life.phase,
+            memory=self.spec.memory_bytes,
+            last_used=self.since_s if drains else self._last_used_s,
+            in_flight=len(self.leases),
             suspect=(
                 self.suspect
                 or self.look is not None
-                or claimed
+                or self.claimed
                 or (is_up and not self.daemon.serving)
             ),
             unchecked=self._unchecked(now_s),
@@ -104,24 +112,23 @@ class ModelState:
             lingers=now_s < self._lingers_until_s,
             full=self.room == 0,
             leaving=self.leaving or self.retired,
-            overdue=overdue_at_s is not None and now_s >= overdue_at_s,
+            overdue=now_s >= self._overdue_at_s(fair_wait_s),
             stuck=self.stuck,
         )
 
-    def turning_points(self, fair_wait_s: float) -> Iterator[float]:
+    def turning_points(self, fair_wait_s: float) -> Sequence[float]:
         """
-        The times at which its view changes though nothing happens.
+        The times at which its view changes though nothing happens; inf is never.
         """
-        if (overdue_at_s := self._overdue_at_s(fair_wait_s)) is not None:
-            yield overdue_at_s
-        if (hangs_at_s := self._check_hangs_at_s) is not None:
-            yield hangs_at_s
-        if self.life.phase is Phase.READY and not self.leases:
-            yield self._lingers_until_s
+        return (
+            self._overdue_at_s(fair_wait_s),
+            self._check_hangs_at_s,
+            self._lingers_until_s,
+        )
 
-    def _overdue_at_s(self, fair_wait_s: float) -> float | None:
+    def _overdue_at_s(self, fair_wait_s: float) -> float:
         first = self.queue.first
-        return None if first is None else first.turn_s + fair_wait_s
+        return inf if first is None else first.turn_s + fair_wait_s
 
     @property
     def _lingers_until_s(self) -> float:
@@ -145,15 +152,15 @@ class ModelState:
         return max(0, self.spec.max_active - len(self.leases))
 
     @property
-    def queue_number(self) -> int | None:
+    def queue_number(self) -> float:
         """
-        The number of the first request that waits for it; None: none does.
+        The number of the first request that waits for it; inf: none does.
         """
-        # A request that has nothing loaded still takes what is up.
-        if self.life.phase is Phase.READY and self.queue.entries:
-            return next(iter(self.queue.entries)).number
         first = self.queue.first
-        return None if first is None else first.number
+        if self.life.phase is Phase.READY:
+            # A request that has nothing loaded still takes what is up.
+            first = next(iter(self.queue.entries), None)
+        return inf if first is None else first.number
 
     @property
     def answering_since_s(self) -> float | None:
@@ -191,7 +198,7 @@ class ModelState:
             self.queue.load_begins()
         return actions
 
-    def ask_by(self, client: UpstreamClient) -> None:
+    def ask_by(self, client: UpstreamClient | None) -> None:
         """
         From now on its daemon is asked by this client.
         """
@@ -236,13 +243,16 @@ class ModelState:
         self.stop_polling()
         self.suspect = False
 
-    def is_stuck(self, why: Callable[[], Exception]) -> None:
+    def is_stuck(self, now_s: float) -> None:
         """
         Its stop does not end: its memory is counted on no longer, and unloads fail.
         """
         self.stuck = True
         for told in self.unloads.take():
-            told.errback(why())
+            told.errback(self.not_stopped(now_s))
+
+    def not_stopped(self, now_s: float) -> NotStopped:
+        return NotStopped(f"{self.spec.name} is {self.still_there(now_s)}")
 
     def still_there(self, now_s: float) -> str:
         """
@@ -264,9 +274,7 @@ class ModelState:
             told.callback(None)
         if self._examination is not None:
             self._examination.cancel()
-        if self.client is not None:
-            self.client.close()
-            self.client = None
+        self.ask_by(None)
 
     # How its loads went.
 
@@ -289,10 +297,10 @@ class ModelState:
         Fail all requests that wait, and those that come before the back-off is over.
         """
         words = self.daemon.last_words()
-        told = not words or words in reason
-        why = reason if told else f"{reason}; its last words: {words}"
-        self.back_off.failed(now_s, why)
-        self.last_error = (why, now_s)
+        if words not in reason:
+            reason = f"{reason}; its last words: {words}"
+        self.back_off.failed(now_s, reason)
+        self.last_error = (reason, now_s)
         self.queue.refuse(lambda: self.failure(now_s))
 
     def failure(self, now_s: float) -> LoadFailed:
@@ -316,6 +324,14 @@ class ModelState:
             and not self.life.phase.resident
         )
 
+    @property
+    def claimed(self) -> bool:
+        """
+        Whether a daemon that is not in the configuration any more still has its
+        address or its service: it is neither found nor loaded there meanwhile.
+        """
+        return any(other.life.phase.resident for other in self._blockers)
+
     def look_begins(self, look: Look) -> None:
         self.look = look
 
@@ -324,13 +340,13 @@ class ModelState:
 
     @property
     def checking(self) -> bool:
-        return self._checking_since_s is not None
+        return self._checking_since_s < inf
 
     def check_begins(self, now_s: float) -> None:
         self._checking_since_s = now_s
 
     def check_ends(self, now_s: float, *, good: bool) -> None:
-        self._checking_since_s = None
+        self._checking_since_s = inf
         if good:
             self._checked_at_s = now_s
 
@@ -338,13 +354,11 @@ class ModelState:
         """
         Whether its first check in this wait takes so long that a tool may hang.
         """
-        hangs_at_s = self._check_hangs_at_s
-        return hangs_at_s is not None and now_s >= hangs_at_s and self._unchecked(now_s)
+        return now_s >= self._check_hangs_at_s and self._unchecked(now_s)
 
     @property
-    def _check_hangs_at_s(self) -> float | None:
-        since_s = self._checking_since_s
-        return None if since_s is None else since_s + _CHECK_HANGS_S
+    def _check_hangs_at_s(self) -> float:
+        return self._checking_since_s + _CHECK_HANGS_S
 
     def check_is_stale(self, now_s: float) -> bool:
         """
@@ -362,9 +376,20 @@ class ModelState:
 
     # Leases.
 
-    def lend(self, lease: Lease, now_s: float) -> None:
-        lease.since_s = now_s
+    def lend(
+        self,
+        entry: QueuedRequest,
+        now_s: float,
+        release: Callable[["ModelState", Lease, bool], None],
+    ) -> Lease:
+        assert self.client is not None
+        lease = Lease(self.spec, self.client, partial(release, self), now_s, entry.owed)
         self.leases.add(lease)
+        return lease
+
+    def cut_answers(self, why: Cut) -> None:
+        for lease in list(self.leases):
+            lease.end(why)
 
     def take_back(self, lease: Lease, now_s: float) -> None:
         self.leases.remove(lease)

@@ -16,90 +16,13 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations, product
 from operator import le
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from swapgate.fleet.lifecycle import Phase
+from swapgate.fleet.moves import Admit, Check, Evict, ModelView, Move, Start
 
 # Up to this many candidates the smallest set is found by trying all of them.
 _EXHAUSTIVE = 8
-
-
-@frozen
-class ModelView:
-    """
-    How one model stands at this moment.
-
-    `memory` and the budget share a unit. A doubtful daemon may be dead: it is asked
-    nothing until that is known. A pinned one is never evicted; one to be preloaded is
-    loaded whenever there is room.
-
-    :param last_used: any clock's seconds; of one that drains, when that began.
-    :param lingers: it has answered so lately that only the overdue may evict it.
-    :param full: it answers as many at a time as it may.
-    :param leaving: it is to be unloaded, whatever waits for it.
-    :param overdue: a request has waited for it so long that others must make way.
-    :param unchecked: whether it can be started at all is yet to be looked at; nothing
-        is evicted for it before, and it is not started.
-    :param stuck: its stop does not end: its memory counts, and nothing waits for it
-        that could be had otherwise.
-    """
-
-    name: str
-    phase: Phase
-    memory: int
-    last_used: float
-    in_flight: int = 0
-    suspect: bool = False
-    pinned: bool = False
-    preload: bool = False
-    lingers: bool = False
-    full: bool = False
-    leaving: bool = False
-    overdue: bool = False
-    unchecked: bool = False
-    stuck: bool = False
-
-
-@frozen
-class Admit:
-    """
-    Admit the requests that wait for this model, as many as it takes at a time.
-    """
-
-    name: str
-
-
-@frozen
-class Start:
-    """
-    Load this model, or keep it if it is only draining.
-    """
-
-    name: str
-
-
-@frozen
-class Evict:
-    """
-    Drain this model and unload it.
-
-    :param wanted_by: the model that needs its memory, or "" where it is too much.
-    """
-
-    name: str
-    wanted_by: str = field(default="", eq=False)
-
-
-@frozen
-class Check:
-    """
-    Look whether this model can be started, before anything is changed for it.
-    """
-
-    name: str
-
-
-Move = Admit | Start | Evict | Check
 
 
 def plan(views: Iterable[ModelView], waiting: Sequence[str], budget: int) -> list[Move]:
@@ -195,11 +118,12 @@ class _Board:
     def _make_room(self, view: ModelView) -> None:
         later = 0
         if view.unchecked and not (view.leaving or view.phase.resident):
-            self._check(view)
+            self.moves.append(Check(view.name))
         if view.memory:
             victims = self._victims(view.memory - self.promised)
             later = self._promise(victims, view.name)
-        self._start_if_it_fits(view)
+        if self._may_start(view) and not view.unchecked:
+            self._start(view)
         self.promised -= view.memory
         self.sure += later - view.memory
         # What will not come from those that leave for it, it takes of what is free.
@@ -241,22 +165,14 @@ class _Board:
             return view.name in self.wanted
         return any(self._harm(view))
 
-    def _start_if_it_fits(self, view: ModelView) -> bool:
+    def _may_start(self, view: ModelView) -> bool:
         # What takes no memory waits for none, even where too much is promised.
         fits = not view.memory or view.memory <= min(self.free, self.sure)
-        stopped = view.phase in {Phase.STOPPED, Phase.FAILED}
-        if fits and stopped and not (view.suspect or view.leaving):
-            if view.unchecked:
-                self._check(view)
-                return False
-            self.moves.append(Start(view.name))
-            self.free -= view.memory
-            return True
-        return False
+        return fits and not (view.phase.resident or view.suspect or view.leaving)
 
-    def _check(self, view: ModelView) -> None:
-        if (move := Check(view.name)) not in self.moves:
-            self.moves.append(move)
+    def _start(self, view: ModelView) -> None:
+        self.moves.append(Start(view.name))
+        self.free -= view.memory
 
     def _load_is_wanted(self, view: ModelView) -> bool:
         return view.phase is Phase.STARTING and view.name in self.wanted
@@ -313,16 +229,17 @@ class _Board:
         Load what is to be up whenever there is room for it.
         """
         for view in self.views.values():
-            if view.preload and self._start_if_it_fits(view):
+            if not view.preload or not self._may_start(view):
+                continue
+            if view.unchecked:
+                self.moves.append(Check(view.name))
+            else:
+                self._start(view)
                 self.sure -= view.memory
 
 
 def _first_to_go(view: ModelView) -> tuple[bool, float, str]:
-    return (
-        view.phase is not Phase.DRAINING,
-        view.last_used,
-        view.name,
-    )
+    return view.phase is not Phase.DRAINING, view.last_used, view.name
 
 
 def _cheapest(candidates: Sequence[ModelView], need: int) -> Sequence[ModelView]:

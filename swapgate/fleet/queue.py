@@ -2,7 +2,9 @@
 Wait queue: the requests that wait for one model, in order of arrival.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
+from math import inf
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
@@ -18,8 +20,9 @@ class WaitQueue:
 
     _clock: IReactorTime
     entries: dict[QueuedRequest, None] = field(factory=dict)
-    _load_began_s: float | None = None
-    _load_ended_s: float | None = None
+    # The last load, if any; inf is not yet.
+    _load_began_s: float = 0.0
+    _load_ended_s: float = -inf
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -38,21 +41,21 @@ class WaitQueue:
         return next((n for n, each in enumerate(self.entries) if each is entry), 0)
 
     def load_begins(self) -> None:
-        self._load_began_s, self._load_ended_s = self._clock.seconds(), None
+        self._load_began_s, self._load_ended_s = self._clock.seconds(), inf
 
     def load_ends(self) -> float:
         """
         How long it took.
         """
-        now_s = self._load_ended_s = self._clock.seconds()
-        return now_s - (now_s if self._load_began_s is None else self._load_began_s)
+        self._load_ended_s = self._clock.seconds()
+        return self._load_ended_s - self._load_began_s
 
     @property
     def loading_s(self) -> float | None:
         """
         For how long it has been loading; None: it is not.
         """
-        if self._load_began_s is None or self._load_ended_s is not None:
+        if self._load_ended_s < inf:
             return None
         return self._clock.seconds() - self._load_began_s
 
@@ -64,10 +67,8 @@ class WaitQueue:
         if entry.patience is not None and entry.patience.active():
             entry.patience.cancel()
         now_s = self._clock.seconds()
-        if self._load_began_s is not None:
-            ended_s = now_s if self._load_ended_s is None else self._load_ended_s
-            began_s = max(self._load_began_s, entry.asked_s)
-            entry.load_s = max(0.0, ended_s - began_s)
+        began_s = max(self._load_began_s, entry.asked_s)
+        entry.load_s = max(0.0, min(now_s, self._load_ended_s) - began_s)
         entry.queue_s = now_s - entry.asked_s - entry.load_s
 
     def let_in(
@@ -78,21 +79,19 @@ class WaitQueue:
 
         :param room: to so many of them; None: to all.
         """
-        let_in = 0
-        # One by one: a request that is admitted may make others leave.
-        for entry in list(self.entries):
-            if let_in == room:
-                return
-            if entry in self.entries:
-                self.take_out(entry)
-                entry.lease.callback(make_lease(entry))
-                let_in += 1
+        for entry in islice(self._take_all(), room):
+            entry.lease.callback(make_lease(entry))
 
     def refuse(self, error: Callable[[], Exception]) -> None:
         """
         Fail all of them.
         """
+        for entry in self._take_all():
+            entry.lease.errback(error())
+
+    def _take_all(self) -> Iterator[QueuedRequest]:
+        # One by one: a request that is answered may make others leave.
         for entry in list(self.entries):
             if entry in self.entries:
                 self.take_out(entry)
-                entry.lease.errback(error())
+                yield entry

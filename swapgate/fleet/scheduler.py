@@ -9,9 +9,10 @@ Scheduler: queues requests per model, asks the planner what to change, carries i
 """
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
 from itertools import count
+from math import inf
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -28,7 +29,6 @@ from swapgate.fleet.history import LoadTimes, Swaps
 from swapgate.fleet.lease import (
     Cut,
     Lease,
-    NotStopped,
     QueuedRequest,
     QueueFull,
     ShuttingDown,
@@ -38,17 +38,10 @@ from swapgate.fleet.lease import (
 )
 from swapgate.fleet.lifecycle import Event, ImpossibleEvent, Phase
 from swapgate.fleet.model_state import ModelState
-from swapgate.fleet.planner import (
-    Admit,
-    Check,
-    Evict,
-    ModelView,
-    Move,
-    Start,
-    plan,
-    stuck_before,
-)
+from swapgate.fleet.moves import Admit, Check, Evict, ModelView, Move, Start
+from swapgate.fleet.planner import plan, stuck_before
 from swapgate.fleet.queue import WaitQueue
+from swapgate.fleet.reload import reconfigure, replace
 from swapgate.fleet.shutdown import Shutdown
 from swapgate.fleet.supervisor import Supervisor
 from swapgate.fleet.wait_estimate import Outlook
@@ -73,7 +66,7 @@ class Scheduler:
         make_daemon: Callable[[ModelSpec], Daemon],
         clock: IReactorTime,
         make_client: Callable[[Daemon], UpstreamClient],
-        load_times: LoadTimes | None = None,
+        load_times: LoadTimes,
     ) -> None:
         """
         :param make_client: a client of the daemon's present life.
@@ -81,7 +74,7 @@ class Scheduler:
         self.config = config
         self._make_daemon = make_daemon
         self.clock = clock
-        self.load_times = load_times or LoadTimes()
+        self.load_times = load_times
         self.swaps = Swaps()
         self.states = {spec.name: self._new_state(spec) for spec in config.models}
         self._supervisor = Supervisor(
@@ -89,7 +82,7 @@ class Scheduler:
             make_client,
             self.swaps,
             self.load_times,
-            self._post,
+            self.tell,
             self._plan_and_tell,
         )
         self._finder = Finder(self.states, self._supervisor, clock)
@@ -106,11 +99,11 @@ class Scheduler:
         self._upkeep.clock = clock
         self._shutdown: Shutdown | None = None
 
-    def _new_state(self, spec: ModelSpec) -> ModelState:
-        now_s = self.clock.seconds()
-        return ModelState(
-            spec, self._make_daemon(spec), WaitQueue(self.clock), since_s=now_s
-        )
+    def _new_state(
+        self, spec: ModelSpec, blockers: Sequence[ModelState] = ()
+    ) -> ModelState:
+        daemon, queue = self._make_daemon(spec), WaitQueue(self.clock)
+        return ModelState(spec, daemon, queue, self.clock.seconds(), blockers)
 
     # From start to stop.
 
@@ -121,32 +114,29 @@ class Scheduler:
         :param cleared: is awaited first; nothing is loaded before it is over.
         """
         self._starting = True
-        begun = Deferred.fromCoroutine(cleared)
-        begun.addErrback(
-            lambda failure: self._log.failure("clearing up failed", failure)
-        )
-        begun.addCallback(self._begin_upkeep)
+        Deferred.fromCoroutine(self._start(cleared))
 
-    def _begin_upkeep(self, _: None) -> None:
+    async def _start(self, cleared: Coroutine[Deferred[Any], Any, None]) -> None:
+        try:
+            await cleared
+        except Exception:
+            self._log.failure("clearing up failed")
         if self._shutdown is None:
             self._upkeep.start(_UPKEEP_S)
 
-    def _look_after(self) -> Deferred[None]:
-        # A LoopingCall ends with the first error that it meets.
-        return Deferred.fromCoroutine(self._look_after_all()).addErrback(
-            lambda failure: self._log.failure("a bug in swapgate", failure)
-        )
-
-    async def _look_after_all(self) -> None:
-        now_s = self.clock.seconds()
-        for state in list(self.states.values()):
-            if state.is_idle(now_s):
-                self._post(state, Event.EVICTED, "unused")
+    async def _look_after(self) -> None:
         try:
-            await self._finder.find_all(ask=self._starting)
-        finally:
-            self._starting = False
-            self._carry_on()
+            for state in list(self.states.values()):
+                if state.is_idle(self.clock.seconds()):
+                    self.tell(state, Event.EVICTED, "unused")
+            try:
+                await self._finder.find_all(ask=self._starting)
+            finally:
+                self._starting = False
+                self._carry_on()
+        except Exception:
+            # A LoopingCall ends with the first error that it meets.
+            self._log.failure("a bug in swapgate")
 
     def stop(self) -> Deferred[None]:
         """
@@ -156,7 +146,9 @@ class Scheduler:
         """
         if self._upkeep.running:
             self._upkeep.stop()
-        self._shutdown = Shutdown(self, self.config.shutdown_timeout_s, self.clock)
+        self._shutdown = Shutdown(
+            self.states, self.tell, self.config.shutdown_timeout_s, self.clock
+        )
         self._set_alarm()
         self._finder.stop()
         return self._shutdown.begin()
@@ -185,34 +177,33 @@ class Scheduler:
         if state.life.phase is Phase.READY and not state.daemon.serving:
             self._supervisor.examine(state)
         if state.admits and not (held or self._carrying or self._shutdown):
-            lease = self._make_lease(state, None)
+            lease = self._lend(state, entry)
             self._tell_watchers()
             return succeed(lease)
         if not state.admits and held >= self.config.max_held:
             return fail(QueueFull())
+        if self._shutdown is not None:
+            return fail(ShuttingDown())
+        if (sum_said := self.config.never_fits(name)) is not None:
+            return fail(TooLarge(sum_said))
+        now_s = self.clock.seconds()
+        if now_s < state.back_off.retry_at_s:
+            return fail(state.failure(now_s))
         waiting: Deferred[Lease] = Deferred(lambda _: self._give_up(entry))
         entry.lease = waiting
         entry.model, entry.number = name, next(self._numbers)
-        entry.asked_s = entry.turn_s = self.clock.seconds()
+        entry.asked_s = entry.turn_s = now_s
         entry.owed = state.unloads.owing
         self._abandoned.look_at(entry, state)
         state.queue.entries[entry] = None
-        if self._shutdown is not None:
-            state.queue.refuse(ShuttingDown)
-        elif (sum_said := self.config.never_fits(name)) is not None:
-            state.queue.refuse(lambda: TooLarge(sum_said))
-        elif entry.asked_s < state.back_off.retry_at_s:
-            state.queue.refuse(lambda: state.failure(entry.asked_s))
-        else:
-            self._plan_and_tell()
+        self._plan_and_tell()
         return waiting
 
     def _give_up(self, entry: QueuedRequest) -> None:
-        state = self.states.get(entry.model)
-        if state is not None:
-            state.queue.take_out(entry)
-            self._abandoned.note(entry, state)
-            self._begin_unload(state)
+        state = self.states[entry.model]
+        state.queue.take_out(entry)
+        self._abandoned.note(entry, state)
+        self._begin_unload(state)
         self._plan_and_tell()
 
     @property
@@ -236,8 +227,7 @@ class Scheduler:
             state.unloads.put_away = True
             return succeed(None)
         if state.stuck:
-            words = state.still_there(self.clock.seconds())
-            return fail(NotStopped(f"{name} is {words}"))
+            return fail(state.not_stopped(self.clock.seconds()))
         gone = state.unloads.add(now=now)
         self._begin_unload(state)
         return gone
@@ -250,17 +240,16 @@ class Scheduler:
         if now is None:
             return
         if state.leaving:
-            self._post(state, Event.EVICTED, "asked for")
+            self.tell(state, Event.EVICTED, "asked for")
         if now:
             was_unloaded = Cut(
                 "the model's daemon was unloaded",
                 "upstream_failed",
                 partial(Unloaded, state.spec.name),
             )
-            for lease in list(state.leases):
-                lease.end(was_unloaded)
+            state.cut_answers(was_unloaded)
             if state.life.phase is Phase.DRAINING:
-                self._post(state, Event.IDLE)
+                self.tell(state, Event.IDLE)
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """
@@ -284,20 +273,17 @@ class Scheduler:
             self._supervisor.examine(state)
         self._begin_unload(state)
         if not state.leases and state.life.phase is not Phase.READY:
-            self._post(state, Event.IDLE)
+            self.tell(state, Event.IDLE)
         elif self.held:
             # It may be let go now, or have room for one more.
             self._carry_on()
         self._tell_watchers()
         self._check_stopped()
 
-    def tell(self, name: str, event: Event, reason: str = "") -> None:
+    def tell(self, state: ModelState, event: Event, reason: str = "") -> None:
         """
         The inbox: what happens to daemons is told here, from wherever it is noticed.
         """
-        self._post(self.states[name], event, reason)
-
-    def _post(self, state: ModelState, event: Event, reason: str = "") -> None:
         self._inbox.append((state, event, reason))
         self._carry_on()
 
@@ -316,7 +302,7 @@ class Scheduler:
                 if self._inbox:
                     changed = True
                     self._step(*self._inbox.popleft())
-                moves = list(self._due(self._plan()))
+                moves = list(self._plan())
                 changed |= bool(moves)
                 for move in moves:
                     self._carry_out(move)
@@ -351,48 +337,38 @@ class Scheduler:
             at_s
             for state in self.states.values()
             for at_s in state.turning_points(fair_wait_s)
-            if at_s > now_s
+            if now_s < at_s < inf
         ]
         if to_come:
             delay_s = max(min(to_come) - now_s, _ALARM_AT_LEAST_S)
             self._alarm = self.clock.callLater(delay_s, self._carry_on)
 
-    def _plan(self) -> list[Move]:
-        if self._shutdown is not None or self._starting:
-            return []
-        now_s = self.clock.seconds()
-        waiting = sorted(
-            (number, state.spec.name)
-            for state in self.states.values()
-            if (number := state.queue_number) is not None
-            and not state.check_hangs(now_s)
-        )
-        return plan(
-            self._views(),
-            [name for _, name in waiting],
-            self.config.budget_bytes,
-        )
-
-    def _due(self, moves: Iterable[Move]) -> Iterator[Move]:
+    def _plan(self) -> Iterator[Move]:
         """
         What is to be done now: a load is checked again where its check was long ago,
         and a check that is under way is waited for.
         """
-        now_s, claimed = self.clock.seconds(), self._finder.claims()
-        for planned in moves:
-            move, state = planned, self.states[planned.name]
-            if isinstance(move, Start) and not state.life.phase.resident:
-                move = Check(move.name) if state.check_is_stale(now_s) else move
-            if not (isinstance(move, Check) and (state.checking or claimed(state))):
+        if self._shutdown is not None or self._starting:
+            return
+        now_s = self.clock.seconds()
+        waiting = [
+            (state.queue_number, state.spec.name)
+            for state in self.states.values()
+            if state.queue_number < inf and not state.check_hangs(now_s)
+        ]
+        names = [name for _, name in sorted(waiting)]
+        for move in plan(self._views(), names, self.config.budget_bytes):
+            state = self.states[move.name]
+            loads = isinstance(move, Start) and not state.life.phase.resident
+            checks = (loads and state.check_is_stale(now_s)) or isinstance(move, Check)
+            if not checks:
                 yield move
+            elif not (state.checking or state.claimed):
+                yield Check(move.name)
 
     def _views(self) -> list[ModelView]:
         now_s, fair_wait_s = self.clock.seconds(), self.config.fair_wait_s
-        claimed = self._finder.claims()
-        return [
-            state.view(now_s, fair_wait_s, claimed=claimed(state))
-            for state in self.states.values()
-        ]
+        return [state.view(now_s, fair_wait_s) for state in self.states.values()]
 
     def _stuck_before(self, name: str) -> Sequence[ModelView]:
         return stuck_before(name, self._views(), self.config.budget_bytes)
@@ -413,7 +389,7 @@ class Scheduler:
         state = self.states[move.name]
         match move:
             case Admit():
-                state.queue.let_in(partial(self._make_lease, state), state.room)
+                state.queue.let_in(partial(self._lend, state), state.room)
                 state.unloads.owing = False
             case Check():
                 state.check_begins(self.clock.seconds())
@@ -436,12 +412,8 @@ class Scheduler:
             if state.spec.max_active is not None:
                 entry.turn_s = self.clock.seconds()
 
-    def _make_lease(self, state: ModelState, entry: QueuedRequest | None) -> Lease:
-        assert state.client is not None
-        lease = Lease(state.spec, state.client, partial(self._release, state))
-        lease.owed = entry is not None and entry.owed
-        state.lend(lease, self.clock.seconds())
-        return lease
+    def _lend(self, state: ModelState, entry: QueuedRequest) -> Lease:
+        return state.lend(entry, self.clock.seconds(), self._release)
 
     def _step(self, state: ModelState, event: Event, reason: str = "") -> None:
         before = state.life.phase
@@ -464,41 +436,13 @@ class Scheduler:
         if state.life.phase is Phase.DRAINING and not state.leases:
             self._step(state, Event.IDLE)
         if state.retired and not state.life.phase.resident:
-            self._succeed(state)
+            replace(state, self.states)
         self._check_stopped()
 
     def reconfigure(self, config: Config) -> None:
         """
-        Live by another configuration. What it leaves as it was goes on untouched; what
-        it changes or leaves out is drained first; requests that wait for it wait on,
-        unless it can never be up any more.
+        Live by another configuration.
         """
         self.config = config
-        specs = {spec.name: spec for spec in config.models}
-        for name, state in list(self.states.items()):
-            spec = specs.pop(name, None)
-            if spec == state.spec and not state.retired:
-                continue
-            state.retire(None if spec is None else self._new_state(spec))
-            if not state.life.phase.resident:
-                self._succeed(state)
-            elif state.life.phase in {Phase.STARTING, Phase.READY}:
-                self._post(state, Event.EVICTED, "its configuration changed")
-        for name, spec in specs.items():
-            self.states[name] = self._new_state(spec)
-        for spec in config.models:
-            if (sum_said := config.never_fits(spec.name)) is not None:
-                self.states[spec.name].queue.refuse(partial(TooLarge, sum_said))
+        reconfigure(self.states, config, self._new_state, self.tell)
         self._plan_and_tell()
-
-    def _succeed(self, state: ModelState) -> None:
-        """
-        Put in a retired model's place what the configuration has there now.
-        """
-        name = state.spec.name
-        if state.successor is None:
-            del self.states[name]
-            state.queue.refuse(partial(UnknownModel, name))
-        else:
-            self.states[name] = state.successor
-            state.successor.inherit(state)

@@ -2,9 +2,9 @@
 Shutdown: how the fleet ends. Answers first, then our children, all within a bound.
 """
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
+from attrs import define, field
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -20,76 +20,62 @@ _DRAIN_SHARE = 2 / 3
 _KILL_SHARE, _KILL_BEFORE_END_S = 1 / 6, 1.0
 
 
-class Fleet(Protocol):
-    """
-    What is to be shut down: every model, and the inbox for their events.
-    """
-
-    @property
-    def states(self) -> Mapping[str, ModelState]: ...
-
-    def tell(self, name: str, event: Event, reason: str = "") -> None: ...
-
-
+@define
 class Shutdown:
     """
     The last seconds of a fleet. Daemons that are not ours stay as they are.
+
+    :param tell: the scheduler's inbox.
     """
 
+    _states: Mapping[str, ModelState]
+    _tell: Callable[[ModelState, Event, str], None]
+    _timeout_s: float
+    _clock: IReactorTime
+    _over: Deferred[None] = field(factory=Deferred, init=False)
     _log = Logger()
-
-    def __init__(self, fleet: Fleet, timeout_s: float, clock: IReactorTime) -> None:
-        self._fleet, self._timeout_s, self._clock = fleet, timeout_s, clock
-        self._over: Deferred[None] = Deferred()
-        self._end_s = clock.seconds() + timeout_s
-        self._calls: list[IDelayedCall] = []
 
     def begin(self) -> Deferred[None]:
         """
         Refuse the requests that wait, and let the others end.
         """
-        end_s, later = self._timeout_s, self._clock.callLater
-        self._calls = [
-            later(end_s * _DRAIN_SHARE, self._halt_all),
-            later(end_s - min(end_s * _KILL_SHARE, _KILL_BEFORE_END_S), self._kill_all),
-            later(end_s, self._stop_waiting),
+        all_s, later = self._timeout_s, self._clock.callLater
+        end_s = self._clock.seconds() + all_s
+        calls = [
+            later(all_s * _DRAIN_SHARE, self._halt_all),
+            later(all_s - min(all_s * _KILL_SHARE, _KILL_BEFORE_END_S), self._kill_all),
+            later(all_s, self._stop_waiting),
         ]
-        for state in self._fleet.states.values():
+        for state in self._states.values():
             state.queue.refuse(ShuttingDown)
             for lease in state.leases:
                 # What stops us may end our children at the same moment.
                 lease.ended = STOPPING
         for state in self._children():
             if state.life.phase in {Phase.STARTING, Phase.READY}:
-                self._fleet.tell(state.spec.name, Event.EVICTED, "the gateway stops")
-        stopped = self._over.addBoth(lambda _: self._cancel())
-        stopped.addCallback(lambda _: self._let_go())
+                self._tell(state, Event.EVICTED, "the gateway stops")
+        stopped = self._over.addBoth(lambda _: self._let_go(calls, end_s))
         self.check()
         return stopped
 
-    def _cancel(self) -> None:
-        for call in self._calls:
-            if call.active():
-                call.cancel()
-
-    def _let_go(self) -> Deferred[None]:
+    def _let_go(self, calls: list[IDelayedCall], end_s: float) -> Deferred[None]:
         """
         Leave the daemons that stay to themselves, all at once, in the time left.
         """
-        left_s = max(self._end_s - self._clock.seconds(), 0.0)
-        outlives_gateway = [
-            p for p in self._fleet.states.values() if p.daemon.outlives_gateway
-        ]
-        for state in outlives_gateway:
+        for call in calls:
+            if call.active():
+                call.cancel()
+        left_s = max(end_s - self._clock.seconds(), 0.0)
+        gone = []
+        for state in self._states.values():
+            if not state.daemon.outlives_gateway:
+                continue
             for told in state.unloads.take():
                 told.errback(ShuttingDown())
             state.end_life()
-        gone = [
-            maybeDeferred(state.daemon.detach)
-            .addTimeout(left_s, self._clock)
-            .addErrback(self._note, state)
-            for state in outlives_gateway
-        ]
+            detached = maybeDeferred(state.daemon.detach)
+            detached.addTimeout(left_s, self._clock).addErrback(self._note, state)
+            gone.append(detached)
         return gatherResults(gone).addCallback(lambda _: None)
 
     def _note(self, failure: Failure, state: ModelState) -> None:
@@ -105,7 +91,7 @@ class Shutdown:
         """
         return [
             state
-            for state in self._fleet.states.values()
+            for state in self._states.values()
             if state.life.phase.resident and not state.daemon.outlives_gateway
         ]
 
@@ -113,12 +99,11 @@ class Shutdown:
         """
         Cut the answers that have not ended, of whatever daemon; ours end after them.
         """
-        for state in self._fleet.states.values():
-            for lease in list(state.leases):
-                lease.end(STOPPING)
+        for state in self._states.values():
+            state.cut_answers(STOPPING)
         for state in self._children():
             if state.life.phase is Phase.DRAINING:
-                self._fleet.tell(state.spec.name, Event.IDLE)
+                self._tell(state, Event.IDLE, "")
 
     def _kill_all(self) -> None:
         for state in self._children():
@@ -134,5 +119,5 @@ class Shutdown:
         """
         if self._over.called or self._children():
             return
-        if not any(state.leases for state in self._fleet.states.values()):
+        if not any(state.leases for state in self._states.values()):
             self._over.callback(None)

@@ -7,7 +7,8 @@ Supervisor: launches, polls, examines, adopts and halts daemons; writes history.
    its health, and that it is the process which listens on its port.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
@@ -20,16 +21,12 @@ from swapgate.daemons import Daemon, Owner
 from swapgate.daemons.control import port_answers
 from swapgate.fleet.health import HealthPoll, probe
 from swapgate.fleet.history import LoadTimes, Swaps
-from swapgate.fleet.lease import NotStopped
 from swapgate.fleet.lifecycle import Action, Event, Phase
-from swapgate.fleet.look import Look
 from swapgate.fleet.model_state import ModelState
 from swapgate.upstream.client import UpstreamClient
 
 # A daemon that failed a request is asked so often, so long apart, whether it is well.
 _PROBES, _PROBE_AGAIN_S = 3, 1.0
-# A look that takes longer hangs: no other check waits for it.
-_LOOK_HANGS_S = 1.0
 # What was killed at stop_timeout should be gone so soon after it, and proven to be.
 _KILLED_S = 8.0
 _ENDS = (Event.DIED, Event.EXITED)
@@ -58,29 +55,26 @@ class Supervisor:
         Carry out what the lifecycle's table asks for.
         """
         try:
-            self._do(state, action)
+            match action:
+                case Action.LAUNCH:
+                    state.daemon.launch(self._owner(state))
+                    self._ask_it(state)
+                case Action.POLL:
+                    self._poll(state, Event.TIMED_OUT, self._is_up)
+                case Action.UNPOLL:
+                    state.stop_polling()
+                case Action.HALT:
+                    state.stop_polling()
+                    stuck_in_s = state.spec.stop_timeout_s + _KILLED_S
+                    state.set_timer(
+                        self._clock.callLater(stuck_in_s, self._is_stuck, state)
+                    )
+                    state.daemon.halt()
         except Exception as error:
             # Too few descriptors, say. All else is a bug, of ours or of Twisted.
             if not isinstance(error, OSError):
                 self._log.failure("{model}: a bug in swapgate", model=state.spec.name)
             self._tell(state, Event.EXITED, f"cannot be run: {error}")
-
-    def _do(self, state: ModelState, action: Action) -> None:
-        match action:
-            case Action.LAUNCH:
-                state.daemon.launch(self._owner(state))
-                self._ask_it(state)
-            case Action.POLL:
-                self._poll(state, Event.TIMED_OUT, lambda: self._is_up(state))
-            case Action.UNPOLL:
-                state.stop_polling()
-            case Action.HALT:
-                state.stop_polling()
-                stuck_in_s = state.spec.stop_timeout_s + _KILLED_S
-                state.set_timer(
-                    self._clock.callLater(stuck_in_s, self._is_stuck, state)
-                )
-                state.daemon.halt()
 
     def _owner(self, state: ModelState) -> Owner:
         return Owner(
@@ -91,12 +85,13 @@ class Supervisor:
         )
 
     def _probe(self, state: ModelState) -> Deferred[bool]:
-        return probe(lambda: self._is_healthy(state), self._clock)
+        return probe(self._is_healthy(state), self._clock)
 
     def _is_stuck(self, state: ModelState) -> None:
-        name, words = state.spec.name, state.still_there(self._clock.seconds())
-        self._log.warn("{model}: {words}", model=name, words=words)
-        state.is_stuck(lambda: NotStopped(f"{name} is {words}"))
+        now_s = self._clock.seconds()
+        words = state.still_there(now_s)
+        self._log.warn("{model}: {words}", model=state.spec.name, words=words)
+        state.is_stuck(now_s)
         self._plan_again()
 
     def _ask_it(self, state: ModelState) -> None:
@@ -107,7 +102,10 @@ class Supervisor:
             self._tell(state, Event.TIMED_OUT, f"cannot be asked: {error}")
 
     def _poll(
-        self, state: ModelState, late: Event, healthy: Callable[[], None]
+        self,
+        state: ModelState,
+        late: Event,
+        healthy: Callable[[ModelState], Coroutine[Deferred[Any], Any, None]],
     ) -> None:
         """
         Poll until it is healthy, or tell `late` at load_timeout.
@@ -116,7 +114,7 @@ class Supervisor:
             lambda: self._is_healthy(state),
             state.spec.health_interval_s,
             self._clock,
-            healthy,
+            lambda: self._check(state, healthy(state)),
         )
         timer = self._clock.callLater(
             state.spec.load_timeout_s,
@@ -135,18 +133,23 @@ class Supervisor:
             return await port_answers(state.daemon.upstream, self._clock)
         return await state.client.get_status(path) == 200
 
-    def _is_up(self, state: ModelState) -> None:
-        port_conflict = state.daemon.port_conflict()
-        if port_conflict is not None and state.daemon.relaunch():
-            self._poll(state, Event.TIMED_OUT, lambda: self._is_up(state))
-        elif port_conflict is None:
+    def _check(
+        self, state: ModelState, check: Coroutine[Deferred[Any], Any, None]
+    ) -> None:
+        checked = Deferred.fromCoroutine(check)
+        state.examine(checked.addErrback(self._end_broken, state))
+
+    async def _is_up(self, state: ModelState) -> None:
+        port_conflict = await state.daemon.port_conflict()
+        # It may have been told to stop while it was looked at.
+        if state.life.phase is not Phase.STARTING:
+            return
+        if port_conflict is None:
             self._tell(state, Event.HEALTHY, "")
+        elif state.daemon.relaunch():
+            self.act(state, Action.POLL)
         else:
             self._tell(state, Event.TIMED_OUT, port_conflict)
-
-    def _is_trusted(self, state: ModelState) -> None:
-        state.trust()
-        self._plan_again()
 
     def examine(self, state: ModelState) -> None:
         """
@@ -156,8 +159,7 @@ class Supervisor:
             return
         state.doubt()
         state.client.drop_idle()
-        examination = Deferred.fromCoroutine(self._examine(state))
-        state.examine(examination.addErrback(self._end_broken, state))
+        self._check(state, self._examine(state))
 
     def _end_broken(self, failure: Failure, state: ModelState) -> None:
         """
@@ -170,25 +172,20 @@ class Supervisor:
             self._distrust(state, f"cannot be looked at: {failure.value}")
 
     async def _examine(self, state: ModelState) -> None:
-        why = ""
         # On this machine one look is enough.
         for _ in range(1 if state.daemon.upstream.loopback else _PROBES):
             if not state.daemon.running:
                 # Its end is on the way to us.
                 return
             if await self._probe(state):
-                port_conflict = state.daemon.port_conflict()
-                if port_conflict is None:
-                    self._is_trusted(state)
-                    return
-                why = port_conflict
-                break
+                await self._trust_or_evict(state)
+                return
             if not state.daemon.upstream.loopback:
                 await deferLater(self._clock, _PROBE_AGAIN_S)
         if state.daemon.running:
-            self._distrust(state, why or "it does not answer its health poll")
+            self._distrust(state, "it does not answer its health poll")
 
-    async def find(self, state: ModelState, *, ask: bool = True) -> None:
+    async def find(self, state: ModelState, *, ask: bool) -> None:
         """
         Take over a daemon that is up without our doing.
 
@@ -196,30 +193,6 @@ class Supervisor:
 
         :param ask: ask its manager; else only where its port answers.
         """
-        if not await self._may_look(state, ask):
-            return
-        look = Look(self._clock.seconds(), ask)
-        state.look_begins(look)
-        try:
-            await self._look(state, ask)
-        finally:
-            look.end()
-
-    async def _may_look(self, state: ModelState, ask: bool) -> bool:
-        """
-        Whether to look now: a look that is under way is waited for instead, and made
-        again where it has asked less.
-        """
-        while state.may_be_found and (look := state.look) is not None:
-            hangs = self._clock.seconds() - look.since_s >= _LOOK_HANGS_S
-            if not ask or hangs:
-                return False
-            await look.over()
-            if look.asks:
-                return False
-        return state.may_be_found
-
-    async def _look(self, state: ModelState, ask: bool) -> None:
         try:
             client = self._make_client(state.daemon)
             found = (ask or await state.daemon.answers()) and await state.daemon.adopt(
@@ -235,12 +208,19 @@ class Supervisor:
             state.doubt()
             self._tell(state, Event.FOUND, "")
             if state.life.phase is Phase.READY:
-                self._poll(state, Event.EVICTED, lambda: self._is_found_up(state))
+                self._poll(state, Event.EVICTED, self._trust_or_evict)
 
-    def _is_found_up(self, state: ModelState) -> None:
-        port_conflict = state.daemon.port_conflict()
+    async def _trust_or_evict(self, state: ModelState) -> None:
+        """
+        It is healthy: is it also the process that listens on its port?
+        """
+        port_conflict = await state.daemon.port_conflict()
+        # It may have been told to stop while it was looked at.
+        if state.life.phase not in {Phase.READY, Phase.DRAINING}:
+            return
         if port_conflict is None:
-            self._is_trusted(state)
+            state.trust()
+            self._plan_again()
         else:
             self._distrust(state, port_conflict)
 

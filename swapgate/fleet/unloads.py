@@ -22,9 +22,9 @@ class Unloads:
 
     put_away: bool = False
     owing: bool = False
-    _counting: list[Deferred[None]] = field(factory=list)
     # With whether they cut answers.
-    _later: list[tuple[Deferred[None], bool]] = field(factory=list)
+    _counting: dict[Deferred[None], bool] = field(factory=dict)
+    _later: dict[Deferred[None], bool] = field(factory=dict)
 
     def __bool__(self) -> bool:
         """
@@ -37,26 +37,26 @@ class Unloads:
         One more. Cancelling it forgets it.
         """
         told: Deferred[None] = Deferred(self._forget)
-        self._later.append((told, now))
+        self._later[told] = now
         return told
 
     def _forget(self, told: Deferred[None]) -> None:
-        self._counting = [each for each in self._counting if each is not told]
-        self._later = [each for each in self._later if each[0] is not told]
+        self._counting.pop(told, None)
+        self._later.pop(told, None)
 
     def begin(self) -> bool:
         """
         From now on all of them count: whether any cuts answers.
         """
-        later, self._later = self._later, []
-        self._counting += [told for told, _ in later]
+        later, self._later = self._later, {}
+        self._counting |= later
         self.put_away = self.owing = True
-        return any(now for _, now in later)
+        return any(later.values())
 
     def take(self) -> list[Deferred[None]]:
         """
         All of them, which are told of their end now.
         """
-        taken = [*self._counting, *(told for told, _ in self._later)]
-        self._counting, self._later = [], []
+        taken = [*self._counting, *self._later]
+        self._counting, self._later = {}, {}
         return taken

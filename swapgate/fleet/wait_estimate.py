@@ -3,15 +3,19 @@ Outlook: what a request that waits is told, and behind what it waits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
-from swapgate.fleet.history import LoadTimes, say_wait
+from swapgate.fleet.history import LoadTimes
 from swapgate.fleet.lease import QueuedRequest
 from swapgate.fleet.lifecycle import Phase
 from swapgate.fleet.model_state import ModelState
-from swapgate.fleet.planner import ModelView
+from swapgate.fleet.moves import ModelView
+
+# From here on minutes will do.
+_LONG_S = 120.0
 
 
 @define
@@ -31,26 +35,27 @@ class Outlook:
         """
         The text of a waiting comment.
         """
-        state = self._states[entry.model]
-        number = state.queue_number
-        # Of one model all are served together, unless it takes only so many.
-        same = 0 if state.spec.max_active is None else state.queue.before(entry)
-        return say_wait(
-            entry.model,
-            waited_s=self._clock.seconds() - entry.asked_s,
-            loading_s=state.queue.loading_s,
-            estimate_s=self._load_times.estimate(entry.model),
-            ahead=same
-            + sum(
-                len(other.queue)
-                for other in self._states.values()
-                if other is not state
-                and (earlier := other.queue_number) is not None
-                and (number is None or earlier < number)
-            ),
-            stopping=self.stopping(entry.model),
-            behind=self.behind(entry.model),
+        name, state = entry.model, self._states[entry.model]
+        loading_s, estimate_s = state.queue.loading_s, self._load_times.estimate(name)
+        if (stop := self.stopping(name)) is not None:
+            words = f"waiting for {stop[0]} to stop, {stop[1]:.0f} s so far"
+        elif loading_s is None:
+            words = f"waiting for {name}, {self._clock.seconds() - entry.asked_s:.0f} s"
+        elif estimate_s is None:
+            words = f"loading {name}, {loading_s:.0f} s"
+        else:
+            words = f"loading {name}, {loading_s:.0f} s of about {estimate_s:.0f} s"
+        if (answer := self.behind(name)) is not None:
+            words += f", behind an answer of {answer[0]}, {_time(answer[1])} so far"
+        ahead = sum(
+            len(other.queue)
+            for other in self._states.values()
+            if other.queue_number < state.queue_number
         )
+        if state.spec.max_active is not None:
+            # Else all that wait for one model are served together.
+            ahead += state.queue.before(entry)
+        return f"{words}, {ahead} ahead" if ahead else words
 
     def stopping(self, name: str) -> tuple[str, float] | None:
         """
@@ -60,11 +65,11 @@ class Outlook:
         if not any(state.stuck for state in self._states.values()):
             return None
         now_s = self._clock.seconds()
-        times = {
-            view.name: now_s - self._states[view.name].since_s
+        found = (
+            (view.name, now_s - self._states[view.name].since_s)
             for view in self._stuck_before(name)
-        }
-        return max(times.items(), key=lambda item: item[1], default=None)
+        )
+        return max(found, key=itemgetter(1), default=None)
 
     def behind(self, name: str) -> tuple[str, float] | None:
         """
@@ -74,16 +79,17 @@ class Outlook:
         wanted, now_s = self._states[name], self._clock.seconds()
         if wanted.life.phase is Phase.STARTING:
             return None
-        found = [
-            (now_s - since_s, state.spec.name)
+        found = (
+            (state.spec.name, now_s - since_s)
             for state in self._states.values()
             if (
                 state.life.phase is Phase.DRAINING
                 or (state is wanted and state.room == 0)
             )
             and (since_s := state.answering_since_s) is not None
-        ]
-        if not found:
-            return None
-        answering_s, model = max(found)
-        return model, answering_s
+        )
+        return max(found, key=itemgetter(1), default=None)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < _LONG_S else f"{seconds // 60:.0f} min"

@@ -16,7 +16,7 @@ from swapgate.fleet.lease import Cut, NotLoaded, QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.site import GatewaySite
 from tests.api.test_resource import Client
-from tests.doubles import ACCESS, Farm, config_of, model
+from tests.doubles import ACCESS, Farm, config_of, load_times, model
 from tests.fleet.test_scheduler import nothing_to_clear
 from tests.gate import ROOT
 from tests.rig import unchunked
@@ -33,7 +33,11 @@ class AdminCase(SynchronousTestCase):
         )
         self.farm = Farm(config)
         self.scheduler = Scheduler(
-            config, self.farm.make_daemon, self.farm.clock, self.farm.make_client
+            config,
+            self.farm.make_daemon,
+            self.farm.clock,
+            self.farm.make_client,
+            load_times(),
         )
         gateway = Gateway(config, self.scheduler, self.farm.clock, started=1)
         self.site = GatewaySite(

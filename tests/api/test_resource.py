@@ -150,6 +150,8 @@ class FakeScheduler:
                     model("a", **self.options),
                     cast(UpstreamClient, daemon),
                     lambda _, suspect: self._release(suspect),
+                    since_s=0.0,
+                    owed=False,
                 )
                 self.leases.append(lease)
                 self.waiting.callback(lease)

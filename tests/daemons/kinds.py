@@ -11,9 +11,9 @@ from twisted.trial.unittest import TestCase
 from swapgate.config.daemon_kinds import ServiceSpec
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
-from swapgate.daemons import Owner
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.processes import free_port
+from tests.doubles import owner
 from tests.held_timers import HeldTimers
 from tests.stand_ins import StandIns, until_reaped
 
@@ -42,5 +42,5 @@ class KindCase(TestCase):
 
     def launch(self, daemon: ExternalDaemon) -> Deferred[str]:
         gone: Deferred[str] = Deferred()
-        daemon.launch(Owner(gone.callback))
+        daemon.launch(owner(gone.callback))
         return gone

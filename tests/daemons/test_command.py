@@ -10,12 +10,12 @@ from twisted.internet.task import deferLater
 
 from swapgate.config.daemon_kinds import CommandSpec
 from swapgate.config.expand import Command
-from swapgate.daemons import Owner
-from swapgate.daemons.command import command
+from swapgate.daemons.command import Commands
 from swapgate.daemons.control import port_answers
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.tool import TOOL_TIMEOUT_S
 from tests.daemons.kinds import KindCase
+from tests.doubles import owner
 
 DOCKER = {
     "start": "docker start m",
@@ -46,7 +46,8 @@ class CommandTests(KindCase):
             cwd=str(self.tools.state),
         )
         spec = self.spec(service, **options)
-        return command(spec, service, self.timers, self.tools.environ)
+        control = Commands(spec, service, self.timers, self.tools.environ)
+        return ExternalDaemon(spec, control, self.timers)
 
     async def until_answered(self, daemon: ExternalDaemon) -> None:
         while not await port_answers(daemon.upstream, reactor):
@@ -62,7 +63,7 @@ class CommandTests(KindCase):
             gone = self.launch(daemon)
             await self.until_answered(daemon)
             self.assertTrue(daemon.running)
-            self.assertIsNone(daemon.port_conflict())
+            self.assertIsNone(await daemon.port_conflict())
             daemon.halt()
             self.assertEqual(await gone, "was stopped")
             self.assertEqual(self.tools.told()[-1]["what"], "exited")
@@ -74,7 +75,7 @@ class CommandTests(KindCase):
         self.tools.unit("m", self.port)
         for commands in (DOCKER, KUBERNETES):
             daemon = self.daemon(commands)
-            self.assertFalse(await daemon.adopt(Owner(self.fail)))
+            self.assertFalse(await daemon.adopt(owner(self.fail)))
             service = self.tools.service("m")
             first = self.daemon(commands)
             gone_first = self.launch(first)
@@ -82,7 +83,7 @@ class CommandTests(KindCase):
                 await deferLater(reactor, 0.01)
             await self.until_answered(daemon)
             gone: Deferred[str] = Deferred()
-            self.assertTrue(await daemon.adopt(Owner(gone.callback)))
+            self.assertTrue(await daemon.adopt(owner(gone.callback)))
             service.unload()
             self.assertEqual(await gone, "was stopped from outside")
             await gone_first

@@ -17,12 +17,11 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from swapgate.config.values import Upstream
-from swapgate.daemons import Owner
 from swapgate.daemons.control import Control, Observation, ServiceState, port_answers
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.processes import find, free_port
 from swapgate.daemons.tool import Answer, ToolFailed
-from tests.doubles import model
+from tests.doubles import model, owner
 from tests.held_timers import HeldTimers
 from tests.rig import told_in
 from tests.stand_ins import FAKE
@@ -136,7 +135,7 @@ class ExternalDaemonTests(TestCase):
 
     def launch(self, daemon: ExternalDaemon) -> Deferred[str]:
         gone: Deferred[str] = Deferred()
-        daemon.launch(Owner(gone.callback))
+        daemon.launch(owner(gone.callback))
         return gone
 
     async def up(
@@ -164,7 +163,7 @@ class ExternalDaemonTests(TestCase):
         """
         daemon, gone = await self.up("--stop-time", "0.4")
         self.assertTrue(daemon.running)
-        self.assertIsNone(daemon.port_conflict())
+        self.assertIsNone(await daemon.port_conflict())
         self.control.told.clear()
         daemon.halt()
         daemon.halt()
@@ -176,7 +175,7 @@ class ExternalDaemonTests(TestCase):
         assert self.control.process is not None
         self.assertEqual(self.control.process.poll(), 0)
         self.assertFalse(daemon.running)
-        self.assertEqual(daemon.port_conflict(), "it has ended")
+        self.assertEqual(await daemon.port_conflict(), "it has ended")
         self.assertEqual(self.control.count("stop"), 1)
         # Its pid was known: the tool, which takes its time, is not asked before.
         self.assertEqual(self.control.told[0], "stop")
@@ -189,7 +188,7 @@ class ExternalDaemonTests(TestCase):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
         try:
-            self.assertIsNone(daemon.port_conflict())
+            self.assertIsNone(await daemon.port_conflict())
             self.assertTrue(daemon.serving)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -411,7 +410,7 @@ class ExternalDaemonTests(TestCase):
         self.assertEqual(await self.launch(daemon), "could not be started")
         self.assertEqual(daemon.last_words(), "the tool is ill")
         self.assertEqual(self.control.count("start"), 0)
-        found: Any = await daemon.adopt(Owner(self.fail))
+        found: Any = await daemon.adopt(owner(self.fail))
         self.assertFalse(found)
 
     async def test_no_look_succeeds_at_its_end(self) -> None:
@@ -485,7 +484,7 @@ class ExternalDaemonTests(TestCase):
             await deferLater(reactor, 0.01)
         with socket.create_server(("127.0.0.1", self.port)):
             if sys.platform.startswith("linux"):
-                self.assertIn("another process", daemon.port_conflict() or "")
+                self.assertIn("another process", await daemon.port_conflict() or "")
                 self.assertFalse(daemon.serving)
         daemon.halt()
         await gone
@@ -508,7 +507,7 @@ class ExternalDaemonTests(TestCase):
         daemon = self.daemon()
         died: Deferred[str] = Deferred()
         gone: Deferred[str] = Deferred()
-        daemon.launch(Owner(gone.callback, died.callback))
+        daemon.launch(owner(gone.callback, died.callback))
         await self.until_answered(daemon)
         while not daemon.serving:
             await deferLater(reactor, 0.01)
@@ -540,7 +539,7 @@ class ExternalDaemonTests(TestCase):
             await self.until_answered(daemon)
             while daemon._observer.process is None:
                 await deferLater(reactor, 0.01)
-            self.assertIsNone(daemon.port_conflict())
+            self.assertIsNone(await daemon.port_conflict())
             self.assertTrue(daemon.serving)
             [relative] = daemon._observer.relatives
             assert self.control.process is not None
@@ -570,7 +569,7 @@ class ExternalDaemonTests(TestCase):
             self.assertIsNone(await self.daemon().preflight())
         self.control.observation = None
         daemon, looks = self.daemon(), self.control.count("look")
-        self.assertFalse(await daemon.adopt(Owner(self.fail)))
+        self.assertFalse(await daemon.adopt(owner(self.fail)))
         self.assertEqual(await daemon.preflight(), "the tool is ill")
         # One that hangs is not waited for twice.
         self.assertEqual(self.control.count("look") - looks, 1)
@@ -580,15 +579,15 @@ class ExternalDaemonTests(TestCase):
         What is up is taken over, and its end is told; what is not is not.
         """
         daemon = self.daemon()
-        self.assertFalse(await daemon.adopt(Owner(self.fail)))
+        self.assertFalse(await daemon.adopt(owner(self.fail)))
         self.control.argv = self.fake()
         self.control.run()
         await self.until_answered(daemon)
         gone: Deferred[str] = Deferred()
         self.assertTrue(await daemon.answers())
-        self.assertTrue(await daemon.adopt(Owner(gone.callback)))
+        self.assertTrue(await daemon.adopt(owner(gone.callback)))
         self.assertTrue(daemon.running)
-        self.assertIsNone(daemon.port_conflict())
+        self.assertIsNone(await daemon.port_conflict())
         daemon.halt()
         self.assertEqual(await gone, "was stopped")
 
@@ -608,7 +607,7 @@ class StatusTests(SynchronousTestCase):
         )
         self.gone: list[str] = []
         self.healthy, self.used = True, False
-        self.owner = Owner(
+        self.owner = owner(
             self.gone.append,
             in_use=lambda: self.used,
             is_healthy=lambda: succeed(self.healthy),

@@ -14,14 +14,14 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config.daemon_kinds import LaunchdSpec
-from swapgate.daemons import Owner
 from swapgate.daemons.control import Observation, ServiceState, port_answers
 from swapgate.daemons.external import ExternalDaemon
-from swapgate.daemons.launchd import Launchctl, launchd, read_list, read_print
+from swapgate.daemons.launchd import Launchctl, read_list, read_print
 from swapgate.daemons.processes import find
 from swapgate.daemons.tool import TOOL_TIMEOUT_S, Answer, ToolFailed
 from tests import fake_launchctl
 from tests.daemons.kinds import KindCase
+from tests.doubles import owner
 from tests.held_timers import HeldTimers
 
 # No other timer has this length, so it can be held.
@@ -110,7 +110,8 @@ class LaunchdCase(KindCase):
     ) -> ExternalDaemon:
         service = LaunchdSpec(plist=str(plist), verbs=verbs)
         spec = self.spec(service, **options)
-        return launchd(spec, service, self.timers, self.tools.environ)
+        control = Launchctl(service, self.timers, self.tools.environ)
+        return ExternalDaemon(spec, control, self.timers)
 
     def told_to_end(self) -> bool:
         record = self.service.record
@@ -154,7 +155,7 @@ class LaunchdTests(LaunchdCase):
         """
         for verbs, stop in (("bootstrap", "bootout"), ("load", "unload")):
             agent, gone, pid = await self.up("--stop-time", "0.3", verbs=verbs)
-            self.assertIsNone(agent.port_conflict())
+            self.assertIsNone(await agent.port_conflict())
             agent.halt()
             await self.until(self.told_to_end)
             self.assertTrue(find(pid))
@@ -273,7 +274,7 @@ class LaunchdTests(LaunchdCase):
         plist = self.tools.state / "m.plist"
         second = self.agent(plist)
         gone: Deferred[str] = Deferred()
-        self.assertTrue(await second.adopt(Owner(gone.callback)))
+        self.assertTrue(await second.adopt(owner(gone.callback)))
         third = self.agent(plist)
         gone_third = self.launch(third)
         await self.until(lambda: third.running)
@@ -282,7 +283,7 @@ class LaunchdTests(LaunchdCase):
             await ended
         self.assertFalse(find(pid))
         self.assertEqual(len(self.tools.calls("bootstrap")), 1)
-        self.assertFalse(await self.agent(plist).adopt(Owner(self.fail)))
+        self.assertFalse(await self.agent(plist).adopt(owner(self.fail)))
 
     async def test_stopped_by_its_owner(self) -> None:
         """
@@ -424,7 +425,7 @@ class BrokenTests(LaunchdCase):
         plist = self.tools.plist("m", self.port)
         self.assertEqual(fake_launchctl.load(self.tools.state, str(plist)), 0)
         with socket.create_server(("127.0.0.1", self.port)):
-            self.assertFalse(await self.agent(plist).adopt(Owner(self.fail)))
+            self.assertFalse(await self.agent(plist).adopt(owner(self.fail)))
             why = await self.launch(self.agent(plist))
         self.assertIn(f"port {self.port} is in use", why)
         self.assertEqual(self.tools.told("started"), [])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.daemons.preflight import cannot_run
+from swapgate.daemons.spawn import cannot_run
 
 ENV = {"PATH": "/usr/bin:/bin"}
 

@@ -14,11 +14,11 @@ from twisted.web.client import ResponseNeverReceived
 
 from swapgate.config.daemon_kinds import RemoteSpec
 from swapgate.config.values import Upstream
-from swapgate.daemons import Owner
 from swapgate.daemons.remote import Remote
 from swapgate.upstream.client import UpstreamClient
 from tests.authority import Authority
 from tests.config.test_secrets import KEY, KeyFileCase, remote
+from tests.doubles import owner
 from tests.machine import Machine
 from tests.upstream import Reader
 
@@ -39,16 +39,16 @@ class LifeTests(KeyFileCase):
         for end in (daemon.halt, daemon.kill):
             reasons: list[str] = []
             self.assertIs(
-                self.successResultOf(daemon.adopt(Owner(reasons.append))), False
+                self.successResultOf(daemon.adopt(owner(reasons.append))), False
             )
             self.assertIs(daemon.running, False)
-            daemon.launch(Owner(reasons.append))
+            daemon.launch(owner(reasons.append))
             self.assertEqual((daemon.running, reasons), (True, []))
             self.assertTrue(daemon.serving)
             self.assertIsNone(self.successResultOf(daemon.preflight()))
             self.assertFalse(self.successResultOf(daemon.answers()))
             self.assertFalse(daemon.relaunch())
-            self.assertIsNone(daemon.port_conflict())
+            self.assertIsNone(self.successResultOf(daemon.port_conflict()))
             self.assertEqual(daemon.upstream, spec.upstream)
             end()
             end()
@@ -64,7 +64,7 @@ class LifeTests(KeyFileCase):
         daemon = Remote(remote(service), service)
         for key in (KEY, "sk-another"):
             Path(path).write_text(key)
-            daemon.launch(Owner(lambda _: None))
+            daemon.launch(owner(lambda _: None))
             self.assertEqual(daemon.upstream.api_key, key)
             self.assertNotIn("sk-", repr(daemon.upstream) + daemon.upstream.url)
             daemon.halt()
@@ -77,7 +77,7 @@ class LifeTests(KeyFileCase):
         service = RemoteSpec(api_key_file=path)
         daemon = Remote(remote(service), service)
         reasons: list[str] = []
-        daemon.launch(Owner(reasons.append))
+        daemon.launch(owner(reasons.append))
         said = f"its api_key: {path} is open to others; run chmod 600 {path}"
         self.assertEqual((daemon.running, reasons), (False, [said]))
 

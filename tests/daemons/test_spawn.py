@@ -118,7 +118,7 @@ class SpawnTests(TestCase):
         process = SessionProcess(reactor, lambda _: early)
         process.start(("sleep", "60"), ENV, "/")
         self.addCleanup(until_reaped)
-        while process._pidfd is None or not process._pidfd.disconnected:
+        while "pidfd" in process._readers:
             await deferLater(reactor, 0.01)
         self.assertTrue(process.running)
         process.signal(signal.SIGKILL)

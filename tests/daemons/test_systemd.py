@@ -13,7 +13,7 @@ from swapgate.config.daemon_kinds import SystemdSpec
 from swapgate.daemons.control import Observation, ServiceState, port_answers
 from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.processes import find
-from swapgate.daemons.systemd import read_show, systemd
+from swapgate.daemons.systemd import Systemctl, read_show
 from tests.daemons.kinds import KindCase
 
 # No other timer has this length, so it can be held.
@@ -69,7 +69,8 @@ class SystemdTests(KindCase):
     def unit(self, scope: Any = "user", **options: Any) -> ExternalDaemon:
         service = SystemdSpec(unit="m.service", scope=scope)
         spec = self.spec(service, **options)
-        return systemd(spec, service, self.timers, self.tools.environ)
+        control = Systemctl(service, self.timers, self.tools.environ)
+        return ExternalDaemon(spec, control, self.timers)
 
     async def until_up(self, unit: ExternalDaemon) -> int:
         while not (
@@ -89,7 +90,7 @@ class SystemdTests(KindCase):
             unit = self.unit(scope)
             gone = self.launch(unit)
             pid = await self.until_up(unit)
-            self.assertIsNone(unit.port_conflict())
+            self.assertIsNone(await unit.port_conflict())
             unit.halt()
             self.assertEqual(await gone, "was stopped")
             self.assertFalse(find(pid))

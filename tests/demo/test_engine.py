@@ -7,8 +7,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.demo import DemoError
-from swapgate.demo.engine import INSTALL, find_binary, is_installed
+from swapgate.demo import INSTALL, DemoError
+from swapgate.demo.__main__ import find_binary, is_installed
 from tests.demo_rig import executable, folder_of, one_line
 
 

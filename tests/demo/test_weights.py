@@ -12,8 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.demo import DemoError
-from swapgate.demo.engine import INSTALL
+from swapgate.demo import INSTALL, DemoError
 from swapgate.demo.weights import (
     NAME,
     assemble_packaged,

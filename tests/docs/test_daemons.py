@@ -16,11 +16,12 @@ from swapgate.config.daemon_kinds import (
 )
 from swapgate.config.loader import Config, read_config
 from swapgate.config.options import KINDS, scoped
-from swapgate.daemons import Owner
-from swapgate.daemons.command import command
+from swapgate.daemons.command import Commands
 from swapgate.daemons.control import port_answers
+from swapgate.daemons.external import ExternalDaemon
 from swapgate.daemons.processes import free_port
 from swapgate.engine.options import _OPTIONS, parse
+from tests.doubles import owner
 from tests.gate import ROOT
 from tests.stand_ins import StandIns
 
@@ -122,9 +123,10 @@ class CommandExampleTests(TestCase):
             assert isinstance(spec.service, CommandSpec)
             name = spec.service.start.words[2].removeprefix("deployment/")
             tools.unit(name, port)
-            daemon = command(spec, spec.service, reactor, tools.environ)
+            control = Commands(spec, spec.service, reactor, tools.environ)
+            daemon = ExternalDaemon(spec, control, reactor)
             gone: Deferred[str] = Deferred()
-            daemon.launch(Owner(gone.callback))
+            daemon.launch(owner(gone.callback))
             while not await port_answers(daemon.upstream, reactor):
                 await deferLater(reactor, 0.01)
             daemon.halt()

@@ -1,5 +1,5 @@
 """
-What `swapgate.fleet.history` promises: estimates, and words for those who wait.
+What `swapgate.fleet.history` promises: estimates.
 """
 
 from collections.abc import Mapping
@@ -7,7 +7,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.fleet.history import LoadTimes, say_wait
+from swapgate.fleet.history import LoadTimes
+from tests.doubles import load_times
 
 
 class LoadTimesTests(SynchronousTestCase):
@@ -19,8 +20,8 @@ class LoadTimesTests(SynchronousTestCase):
         """
         Nothing is promised of a model that was never loaded here.
         """
-        self.assertIsNone(LoadTimes().estimate("a"))
-        times = LoadTimes()
+        self.assertIsNone(load_times().estimate("a"))
+        times = load_times()
         times.note("b", 1)
         self.assertIsNone(times.estimate("a"))
 
@@ -28,7 +29,7 @@ class LoadTimesTests(SynchronousTestCase):
         """
         The middle one of the last five: one that was slow for once does not count.
         """
-        times = LoadTimes()
+        times = load_times()
         for seconds in (100, 100, 3, 2, 60, 4, 3.0004):
             times.note("a", seconds)
         self.assertEqual(times.estimate("a"), 3.0)
@@ -42,7 +43,7 @@ class LoadTimesTests(SynchronousTestCase):
         times.note("a", 1)
         times.note("a", 2)
         self.assertEqual(kept[-1], {"a": [1, 2]})
-        again = LoadTimes()
+        again = load_times()
         again.recall(kept[-1])
         self.assertEqual(again.estimate("a"), 1.5)
 
@@ -50,7 +51,7 @@ class LoadTimesTests(SynchronousTestCase):
         """
         A file that something else has written does no harm.
         """
-        times = LoadTimes()
+        times = load_times()
         broken: tuple[Any, ...] = (
             None,
             [],
@@ -61,42 +62,3 @@ class LoadTimesTests(SynchronousTestCase):
         for kept in broken:
             times.recall(kept)
             self.assertIsNone(times.estimate("a"))
-
-
-class WordsTests(SynchronousTestCase):
-    """
-    What somebody who waits is told.
-    """
-
-    def say(self, **facts: Any) -> str:
-        usual: dict[str, Any] = {
-            "waited_s": 9.4,
-            "loading_s": None,
-            "estimate_s": None,
-            "ahead": 0,
-        }
-        return say_wait("m", **{**usual, **facts})
-
-    def test_words(self) -> None:
-        """
-        As much as is known.
-        """
-        self.assertEqual(self.say(), "waiting for m, 9 s")
-        self.assertEqual(self.say(ahead=2, estimate_s=5), "waiting for m, 9 s, 2 ahead")
-        self.assertEqual(
-            self.say(stopping=("a", 25.3), ahead=1),
-            "waiting for a to stop, 25 s so far, 1 ahead",
-        )
-        self.assertEqual(self.say(loading_s=6.2), "loading m, 6 s")
-        self.assertEqual(
-            self.say(ahead=1, behind=("a", 119.0)),
-            "waiting for m, 9 s, behind an answer of a, 119 s so far, 1 ahead",
-        )
-        self.assertEqual(
-            self.say(behind=("a", 12 * 60 + 59.0)),
-            "waiting for m, 9 s, behind an answer of a, 12 min so far",
-        )
-        self.assertEqual(
-            self.say(loading_s=6.2, estimate_s=11.4, ahead=2),
-            "loading m, 6 s of about 11 s, 2 ahead",
-        )

@@ -115,6 +115,6 @@ class SwapsTests(SynchronousTestCase):
         """
         swaps = Swaps()
         for now_s in range(200):
-            swaps.note("a", Phase.READY, Phase.STOPPED, "crash", now_s)
+            swaps.note("a", Phase.READY, Phase.STOPPED, "crash", now_s, failed=False)
         kept = list(swaps)
         self.assertEqual((len(kept), kept[0].began_s), (50, 150))

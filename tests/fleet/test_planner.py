@@ -10,30 +10,23 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.fleet.lifecycle import Phase
-from swapgate.fleet.planner import (
-    Admit,
-    Check,
-    Evict,
-    ModelView,
-    Move,
-    Start,
-    plan,
-    stuck_before,
-)
+from swapgate.fleet.moves import Admit, Check, Evict, ModelView, Move, Start
+from swapgate.fleet.planner import plan, stuck_before
+from tests.doubles import view_of
 
 
 def stopped(name: str, memory: int = 10) -> ModelView:
-    return ModelView(name, Phase.STOPPED, memory, 0.0)
+    return view_of(name, Phase.STOPPED, memory, 0.0)
 
 
 def ready(
     name: str, memory: int = 10, *, used: float = 0.0, in_flight: int = 0
 ) -> ModelView:
-    return ModelView(name, Phase.READY, memory, used, in_flight)
+    return view_of(name, Phase.READY, memory, used, in_flight)
 
 
 def at(name: str, phase: Phase, memory: int = 10, in_flight: int = 0) -> ModelView:
-    return ModelView(name, phase, memory, 0.0, in_flight)
+    return view_of(name, phase, memory, 0.0, in_flight)
 
 
 class PlanTests(SynchronousTestCase):
@@ -285,9 +278,9 @@ class PlanTests(SynchronousTestCase):
         """
         A daemon that may be dead is asked nothing, and not kept for its own sake.
         """
-        suspect = ModelView("a", Phase.READY, 10, 0.0, suspect=True)
+        suspect = view_of("a", Phase.READY, 10, 0.0, suspect=True)
         self.check([suspect], ["a"], [])
-        draining = ModelView("a", Phase.DRAINING, 10, 0.0, suspect=True)
+        draining = view_of("a", Phase.DRAINING, 10, 0.0, suspect=True)
         self.check([draining], [], [])
         self.check([draining], ["a"], [])
 
@@ -335,7 +328,7 @@ class PlanTests(SynchronousTestCase):
         """
         A pinned model is never evicted, whoever waits.
         """
-        pinned = ModelView("a", Phase.READY, 6, 0.0, pinned=True)
+        pinned = view_of("a", Phase.READY, 6, 0.0, pinned=True)
         self.check([pinned, stopped("b", 6)], ["b"], [])
         self.check(
             [pinned, ready("b", 4, used=9.0), stopped("c", 4)], ["c"], [Evict("b")]
@@ -346,8 +339,8 @@ class PlanTests(SynchronousTestCase):
         What is to be up is loaded when there is room and nothing waits; nothing is
         evicted for it.
         """
-        a = ModelView("a", Phase.STOPPED, 6, 0.0, preload=True)
-        b = ModelView("b", Phase.STOPPED, 6, 0.0, preload=True)
+        a = view_of("a", Phase.STOPPED, 6, 0.0, preload=True)
+        b = view_of("b", Phase.STOPPED, 6, 0.0, preload=True)
         self.check([a, b], [], [Start("a")])
         self.check([a, ready("c", 6)], [], [])
         self.check([a, stopped("c", 10)], ["c"], [Start("c")])
@@ -390,13 +383,13 @@ def snapshots(draw: st.DrawFn) -> tuple[list[ModelView], list[str], int]:
                 left -= memory
         serving = phase in {Phase.READY, Phase.DRAINING}
         views.append(
-            ModelView(
+            view_of(
                 f"m{n}",
                 phase,
                 memory,
                 draw(st.floats(0, 9)),
                 draw(st.integers(0, 2)) if serving else 0,
-                serving and draw(st.booleans()),
+                suspect=serving and draw(st.booleans()),
                 preload=draw(st.booleans()),
                 lingers=serving and draw(st.booleans()),
                 full=serving and draw(st.booleans()),
@@ -489,8 +482,8 @@ class CheckTests(SynchronousTestCase):
         """
         The check comes first; once it is made, the eviction.
         """
-        up = ModelView("a", Phase.READY, 8, 1.0)
-        wanted = ModelView("b", Phase.STOPPED, 8, 0.0, unchecked=True)
+        up = view_of("a", Phase.READY, 8, 1.0)
+        wanted = view_of("b", Phase.STOPPED, 8, 0.0, unchecked=True)
         self.assertEqual(plan([up, wanted], ["b"], 10), [Check("b")])
         wanted = evolve(wanted, unchecked=False)
         self.assertEqual(plan([up, wanted], ["b"], 10), [Evict("a")])
@@ -499,7 +492,7 @@ class CheckTests(SynchronousTestCase):
         """
         Also where there is room, and where it is loaded unasked.
         """
-        wanted = ModelView("b", Phase.STOPPED, 8, 0.0, unchecked=True)
+        wanted = view_of("b", Phase.STOPPED, 8, 0.0, unchecked=True)
         self.assertEqual(plan([wanted], ["b"], 10), [Check("b")])
         preloaded = evolve(wanted, preload=True)
         self.assertEqual(plan([preloaded], [], 10), [Check("b")])
@@ -508,8 +501,8 @@ class CheckTests(SynchronousTestCase):
         """
         What drains for it is not given back to service for want of a new check.
         """
-        drains = ModelView("a", Phase.DRAINING, 8, 1.0, in_flight=1)
-        wanted = ModelView("b", Phase.STOPPED, 8, 0.0, unchecked=True, overdue=True)
+        drains = view_of("a", Phase.DRAINING, 8, 1.0, in_flight=1)
+        wanted = view_of("b", Phase.STOPPED, 8, 0.0, unchecked=True, overdue=True)
         self.assertEqual(plan([drains, wanted], ["b", "a"], 10), [Check("b")])
 
     def test_what_works_serves_on(self) -> None:
@@ -517,9 +510,9 @@ class CheckTests(SynchronousTestCase):
         A check may hang: the model in its way lets in whoever asks until it is over,
         however long the one that is checked has been waited for.
         """
-        up = ModelView("a", Phase.READY, 8, 1.0, in_flight=1)
+        up = view_of("a", Phase.READY, 8, 1.0, in_flight=1)
         for overdue in (False, True):
-            wanted = ModelView(
+            wanted = view_of(
                 "b", Phase.STOPPED, 8, 0.0, unchecked=True, overdue=overdue
             )
             moves = plan([up, wanted], ["b", "a"], 10)
@@ -531,9 +524,9 @@ class CheckTests(SynchronousTestCase):
         """
         Of what is free, nobody after it takes what it will need.
         """
-        up = ModelView("a", Phase.READY, 8, 1.0, in_flight=1)
-        wanted = ModelView("b", Phase.STOPPED, 10, 0.0, unchecked=True, overdue=True)
-        small = ModelView("c", Phase.STOPPED, 2, 0.0)
+        up = view_of("a", Phase.READY, 8, 1.0, in_flight=1)
+        wanted = view_of("b", Phase.STOPPED, 10, 0.0, unchecked=True, overdue=True)
+        small = view_of("c", Phase.STOPPED, 2, 0.0)
         self.assertEqual(plan([up, wanted, small], ["b", "c"], 10), [Check("b")])
         moves = plan([up, wanted, small], ["b", "c"], 12)
         self.assertEqual(moves, [Check("b"), Start("c")])

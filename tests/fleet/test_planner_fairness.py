@@ -9,7 +9,8 @@ from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.fleet.lifecycle import Phase
-from swapgate.fleet.planner import Admit, Evict, ModelView, Move, Start, plan
+from swapgate.fleet.moves import Admit, Evict, ModelView, Move, Start
+from swapgate.fleet.planner import plan
 from tests.fleet.test_planner import at, ready, snapshots, stopped
 
 

@@ -32,7 +32,7 @@ from swapgate.fleet.lease import (
     UnknownModel,
 )
 from swapgate.fleet.scheduler import Scheduler
-from tests.doubles import FakeDaemon, Farm, config_of, model
+from tests.doubles import FakeDaemon, Farm, config_of, load_times, model
 
 NAMES = ("a", "b", "c", "d", "e")
 ENDS = ("exited with status 1", "was ended by SIGKILL")
@@ -121,7 +121,11 @@ class Histories(RuleBasedStateMachine):
         self.limited |= {m.name for m in config.models if m.max_active is not None}
         self.farm = Farm(config, Clock())
         self.scheduler = Scheduler(
-            config, self.make_daemon, self.farm.clock, self.farm.make_client
+            config,
+            self.make_daemon,
+            self.farm.clock,
+            self.farm.make_client,
+            load_times(),
         )
         self.scheduler.start(nothing_to_clear())
 

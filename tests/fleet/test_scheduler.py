@@ -18,7 +18,7 @@ from swapgate.fleet.lease import (
 )
 from swapgate.fleet.lifecycle import Event, ImpossibleEvent
 from swapgate.fleet.scheduler import Scheduler
-from tests.doubles import Farm, config_of, model
+from tests.doubles import Farm, config_of, load_times, model
 
 
 async def nothing_to_clear() -> None:
@@ -39,7 +39,11 @@ class FleetCase(SynchronousTestCase):
         config = config_of(*models, budget=budget, **options)
         self.farm = Farm(config)
         self.scheduler = Scheduler(
-            config, self.farm.make_daemon, self.farm.clock, self.farm.make_client
+            config,
+            self.farm.make_daemon,
+            self.farm.clock,
+            self.farm.make_client,
+            load_times(),
         )
         self.leases: dict[Deferred[Lease], Lease] = {}
 
@@ -701,7 +705,7 @@ class BugTests(FleetCase):
         """
         An event out of place is reported, changes nothing, and stops nobody.
         """
-        self.scheduler.tell("a", Event.HEALTHY)
+        self.scheduler.tell(self.scheduler.states["a"], Event.HEALTHY)
         self.assertEqual(len(self.flushLoggedErrors(ImpossibleEvent)), 1)
         self.serve("a")
 

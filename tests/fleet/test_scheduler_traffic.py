@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.fleet.lease import Lease
 from swapgate.fleet.scheduler import Scheduler
-from tests.doubles import Farm, config_of, model
+from tests.doubles import Farm, config_of, load_times, model
 
 BUDGET, STEP_S, LASTS_S = 10, 0.05, 90.0
 
@@ -56,7 +56,11 @@ class Traffic:
         self._farm = Farm(config)
         self._clock = self._farm.clock
         self._scheduler = Scheduler(
-            config, self._farm.make_daemon, self._clock, self._farm.make_client
+            config,
+            self._farm.make_daemon,
+            self._clock,
+            self._farm.make_client,
+            load_times(),
         )
 
     @property
