@@ -107,25 +107,22 @@ class GatewayChannel(Protocol):
     # From bytes to a request.
 
     def dataReceived(self, data: bytes) -> None:
-        if self._refused:
+        if self._refused or self.transport.disconnecting:
             return
-        if self._is_busy():
-            self._unread += data
-            if len(self._unread) > _PIPELINED:
-                self.transport.abortConnection()
-            return
-        self._answers = 0
-        self._unread = data
-        self._advance()
+        self._unread += data
+        if not self._is_busy():
+            self._answers = 0
+            self._advance()
+        elif len(self._unread) > _PIPELINED:
+            self.transport.abortConnection()
 
     def _is_busy(self) -> bool:
         """
         Whether what comes next has to wait.
         """
-        slow = self._client_is_slow and self._request is None
         return (
             self._processing
-            or slow
+            or (self._client_is_slow and self._request is None)
             or self._turn is not None
             or self._refused
             or self.transport.disconnecting
@@ -230,10 +227,9 @@ class GatewayChannel(Protocol):
             self.loseConnection()
             return
         self._answers += 1
-        waiting = bool(self._events or self._unread)
-        if waiting and self._answers >= _ANSWERS_A_TURN:
+        if (self._events or self._unread) and self._answers >= _ANSWERS_A_TURN:
             self._turn = self.site.reactor.callLater(0, self._take_turn)
-        if waiting and self._is_busy():
+        if self._is_busy():
             self.transport.pauseProducing()
         self._advance()
 

@@ -296,7 +296,6 @@ class UnwantedBodyTests(BodiesCase):
             (b"PUT /infill" + key, 404, "not_found"),
             (b"POST /health" + key, 405, "method_not_allowed"),
             (b"POST /swapgate/nothing" + key, 404, "not_found"),
-            (b"POST /swapgate/models/none/load" + key, 404, "model_not_found"),
             (b"POST /infill" + key + b"\r\nContent-Encoding: gzip\r\na:", 415, None),
         ):
             with self.subTest(head=head):
