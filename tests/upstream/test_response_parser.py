@@ -203,9 +203,8 @@ class RefusalTests(SynchronousTestCase):
         Those that llhttp refuses, and those that it does not.
         """
         line = "its status line is not HTTP"
-        twice, coding = "it is not HTTP: ", "its Transfer-Encoding is not chunked"
+        twice, coding = "it is not HTTP: ", "it does not say plainly how long it is"
         length, chunked = b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n"
-        no_length = "its Content-Length is not a number that can be meant"
         for data, why in (
             (b"HTTP/1.2 200 OK", line),
             (b"HTTP/1.1 20 OK", line),
@@ -255,7 +254,7 @@ class RefusalTests(SynchronousTestCase):
             (OK + b"Transfer-Encoding: chunked \t", coding),
             (OK + b"Transfer-Encoding:\x0bchunked", "it is not HTTP: "),
             # It is empty, which newer versions refuse themselves.
-            (OK + b"Transfer-Encoding: ", "T"),
+            (OK + b"Transfer-Encoding: ", "it "),
             *(
                 (OK + b"Content-Length: " + value, "it is not HTTP: ")
                 for value in (b"+2", b"-2", b"2, 2", b"1,1", b"2 2", b"", b" ")
@@ -264,8 +263,8 @@ class RefusalTests(SynchronousTestCase):
                 (OK + b"Content-Length: " + value, "it is not HTTP: ")
                 for value in (b"0x2", b"1e1", b"2_0", b"2;", b"9" * 30)
             ),
-            (OK + b"Content-Length: 9999999999999999", no_length),
-            (OK + b"Content-Length: 18446744073709551615", no_length),
+            (OK + b"Content-Length: 9999999999999999", coding),
+            (OK + b"Content-Length: 18446744073709551615", coding),
         ):
             self.check(data + b"\r\n\r\n", why)
             self.check(INTERIM + data + b"\r\n\r\n", why, at_once=True)
