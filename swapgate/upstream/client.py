@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer
+from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from swapgate.config.values import Upstream
@@ -57,11 +57,7 @@ class _PollAgent:
     _client: "UpstreamClient"
 
     def request(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers | None = None,
-        bodyProducer: IBodyProducer | None = None,
+        self, method: bytes, uri: bytes, *_: object, **__: object
     ) -> Deferred[Any]:
         target = b"/" + uri.split(b"/", 3)[3]
         asked = Deferred.fromCoroutine(self._client.ask(method, target, (), ()))

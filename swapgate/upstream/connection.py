@@ -137,9 +137,8 @@ class UpstreamConnection(Protocol):
             parser.feed(data)
         except BadUpstreamResponse as bad_response:
             self._end = Failure(bad_response)
-        else:
-            if parser.is_complete:
-                self._end = _DONE
+        if parser.is_complete and self._end is None:
+            self._end = _DONE
         if self._asked is None:
             self._deliver()
             return

@@ -141,9 +141,8 @@ class ResponseParser:
     def _check_framing(self) -> None:
         if len(self.headers) > _HEADERS:
             raise BadUpstreamResponse(f"it has more than {_HEADERS} headers")
-        match [
-            (name, value.lower()) for name, value in self.headers if name in _FRAMING
-        ]:
+        said = [(n, value.lower()) for n, value in self.headers if n in _FRAMING]
+        match said:
             case []:
                 self.ends_by_close = not self.is_complete
             case [(b"content-length", length)] if _LENGTH.fullmatch(length):

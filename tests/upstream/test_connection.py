@@ -2,6 +2,7 @@
 Upstream connection: requests, responses and the pool, byte by byte.
 """
 
+import contextlib
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -490,24 +491,17 @@ def by_h11(data: bytes) -> Read:
     reader.send(h11.Request(method="POST", target="/", headers=[("Host", "x")]))
     reader.send(h11.EndOfMessage())
     status, headers, body = 0, [], b""
-    try:
+    with contextlib.suppress(h11.RemoteProtocolError):
         for piece in (data, b""):
             reader.receive_data(piece)
-            while True:
-                event = reader.next_event()
+            while (event := reader.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
                 match event:
-                    case h11.NEED_DATA | h11.PAUSED:
-                        break
                     case h11.Response():
                         status, headers = event.status_code, list(event.headers)
                     case h11.Data():
                         body += bytes(event.data)
                     case h11.EndOfMessage():
                         return status, headers, body, True
-                    case h11.ConnectionClosed():
-                        return None
-    except h11.RemoteProtocolError:
-        return None
     return None
 
 
