@@ -63,11 +63,7 @@ class Relay(LineReceiver):
     MAX_LENGTH = _MAX_BUFFERED
 
     def __init__(
-        self,
-        request: Request,
-        response: Response,
-        lease: Lease,
-        clock: IReactorTime,
+        self, request: Request, response: Response, lease: Lease, clock: IReactorTime
     ) -> None:
         # Cancelled when the client has gone.
         self.done: Deferred[Outcome] = Deferred(lambda _: self._abort())

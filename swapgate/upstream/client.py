@@ -84,12 +84,9 @@ class _DiscardedBody(BodyProtocol):
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.read.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self.read.callback(None)
-        else:
-            self.read.errback(reason)
+        if not self.read.called:
+            whole = reason.check(ResponseDone, PotentialDataLoss)
+            self.read.callback(None if whole else reason)
 
 
 def _reason(error: Exception) -> str:

@@ -21,7 +21,6 @@ _INTERIM_RESPONSES: Final = 16
 # What says how long a body is.
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 _LENGTH: Final = re.compile(rb"[0-9]{1,15}[\t ]*")
-_SWITCHING, _OK = 101, 200
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _STATUS_LINE: Final = re.compile(
     rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [\t -~\x80-\xff]*)?\r\n"
@@ -124,10 +123,10 @@ class ResponseParser:
         if line is None:
             raise BadUpstreamResponse("its status line is not HTTP")
         status = int(line[1])
-        if status == _SWITCHING:
+        if status == 101:
             raise BadUpstreamResponse("it switches to another protocol")
         self._run(head)
-        if status < _OK:
+        if status < 200:
             self._interim += 1
             if self._interim > _INTERIM_RESPONSES:
                 raise BadUpstreamResponse(
