@@ -47,6 +47,7 @@ def flush(transport: object) -> None:
         isinstance(transport, FileDescriptor)
         and transport.connected
         and not transport.disconnecting
+        and (transport.dataBuffer or transport._tempDataBuffer)
     ):
         transport.doWrite()
 

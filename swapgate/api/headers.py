@@ -68,9 +68,8 @@ def headers_to_daemon(head: RequestHead) -> list[tuple[bytes, bytes]]:
 @lru_cache(256)
 def _may_pass(name: bytes) -> bool:
     lower = name.lower()
-    return not (
-        lower in _NOT_TO_DAEMON or lower.startswith((b"sec-", b"access-control-"))
-    )
+    browser = lower.startswith((b"sec-", b"access-control-"))
+    return not browser and lower not in _NOT_TO_DAEMON
 
 
 def copy_response_head(response: Response, request: Request) -> None:
@@ -78,10 +77,9 @@ def copy_response_head(response: Response, request: Request) -> None:
     Give the client's response the status, headers and length of the daemon's.
     """
     request.setResponseCode(response.status)
-    headers = request.responseHeaders
     # Of two the first: a second one would be read by some clients and not by others.
     for name, value in reversed(response.headers):
         if name in TO_CLIENT:
-            headers.setRawHeaders(TO_CLIENT[name], [value])
+            request.responseHeaders.setRawHeaders(TO_CLIENT[name], [value])
     if response.length is not None and response.status not in NO_BODY_CODES:
-        headers.setRawHeaders(b"Content-Length", [b"%d" % response.length])
+        request.setHeader(b"Content-Length", b"%d" % response.length)

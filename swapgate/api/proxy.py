@@ -29,7 +29,6 @@ from swapgate.fleet.lease import Lease, QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.request import GatewayRequest
 from swapgate.server.target import Target
-from swapgate.upstream.connection import Response
 from swapgate.upstream.response_parser import BadUpstreamResponse
 
 # The request was sent, or could not be, and no byte of an answer came.
@@ -124,26 +123,6 @@ class ProxyRequest:
         """
         Send the request once, and relay the answer.
         """
-        response = await self._ask(lease)
-        if isinstance(response, str):
-            self._log_unanswered(lease, response)
-            return Outcome.UNANSWERED
-        relay = Relay(
-            self._request,
-            response,
-            self._clock,
-            first_timeout_s=lease.spec.first_token_timeout_s,
-            stall_timeout_s=lease.spec.stall_timeout_s,
-            cut_reason=lambda: lease.ended,
-        )
-        lease.cut = relay.cut
-        response.deliver_to(relay)
-        return await relay.done
-
-    async def _ask(self, lease: Lease) -> Response | str:
-        """
-        The response, once its head is here; or the reason why there is none.
-        """
         request = self._request
         asked = Deferred.fromCoroutine(
             lease.client.ask(
@@ -157,13 +136,19 @@ class ProxyRequest:
             asked.addTimeout(lease.spec.first_token_timeout_s, self._clock)
         lease.cut = lambda _: asked.cancel()
         try:
-            return await asked
+            response = await asked
         except CancelledError:
             if lease.ended is None:
                 raise
-            return lease.ended.message
+            self._log_unanswered(lease, lease.ended.message)
         except _UNANSWERED as error:
-            return type(error).__name__
+            self._log_unanswered(lease, type(error).__name__)
+        else:
+            relay = Relay(request, response, lease, self._clock)
+            lease.cut = relay.cut
+            response.connection.deliver_to(relay)
+            return await relay.done
+        return Outcome.UNANSWERED
 
     def _log_unanswered(self, lease: Lease, why: str) -> None:
         self._log.info("{model}: no answer ({why})", model=lease.spec.name, why=why)

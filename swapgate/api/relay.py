@@ -11,7 +11,6 @@ Relay: streams a daemon's answer to the client, token by token, with backpressur
    an end without the final chunk (RFC 9112, 8).
 """
 
-from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -29,7 +28,7 @@ from swapgate.api import sse
 from swapgate.api.headers import copy_response_head
 from swapgate.api.stall_timer import StallTimer
 from swapgate.errors import APIError, upstream_failed
-from swapgate.fleet.lease import Cut
+from swapgate.fleet.lease import Cut, Lease
 from swapgate.net import flush, send_now
 from swapgate.upstream.connection import Response
 
@@ -64,34 +63,19 @@ class Relay(LineReceiver):
     MAX_LENGTH = _MAX_BUFFERED
 
     def __init__(
-        self,
-        request: Request,
-        response: Response,
-        clock: IReactorTime,
-        *,
-        first_timeout_s: float | None,
-        stall_timeout_s: float | None,
-        cut_reason: Callable[[], Cut | None] = lambda: None,
+        self, request: Request, response: Response, lease: Lease, clock: IReactorTime
     ) -> None:
-        """
-        :param first_timeout_s: how long the first byte may take; None is for ever.
-        :param stall_timeout_s: the same between later ones.
-        :param cut_reason: why the gateway had the answer end early; None: it did not.
-        """
         # Cancelled when the client has gone.
         self.done: Deferred[Outcome] = Deferred(lambda _: self._abort())
         self._request = request
         self._response = response
         self._connection = response.connection
-        self._cut_reason = cut_reason
-        self._first_timeout_s = first_timeout_s
-        self._stall_timeout_s = stall_timeout_s
+        self._lease = lease
         self._stall_timer = StallTimer(clock, self._stalled)
         # Ready to be written.
         self._out: list[bytes] = []
         # The start of a line whose end has not come yet.
-        self._partial_line: list[bytes] = []
-        self._partial_length = 0
+        self._partial_line = bytearray()
         self._event_is_open = False
         self._has_read = False
         self._has_written = False
@@ -111,7 +95,7 @@ class Relay(LineReceiver):
 
     def connectionMade(self) -> None:
         self._request.registerProducer(self, True)
-        self._stall_timer.start(self._first_timeout_s)
+        self._stall_timer.start(self._lease.spec.first_token_timeout_s)
 
     def dataReceived(self, data: bytes) -> None:
         if self._ended:
@@ -120,27 +104,23 @@ class Relay(LineReceiver):
             self._stall_timer.note_read()
         else:
             self._has_read = True
-            self._stall_timer.start(self._stall_timeout_s)
+            self._stall_timer.start(self._lease.spec.stall_timeout_s)
         if self._streams and not self._partial_line and data.endswith(_WHOLE_EVENTS):
             # The usual read; splitting it into lines would show nothing more.
             self._out.append(data)
             self._event_is_open = False
             return
         if self._streams and b"\n" not in data:
-            # Kept in pieces: LineReceiver would copy a long line again at every read.
-            self._partial_line.append(data)
-            self._partial_length += len(data)
-            if self._partial_length > self.MAX_LENGTH:
+            # LineReceiver would copy a long line again at every read, and search it.
+            self._partial_line += data
+            if len(self._partial_line) > self.MAX_LENGTH:
                 self.lineLengthExceeded(data)
             return
         if self._partial_line:
-            data = b"".join([*self._partial_line, data])
+            data = bytes(self._partial_line + data)
             self._partial_line.clear()
-            self._partial_length = 0
         super().dataReceived(data)
-        if self._streams and (rest := self.clearLineBuffer()):
-            self._partial_line.append(rest)
-            self._partial_length = len(rest)
+        self._partial_line += self.clearLineBuffer()
 
     def lineReceived(self, line: bytes) -> None:
         self._out += (line, b"\n")
@@ -165,10 +145,10 @@ class Relay(LineReceiver):
             reason.check(PotentialDataLoss)
             and not (self._partial_line or self._event_is_open)
         ):
-            self._out += self._partial_line
+            self._out.append(bytes(self._partial_line))
             self._end(Outcome.WHOLE)
-        elif (why := self._cut_reason()) is not None:
-            self.cut(why)
+        elif self._lease.ended is not None:
+            self.cut(self._lease.ended)
         else:
             self._fail("ended in the middle of its answer")
 

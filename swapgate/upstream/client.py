@@ -8,29 +8,22 @@ Upstream client: asks one daemon over HTTP, through a pool of keepalive connecti
 """
 
 from collections.abc import Sequence
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 from attrs import define, field
 from OpenSSL.SSL import Error as SSLError
 from service_identity import VerificationError
 from treq.client import HTTPClient
-from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol as BodyProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import (
-    IAgent,
-    IAgentEndpointFactory,
-    IBodyProducer,
-    IResponse,
-)
+from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from swapgate.config.values import Upstream
@@ -38,48 +31,37 @@ from swapgate.net import endpoint_of
 from swapgate.upstream.connection import Body, Pool, Response, StaleConnection
 
 _CONNECT_TIMEOUT_S = 10.0
-# For how long a poll's connection is kept.
-_IDLE_POLL_S = 3
 # How much of a body is read only to keep its connection.
 _DISCARDED_BYTES = 65536
 
 
-@implementer(IAgentEndpointFactory, IStreamClientEndpoint)
-@define
-class _OneEndpoint:
+class _PollResponse:
     """
-    The endpoint of every URI; no connection to it is logged.
+    What treq needs of a response: none of its headers, so that no cookie is kept.
     """
 
-    _endpoint: IStreamClientEndpoint
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return self
-
-    def connect(self, factory: Any) -> Deferred[IProtocol]:
-        factory.noisy = False
-        return self._endpoint.connect(factory)
+    def __init__(self, response: Response) -> None:
+        self.code, self.headers = response.status, Headers()
+        self.deliverBody = response.connection.deliver_to
 
 
 @implementer(IAgent)
 @define
-class _WithoutGzip:
+class _PollAgent:
     """
-    An Agent below treq without its Accept-Encoding, which treq always sets.
+    Lets treq poll over our own connections, whose responses are checked.
+
+    Its headers are not sent: they ask for a compressed body.
     """
 
-    _agent: Agent
+    _client: "UpstreamClient"
 
     def request(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers | None = None,
-        bodyProducer: IBodyProducer | None = None,
-    ) -> Deferred[IResponse]:
-        plain = Headers() if headers is None else headers.copy()
-        plain.removeHeader(b"Accept-Encoding")
-        return self._agent.request(method, uri, plain, bodyProducer)
+        self, method: bytes, uri: bytes, *_: object, **__: object
+    ) -> Deferred[Any]:
+        target = b"/" + uri.split(b"/", 3)[3]
+        asked = Deferred.fromCoroutine(self._client.ask(method, target, (), ()))
+        return asked.addCallback(_PollResponse)
 
 
 class _DiscardedBody(BodyProtocol):
@@ -90,27 +72,21 @@ class _DiscardedBody(BodyProtocol):
     transport: Any
 
     def __init__(self) -> None:
-        self.read: Deferred[None] = Deferred(lambda _: self._abort())
+        self.read: Deferred[None] = Deferred(lambda _: self.transport.abortConnection())
         self._left = _DISCARDED_BYTES
 
     def dataReceived(self, data: bytes) -> None:
         self._left -= len(data)
+
+    def read_ended(self) -> None:
         if self._left < 0 and not self.read.called:
             self.read.callback(None)
-            self._abort()
+            self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.read.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self.read.callback(None)
-        else:
-            self.read.errback(reason)
-
-    def _abort(self) -> None:
-        # The transport that Twisted hands us can only close: under TLS that waits for
-        # the daemon's answer.
-        self.transport._producer.abortConnection()
+        if not self.read.called:
+            whole = reason.check(ResponseDone, PotentialDataLoss)
+            self.read.callback(None if whole else reason)
 
 
 def _reason(error: Exception) -> str:
@@ -141,7 +117,6 @@ class UpstreamClient:
     # The result of the last get_status(), in words.
     last_probe: str = field(default="", init=False)
     _pool: Pool = field(init=False)
-    _polls: HTTPConnectionPool = field(init=False)
     _endpoint: IStreamClientEndpoint = field(init=False)
     _treq: HTTPClient = field(init=False)
     # Those of every request, Host first.
@@ -156,13 +131,7 @@ class UpstreamClient:
             self.upstream, self._reactor, _CONNECT_TIMEOUT_S, self._trust_root
         )
         self._pool = Pool(self._reactor)
-        self._polls = HTTPConnectionPool(self._reactor)
-        self._polls.cachedConnectionTimeout = _IDLE_POLL_S
-        agent = Agent.usingEndpointFactory(
-            self._reactor, _OneEndpoint(self._endpoint), pool=self._polls
-        )
-        no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=()))
-        self._treq = HTTPClient(_WithoutGzip(agent), no_cookies)
+        self._treq = HTTPClient(_PollAgent(self))
 
     async def ask(
         self,
@@ -179,7 +148,10 @@ class UpstreamClient:
         :param target: path and query, passed as they are.
         :param headers: all but Host, Content-Length and Authorization.
         """
-        head = _head(method, target, (*self._headers, *headers), sum(map(len, body)))
+        own = self._headers
+        if body:
+            own += ((b"Content-Length", b"%d" % sum(map(len, body))),)
+        head = _head(method, target, (*own, *headers))
         idle = self._pool.take()
         if idle is not None:
             try:
@@ -201,10 +173,7 @@ class UpstreamClient:
         """
         try:
             response = await self._treq.get(
-                f"{self.upstream.url}{path}",
-                headers=Headers({name: [value] for name, value in self._headers[1:]}),
-                allow_redirects=False,
-                unbuffered=True,
+                f"{self.upstream.url}{path}", allow_redirects=False, unbuffered=True
             )
             discarded = _DiscardedBody()
             response.deliverBody(discarded)
@@ -220,22 +189,17 @@ class UpstreamClient:
         Close the idle connections: the daemon may have closed them already.
         """
         self._pool.close()
-        self._polls.closeCachedConnections()
 
     close = drop_idle
 
 
 def _head(
-    method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]], length: int
+    method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]]
 ) -> bytes:
     """
     A request's head. Nothing in it may begin another line.
     """
-    lines = [
-        b"%b %b HTTP/1.1" % (method, target),
-        *map(b"%b: %b".__mod__, headers),
-        b"Content-Length: %d" % length,
-    ]
+    lines = [b"%b %b HTTP/1.1" % (method, target), *map(b"%b: %b".__mod__, headers)]
     head = b"\r\n".join(lines)
     ends = len(lines) - 1
     if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:

@@ -7,14 +7,14 @@ Upstream connection: asks a daemon, one request after another; a pool of idle on
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any
 
 from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IPullProducer, IReactorTime
-from twisted.internet.protocol import Factory, connectionDone
-from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone, ResponseNeverReceived
 from twisted.web.http import PotentialDataLoss
@@ -28,9 +28,10 @@ _IDLE_CONNECTION_S = 3.0
 _IDLE_CONNECTIONS = 64
 # How much is read at a time: the worst of it, a line for each byte, takes 40 ms.
 _BITE = 16 * 1024
-# As much of a body leaves at once; of a larger one, as much at a time as Twisted sends.
-_AT_ONCE = 256 * 1024
-_SLAB = 128 * 1024
+# A request is written in pieces of this size: so many at once, and so many at a time.
+_PIECE = 64 * 1024
+_AT_ONCE = 5
+_AT_A_TIME = 2
 
 _DONE = Failure(ResponseDone())
 _ENDED_BY_CLOSE = Failure(PotentialDataLoss())
@@ -46,24 +47,10 @@ class StaleConnection(ConnectionLost):
     """
 
 
-class ResponseReader(Protocol):
-    """
-    Takes a response's body: what a read has brought, then that it goes on, or its end.
-    """
-
-    def makeConnection(self, transport: Any) -> None: ...
-
-    def dataReceived(self, data: bytes) -> None: ...
-
-    def read_ended(self) -> None: ...
-
-    def connectionLost(self, reason: Failure) -> None: ...
-
-
 @define(eq=False)
 class Response:
     """
-    The head of a response; its body goes to a reader, or `connection.abort_now()`.
+    The head of a response; its body waits in its connection.
 
     :ivar headers: names in lower case; two may be the same.
     :ivar length: of the body, if the head says so.
@@ -74,16 +61,9 @@ class Response:
     length: int | None
     connection: "UpstreamConnection"
 
-    def deliver_to(self, reader: ResponseReader) -> None:
-        """
-        Give it the body. It is told ResponseDone after the whole of it,
-        PotentialDataLoss where an orderly close is the only end, or why it was cut.
-        """
-        self.connection.deliver_to(reader)
-
 
 @implementer(IPullProducer)
-class UpstreamConnection(TwistedProtocol):
+class UpstreamConnection(Protocol):
     """
     One connection to a daemon.
     """
@@ -91,18 +71,17 @@ class UpstreamConnection(TwistedProtocol):
     transport: Any
 
     def __init__(self, pool: "Pool") -> None:
-        self.idle_since_s = 0.0
         self._pool = pool
         self._parser = ResponseParser()
         self._is_asked = False
         self._asked: Deferred[Response] | None = None
-        self._reader: ResponseReader | None = None
+        self._reader: Any = None
         # Why the response is over; None while it is not.
         self._end: Failure | None = None
         self._requests = 0
         self._has_heard = False
         # What is not written yet of a large request.
-        self._slabs: Iterator[bytes] | None = None
+        self._unsent: Iterator[bytes | bytearray] | None = None
 
     def connectionMade(self) -> None:
         self.transport.bufferSize = _BITE
@@ -115,26 +94,32 @@ class UpstreamConnection(TwistedProtocol):
         self._is_asked, self._has_heard, self._end = True, False, None
         self._requests += 1
         asked = self._asked = Deferred(lambda _: self.abort_now())
-        if sum(map(len, body)) <= _AT_ONCE:
-            send_now(self.transport, b"".join((head, *body)))
-        else:
-            self._slabs = _slabs((head, *body))
-            send_now(self.transport, next(self._slabs))
+        pieces = _in_pieces((head, *body))
+        first = list(islice(pieces, _AT_ONCE))
+        send_now(self.transport, b"".join(first))
+        if len(first) == _AT_ONCE:
+            self._unsent = pieces
             self.transport.registerProducer(self, False)
         return asked
 
     def resumeProducing(self) -> None:
-        slab = next(self._slabs, None) if self._slabs is not None else None
-        if slab is None:
-            self._slabs = None
-            self.transport.unregisterProducer()
+        data = b"".join(islice(self._unsent or (), _AT_A_TIME))
+        if data:
+            self.transport.write(data)
         else:
-            self.transport.write(slab)
+            self._unsent = None
+            self.transport.unregisterProducer()
 
     def stopProducing(self) -> None:
-        self._slabs = None
+        self._unsent = None
 
-    def deliver_to(self, reader: ResponseReader) -> None:
+    def deliver_to(self, reader: Any) -> None:
+        """
+        Give the body to a protocol; it is told of the end of each read, too.
+
+        Its connection is lost by ResponseDone after the whole of it, PotentialDataLoss
+        where an orderly close is the only end, or by what has cut it.
+        """
         self._reader = reader
         # It is paused where the reader comes late.
         self.transport.resumeProducing()
@@ -152,9 +137,8 @@ class UpstreamConnection(TwistedProtocol):
             parser.feed(data)
         except BadUpstreamResponse as bad_response:
             self._end = Failure(bad_response)
-        else:
-            if parser.is_complete:
-                self._end = _DONE
+        if parser.is_complete and self._end is None:
+            self._end = _DONE
         if self._asked is None:
             self._deliver()
             return
@@ -171,7 +155,7 @@ class UpstreamConnection(TwistedProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._pool.forget(self)
-        self._slabs, self._parser.keeps_open = None, False
+        self._unsent, self._parser.keeps_open = None, False
         asked, self._asked = self._asked, None
         if asked is not None:
             self._is_asked = False
@@ -202,7 +186,7 @@ class UpstreamConnection(TwistedProtocol):
             reader.read_ended()
             return
         self._reader, self._is_asked = None, False
-        if self._end is _DONE and self._slabs is None:
+        if self._end is _DONE and self._unsent is None:
             # It may be paused, and would not show its end.
             self.transport.resumeProducing()
             if parser.keeps_open:
@@ -219,25 +203,15 @@ class UpstreamConnection(TwistedProtocol):
         """
         self._pool.forget(self)
         self._is_asked, self._asked, self._reader = False, None, None
+        self._unsent = None
         if self.transport is not None:
             self.transport.abortConnection()
 
 
-def _slabs(pieces: Body) -> Iterator[bytes]:
-    """
-    The same bytes in pieces of about `_SLAB` bytes.
-    """
-    slab: list[memoryview[int]] = []
-    length = 0
-    for piece in pieces:
-        for start in range(0, len(piece), _SLAB):
-            slab.append(memoryview(piece)[start : start + _SLAB])
-            length += len(slab[-1])
-            if length >= _SLAB:
-                yield b"".join(slab)
-                slab, length = [], 0
-    if slab:
-        yield b"".join(slab)
+def _in_pieces(request: Body) -> Iterator[bytes | bytearray]:
+    for part in request:
+        for start in range(0, len(part), _PIECE):
+            yield part[start : start + _PIECE]
 
 
 class Pool(Factory):
@@ -249,8 +223,8 @@ class Pool(Factory):
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        # The newest last.
-        self._idle: list[UpstreamConnection] = []
+        # Since when each is idle, the newest last.
+        self._idle: dict[UpstreamConnection, float] = {}
         self._timer: IDelayedCall | None = None
 
     def buildProtocol(self, addr: object) -> UpstreamConnection:
@@ -260,36 +234,39 @@ class Pool(Factory):
         """
         The idle connection that was used last.
         """
-        return self._idle.pop() if self._idle else None
+        return self._idle.popitem()[0] if self._idle else None
 
     def put(self, connection: UpstreamConnection) -> None:
-        connection.idle_since_s = self._clock.seconds()
-        self._idle.append(connection)
+        self._idle[connection] = self._clock.seconds()
         if len(self._idle) > _IDLE_CONNECTIONS:
-            self._idle.pop(0).transport.loseConnection()
+            self._close_oldest()
         if self._timer is None:
             self._timer = self._clock.callLater(_IDLE_CONNECTION_S, self._expire)
 
     def forget(self, connection: UpstreamConnection) -> None:
-        if connection in self._idle:
-            self._idle.remove(connection)
+        self._idle.pop(connection, None)
+
+    def _close_oldest(self) -> None:
+        oldest = next(iter(self._idle))
+        self.forget(oldest)
+        oldest.transport.loseConnection()
 
     def _expire(self) -> None:
         self._timer = None
         now_s = self._clock.seconds()
         while self._idle:
-            left_s = self._idle[0].idle_since_s + _IDLE_CONNECTION_S - now_s
+            left_s = next(iter(self._idle.values())) + _IDLE_CONNECTION_S - now_s
             if left_s > 0:
                 self._timer = self._clock.callLater(left_s, self._expire)
                 return
-            self._idle.pop(0).transport.loseConnection()
+            self._close_oldest()
 
     def close(self) -> None:
         """
         Close the idle connections.
         """
-        while (connection := self.take()) is not None:
-            connection.transport.loseConnection()
+        while self._idle:
+            self._close_oldest()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -18,10 +18,10 @@ _LONGEST: Final = 64 * 1024
 _HEADERS: Final = 100
 # An engine sends none, or a few; an endless series would keep us busy.
 _INTERIM_RESPONSES: Final = 16
-_LENGTH_DIGITS: Final = 15
-_SWITCHING, _OK = 101, 200
+# What says how long a body is.
+_FRAMING: Final = (b"content-length", b"transfer-encoding")
+_LENGTH: Final = re.compile(rb"[0-9]{1,15}[\t ]*")
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
-_BEGIN: Final = b"HTTP/1."
 _STATUS_LINE: Final = re.compile(
     rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [\t -~\x80-\xff]*)?\r\n"
 )
@@ -35,7 +35,7 @@ class BadUpstreamResponse(Exception):
 
 class ResponseParser:
     """
-    Reads the responses of one connection; camelCase is ours, `on_` is llhttp's.
+    Reads the responses of one connection. llhttp calls what begins with `on_`.
 
     :ivar status: of the final response; 0 until all of its head is here.
     :ivar headers: names in lower case, in the order in which they came.
@@ -113,7 +113,7 @@ class ResponseParser:
         """
         Refuse at once what can never become a head.
         """
-        if not data.startswith(_BEGIN[: len(data)]):
+        if not data.startswith(b"HTTP/1."[: len(data)]):
             raise BadUpstreamResponse("it is not HTTP")
         if _BARE_LF.search(data):
             raise BadUpstreamResponse("a line of its head does not end in CR LF")
@@ -123,10 +123,10 @@ class ResponseParser:
         if line is None:
             raise BadUpstreamResponse("its status line is not HTTP")
         status = int(line[1])
-        if status == _SWITCHING:
+        if status == 101:
             raise BadUpstreamResponse("it switches to another protocol")
         self._run(head)
-        if status < _OK:
+        if status < 200:
             self._interim += 1
             if self._interim > _INTERIM_RESPONSES:
                 raise BadUpstreamResponse(
@@ -140,19 +140,17 @@ class ResponseParser:
     def _check_framing(self) -> None:
         if len(self.headers) > _HEADERS:
             raise BadUpstreamResponse(f"it has more than {_HEADERS} headers")
-        codings = [v.lower() for n, v in self.headers if n == b"transfer-encoding"]
-        # llhttp refuses a second length, and a length beside a coding.
-        lengths = [value for name, value in self.headers if name == b"content-length"]
-        # A blank after it, and llhttp would read to the connection's end.
-        if codings and codings != [b"chunked"]:
-            raise BadUpstreamResponse("its Transfer-Encoding is not chunked")
-        if lengths:
-            if len(lengths[0]) > _LENGTH_DIGITS:
-                raise BadUpstreamResponse(
-                    "its Content-Length is not a number that can be meant"
-                )
-            self.length = int(lengths[0])
-        self.ends_by_close = not (codings or lengths or self.is_complete)
+        said = [(n, value.lower()) for n, value in self.headers if n in _FRAMING]
+        match said:
+            case []:
+                self.ends_by_close = not self.is_complete
+            case [(b"content-length", length)] if _LENGTH.fullmatch(length):
+                self.length = int(length)
+            # With a blank after it, llhttp would read to the connection's end.
+            case [(b"transfer-encoding", b"chunked")]:
+                pass
+            case _:
+                raise BadUpstreamResponse("it does not say plainly how long it is")
 
     def on_message_begin(self) -> None:
         if self.is_complete:

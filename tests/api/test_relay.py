@@ -17,7 +17,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from swapgate.api.relay import Outcome, Relay
+from swapgate.fleet.lease import Lease
 from swapgate.upstream.connection import Pool, Response, UpstreamConnection
+from tests.doubles import model
 
 STREAM = b"text/event-stream"
 JSON = b"application/json"
@@ -102,9 +104,11 @@ class RelayRig:
         self.connection.dataReceived(head)
 
     def _relay(self, response: Response, timeouts: Any) -> None:
-        bounds = {"first_timeout_s": None, "stall_timeout_s": 300.0} | timeouts
-        self.relay = Relay(self.request, response, self.clock, **bounds)
-        response.deliver_to(self.relay)
+        bounds = {"first_token_timeout_s": None, "stall_timeout_s": 300.0} | timeouts
+        client: Any = None
+        lease = Lease(model("a", **bounds), client, lambda *_: None)
+        self.relay = Relay(self.request, response, lease, self.clock)
+        response.connection.deliver_to(self.relay)
         self.relay.done.addCallback(self.outcomes.append)
 
     def say(self, data: bytes) -> None:
@@ -468,7 +472,7 @@ class FailureTests(RelayCase):
         self.rig.clock.advance(100_000)
         self.assertEqual(self.rig.outcomes, [])
         self.rig = RelayRig()
-        self.open_stream(first_timeout_s=60.0)
+        self.open_stream(first_token_timeout_s=60.0)
         self.rig.clock.advance(60)
         self.assertEqual(self.rig.outcomes, [Outcome.UNANSWERED])
 

@@ -126,7 +126,7 @@ class TLSTests(TestCase):
             response = await client.ask(b"POST", b"/v1/x", [], [b"a prompt"])
             self.assertEqual(response.status, 200)
             reader = Reader()
-            response.deliver_to(reader)
+            response.connection.deliver_to(reader)
             self.assertIn(b"answers", await reader.whole)
         self.assertEqual({key for _, key in self.machine.asked}, {f"Bearer {KEY}"})
         self.assertEqual(len(self.machine.asked), 4)
