@@ -50,15 +50,15 @@ class Body:
         self.length = 0
         self._memory = memory
         self._taken = 0
-        self._dropped = False
+        # Neither dropped nor at fault.
+        self._kept = True
         self._pieces: list[bytearray] = []
         self._parser = BodyParser()
         self._unparsed = bytearray()
-        self._fault: BadJSON | None = None
 
     def add(self, data: bytes) -> None:
         self.length += len(data)
-        if self._dropped or self._fault is not None:
+        if not self._kept:
             return
         if self._pieces and len(self._pieces[-1]) < _PIECE:
             self._pieces[-1] += data
@@ -67,14 +67,13 @@ class Body:
         self._unparsed += data
         if len(self._unparsed) >= _PARSE_AT_LEAST:
             self._parse()
-        self._take(self._cost)
+        self._take()
 
-    @property
-    def _cost(self) -> int:
-        kept = self.length if self._fault is None else 0
-        return _HEAD_COST + kept + self._parser.key_memory
+    def _take(self) -> None:
+        kept = self.length if self._kept else 0
+        self._set_taken(_HEAD_COST + kept + self._parser.key_memory)
 
-    def _take(self, cost: int) -> None:
+    def _set_taken(self, cost: int) -> None:
         self._memory.taken += cost - self._taken
         self._taken = cost
 
@@ -82,19 +81,19 @@ class Body:
         """
         Free its memory: its request is over.
         """
-        self._dropped = True
+        self._kept = False
         self._pieces.clear()
         self._unparsed.clear()
         self._parser = BodyParser()
-        self._take(0)
+        self._set_taken(0)
 
     def _parse(self) -> None:
         unparsed, self._unparsed = self._unparsed, bytearray()
         try:
             self._parser.feed(bytes(unparsed))
-        except BadJSON as fault:
+        except BadJSON:
             # It will not be sent to a daemon.
-            self._fault = fault
+            self._kept = False
             self._pieces.clear()
 
     def fields(self) -> BodyFields:
@@ -104,10 +103,8 @@ class Body:
         :raises BadJSON: for the first fault in it.
         """
         self._parse()
-        if self._fault is not None:
-            raise self._fault
         fields = self._parser.close()
-        self._take(self._cost)
+        self._take()
         return fields
 
     def pieces(self) -> Sequence[bytearray]:
