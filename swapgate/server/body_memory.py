@@ -7,6 +7,7 @@ Request bodies: kept in memory, parsed as they arrive, and bounded all together.
 
 from collections.abc import Sequence
 
+import msgspec
 from attrs import define
 
 from swapgate.config.limits import Limits
@@ -20,6 +21,22 @@ _PIECE = 64 * 1024
 _PARSE_AT_LEAST = 4 * 1024
 # A request's head, and the objects that are made of it, take no more.
 _HEAD_COST = 16 * 1024
+
+_skip = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+def is_inside(data: bytes) -> bool:
+    """
+    Whether a string that was begun goes on through all of this, which may be UTF-8.
+
+    `msgspec` passes over it four times as fast as `json` does.
+    """
+    try:
+        _skip(b'"%b"' % data)
+    except msgspec.DecodeError:
+        # Its end is here, or a fault, or half an escape.
+        return False
+    return True
 
 
 @define(eq=False)
@@ -53,7 +70,7 @@ class Body:
         # Neither dropped nor at fault.
         self._kept = True
         self._pieces: list[bytearray] = []
-        self._parser = BodyParser()
+        self._parser = BodyParser(is_inside)
         self._unparsed = bytearray()
 
     def add(self, data: bytes) -> None:

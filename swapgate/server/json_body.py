@@ -24,7 +24,6 @@ from swapgate.server import json_grammar as grammar
 from swapgate.server.json_grammar import (
     NUMBER_LENGTH,
     inside,
-    is_inside,
     past,
     quoted,
     unescaped,
@@ -79,7 +78,7 @@ class BodyFields:
 
 
 _WANTED: Final = {"model": JSONType.STRING, "stream": JSONType.BOOLEAN}
-_TYPES: Final = dict(
+_TYPES: Final = {int: JSONType.NUMBER} | dict(
     zip((NoneType, bool, float, str, list, dict), [*JSONType][1:], strict=True)
 )
 
@@ -89,9 +88,13 @@ class BodyParser:
     Feed it the body as it arrives, then close it for the fields.
 
     The first fault is raised as BadJSON, and again by every later call.
+
+    :param is_inside: a quick look whether a string that was begun goes on through all
+        of this, which may be UTF-8; False where there is a doubt.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_inside: Callable[[bytes], bool] = lambda _: False) -> None:
+        self._is_inside = is_inside
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._bytes = 0
         # Text that is not parsed yet, and how many characters came before it.
@@ -153,7 +156,7 @@ class BodyParser:
         at = self._misses = 0
         if self._state is not BodyParser._in_string:
             at = past(grammar.SPACE, text, 0)
-        elif self._pieces is None and not self._text and is_inside(data):
+        elif self._pieces is None and not self._text and self._is_inside(data):
             at = len(text)
         while at < len(text):
             after = self._state(self, text, at)
@@ -257,7 +260,7 @@ class BodyParser:
             return at
         if fault := word_fault(word):
             raise self._refuse(fault, at)
-        self._note(json.loads(word, parse_int=float))
+        self._note(json.loads(word))
         self._state = BodyParser._after
         return past(grammar.SPACE, text, end)
 

@@ -1,9 +1,8 @@
 """
 JSON grammar (RFC 8259) for `json_body`: values and strings read in C, patterns, words.
 
-1. C code reads what is here whole: `json` tells keys that come twice, `msgspec` passes
-   over the inside of a long string at four times its speed. Neither is strict, and what
-   they let through is looked for here; what is refused here may yet be good.
+1. The C code of `json` reads what is here whole. It is not strict: what it lets through
+   is looked for here. What is refused so may yet be good; the patterns tell.
 2. Repeated groups are greedy, only single characters possessive: some releases of
    Python 3.11 match possessive groups wrongly. Backtracking is linear all the same, for
    no branch can match where another one did.
@@ -15,8 +14,6 @@ from collections.abc import Iterable
 from itertools import chain
 from math import isfinite
 from typing import Any, Final
-
-import msgspec
 
 #: How long a number may be.
 NUMBER_LENGTH: Final = 1000
@@ -144,30 +141,14 @@ def _levels(values: Iterable[Any]) -> int:
     return levels
 
 
-_skip: Final = msgspec.json.Decoder(msgspec.Raw).decode
-
-
-def is_inside(data: bytes) -> bool:
-    """
-    Whether a string that was begun goes on through all of this, which may be UTF-8.
-    """
-    try:
-        _skip(b'"%b"' % data)
-    except msgspec.DecodeError:
-        # Its end is here, or a fault, or half an escape.
-        return False
-    return True
-
-
 def inside(text: str, at: int) -> int:
     """
     How far the inside of a string goes from here.
     """
     if short := _SHORT.match(text, at):
         return short.end()
-    if is_inside(text[at:].encode()):
-        return len(text)
-    if string := whole_values(f'"{text[at:]}', 0, 0, many=False):
+    # Whether its end is here or not.
+    if string := whole_values(f'"{text[at:]}"', 0, 0, many=False):
         return at + string[1] - 2
     return past(INSIDE, text, at)
 
