@@ -106,7 +106,7 @@ class RelayRig:
     def _relay(self, response: Response, timeouts: Any) -> None:
         bounds = {"first_token_timeout_s": None, "stall_timeout_s": 300.0} | timeouts
         client: Any = None
-        lease = Lease(model("a", **bounds), client, lambda *_: None)
+        lease = Lease(model("a", **bounds), client, lambda *_: None, 0.0, False)
         self.relay = Relay(self.request, response, lease, self.clock)
         response.connection.deliver_to(self.relay)
         self.relay.done.addCallback(self.outcomes.append)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -15,10 +17,12 @@ from swapgate.config.access import Access
 from swapgate.config.keys import Key
 from swapgate.config.limits import Limits
 from swapgate.fleet.lease import LoadFailed
-from swapgate.server.body_memory import Body, BodyMemory
-from swapgate.server.json_body import BadJSON
+from swapgate.server.body_memory import Body, BodyMemory, is_inside
+from swapgate.server.json_body import BadJSON, BodyFields, BodyParser
+from swapgate.server.json_grammar import INSIDE, past
 from tests.api.test_resource import ANSWER, Case, Daemon
 from tests.doubles import ACCESS
+from tests.server.test_json_grammar import PARTS
 
 MEGABYTE = 10**6
 TEXT = b'{"model": "a", "stream": true, "x": "%s"}' % (b"y" * 4 * MEGABYTE)
@@ -100,6 +104,44 @@ class BodyTests(SynchronousTestCase):
         body = Body(memory)
         body.add(b"nonsense" * 10_000)
         self.assertLess(memory.taken, 20_000)
+
+
+class InsideTests(SynchronousTestCase):
+    """
+    The inside of a string, as `msgspec` sees it.
+    """
+
+    @given(st.lists(st.sampled_from(PARTS), max_size=6).map("".join))
+    def test_as_strict(self, text: str) -> None:
+        """
+        It goes on where the pattern says so, which is strict.
+        """
+        strict = past(INSIDE, text, 0) == len(text)
+        self.assertEqual(is_inside(text.encode()), strict)
+
+    @given(
+        st.lists(st.sampled_from(PARTS), max_size=9).map("".join), st.integers(1, 99)
+    )
+    def test_the_same_body(self, text: str, size: int) -> None:
+        """
+        Long or short, in any pieces: the same fields, or the same fault.
+        """
+        data = f'{{"a":"{text * 99}","model":"m"}}'.encode()
+        body, parser = Body(BodyMemory()), BodyParser()
+        for start in range(0, len(data), size * 99):
+            body.add(data[start : start + size * 99])
+
+        def strict() -> BodyFields:
+            parser.feed(data)
+            return parser.close()
+
+        told: list[object] = []
+        for read in (body.fields, strict):
+            try:
+                told.append(read())
+            except BadJSON as fault:
+                told.append(str(fault))
+        self.assertEqual(told[0], told[1])
 
 
 class SlowWire(StringTransport):
