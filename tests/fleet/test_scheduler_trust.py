@@ -383,7 +383,9 @@ class TrustedAgainTests(FleetCase):
         self.farm.first_health["a"] = 200
         self.farm.pass_time(2.5)
         self.successResultOf(self.ask("a"))
-        self.assertNoResult(self.ask("a"))
+        waiting = self.ask("a")
+        self.assertNoResult(waiting)
+        waiting.addErrback(lambda stopped: stopped.trap(ShuttingDown))
 
     def failed_load(self, daemon: FakeDaemon) -> Deferred[Any]:
         waiting = self.ask("a")
