@@ -3,9 +3,8 @@ State folder: what outlives the gateway. Its lock, its children, how long loads 
 
 1. One gateway has the folder, by a lock that ends with the process.
 2. Only its user reads or writes there, and no symbolic link leads out of it.
-3. A process is ended as an orphan only if pid, start time and, once it was up, argv are
-   those of a noted child, and the machine has not been booted since: a pid may belong
-   to another process by now.
+3. A process is ended as an orphan only if pid, start time, boot and, once it was up,
+   argv are those of a noted child: a pid may belong to another process by now.
 """
 
 import errno
@@ -26,6 +25,7 @@ from twisted.logger import Logger
 
 from swapgate.daemons import processes
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # How long an orphan may take to end after SIGTERM, and again after SIGKILL.
 _ORPHAN_S = 0.9
 _POLL_S = 0.02
@@ -43,13 +43,12 @@ class ChildRecord:
     A child process: what it takes to recognise it later.
 
     :param born: see `processes.born`.
-    :param booted: when the machine was, as its clock had it.
     :param argv: as the system shows it once it is up; before that it may still change.
     """
 
     pid: int
     born: float
-    booted: float
+    boot: str
     argv: tuple[str, ...]
 
 
@@ -139,7 +138,7 @@ class StateFolder:
         """
         with suppress(psutil.Error, OSError):
             born = processes.born(psutil.Process(pid))
-            self._children[pid] = ChildRecord(pid, born, psutil.boot_time(), ())
+            self._children[pid] = ChildRecord(pid, born, _boot(), ())
             self._save()
 
     def note_argv(self, pid: int) -> None:
@@ -232,13 +231,22 @@ def _understand_children(found: Any) -> list[ChildRecord]:
     return [ChildRecord(**{**each, "argv": tuple(each["argv"])}) for each in found]
 
 
+def _boot() -> str:
+    """
+    The machine's boot id, "" where there is none: pids begin anew with each boot.
+
+    psutil has only the time of the boot, which moves with a clock that is set.
+    """
+    with suppress(OSError):
+        return _BOOT_ID.read_text("ascii").strip()
+    return ""
+
+
 def _is_ours(record: ChildRecord) -> bool:
     """
     Whether the process with this pid is the one that was noted.
     """
-    # When the clock is set, the time of the boot moves with it; but the next boot is
-    # later than the last one by more than it took until the process was started.
-    if abs(psutil.boot_time() - record.booted) >= record.born:
+    if record.boot != _boot():
         return False
     try:
         process = psutil.Process(record.pid)

@@ -166,7 +166,7 @@ class FakeDaemon(Daemon):
         self.told.append("let go")
         return self.leaving or succeed(None)
 
-    async def port_conflict(self) -> str | None:
+    def port_conflict(self) -> str | None:
         if self.cannot_tell is not None:
             raise self.cannot_tell
         return self.stranger

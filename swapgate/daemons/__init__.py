@@ -116,7 +116,7 @@ class Daemon(Protocol):
         """
         return succeed(None)
 
-    async def port_conflict(self) -> str | None:
+    def port_conflict(self) -> str | None:
         """
         Why the listener at `upstream` may be another process; None where it is this
         daemon, as far as the system shows it.

@@ -176,10 +176,10 @@ class Child(Daemon):
     def serving(self) -> bool:
         return self.running and self._holder is not None and self._holder.holds()
 
-    async def port_conflict(self) -> str | None:
+    def port_conflict(self) -> str | None:
         process = self._process
         holder = processes.PortHolder(self._reactor, process.pid, self.upstream.port)
-        conflict = await holder.conflict() if self.running else None
+        conflict = holder.conflict() if self.running else None
         process.poll()
         if not process.running:
             # Its listener went with it, and no other process is to blame.

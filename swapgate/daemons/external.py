@@ -290,8 +290,8 @@ class ExternalDaemon(Daemon):
     def serving(self) -> bool:
         return self.running and self._observer.holds_port()
 
-    async def port_conflict(self) -> str | None:
-        conflict = await self._observer.port_conflict() if self.running else None
+    def port_conflict(self) -> str | None:
+        conflict = self._observer.port_conflict() if self.running else None
         # If it has ended its listener went with it, and no other process is to blame.
         return conflict if self.running else "it has ended"
 

@@ -147,7 +147,7 @@ class Observer:
             )
         return self._holder.holds()
 
-    async def port_conflict(self) -> str | None:
+    def port_conflict(self) -> str | None:
         """
         Why what listens there may not be the process; what that has started is noted.
         """
@@ -155,7 +155,7 @@ class Observer:
             return None
         pid = self.process.pid
         self._holder = processes.PortHolder(self.reactor, pid, self.upstream.port)
-        conflict = await self._holder.conflict()
+        conflict = self._holder.conflict()
         if conflict is None:
             with suppress(psutil.Error, OSError):
                 self.relatives = list(processes.relatives(pid))

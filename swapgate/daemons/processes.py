@@ -3,14 +3,15 @@ Processes: looks at processes, groups and listening ports, all by psutil.
 
 1. A zombie counts as gone, once its last thread is: it holds no memory and no port.
 2. What the system cannot tell, of another user's process say, is taken for alive.
-3. Who listens is asked of one process, or else in a thread: there may be tens of
-   thousands of connections, closed ones too, and the streams must not wait meanwhile.
+3. Who listens is asked of one process where that is enough: there may be tens of
+   thousands of connections, closed ones too, and streams wait meanwhile.
 """
 
 import os
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from math import inf
@@ -18,7 +19,6 @@ from typing import Any
 
 import psutil
 from attrs import define, field
-from twisted.internet.threads import deferToThreadPool
 
 _LINUX = sys.platform.startswith("linux")
 _REACHED_BY_LOOPBACK = frozenset(
@@ -128,21 +128,24 @@ def port_conflict(leader: int, port: int) -> str | None:
     Why the listener on a loopback port may be neither this process nor one that it
     started, or not these alone; None where it is, or where the system does not show it.
     """
-    family, own = {leader}, False
+    family, own = {leader}, set()
     try:
-        owners = _owners(port)
-        if owners == {leader}:
+        listeners = _listeners(port)
+        if {pid for _, pid in listeners} == {leader}:
             # Nearly always.
             return None
-        own = _family_listens(leader, port)
+        own = set(_family_listens(leader, port))
         family |= {each.pid for each in relatives(leader)}
     except psutil.NoSuchProcess:
         # What it has left behind is not its own any more.
         pass
     except (psutil.Error, OSError):
         return None
-    # Of several processes that share one socket, one is shown as its owner.
-    if owners - family and not (own and owners.isdisjoint(family)):
+    # Of the processes that share a socket one is shown as its owner: it may be one that
+    # has inherited ours.
+    inherited = own - {address for address, pid in listeners if pid in family}
+    foreign = Counter(address for address, pid in listeners if pid not in family)
+    if any(foreign[address] > (address in inherited) for address in foreign):
         return f"another process listens on port {port}"
     return None if own else f"the daemon itself does not listen on port {port}"
 
@@ -159,14 +162,12 @@ class PortHolder:
     _looked_s: float = field(default=-inf, init=False)
     _held: bool = field(default=False, init=False)
 
-    async def conflict(self) -> str | None:
+    def conflict(self) -> str | None:
         """
-        What `port_conflict` says of it, found in a thread.
+        What `port_conflict` says of it: asked once a load, as psutil takes 3 ms, or 80
+        where 15,000 connections are left.
         """
-        pool = self._reactor.getThreadPool()
-        conflict: str | None = await deferToThreadPool(
-            self._reactor, pool, port_conflict, self._leader, self._port
-        )
+        conflict = port_conflict(self._leader, self._port)
         self._looked_s, self._held = self._reactor.seconds(), conflict is None
         return conflict
 
@@ -180,7 +181,7 @@ class PortHolder:
         if now_s - self._looked_s >= _LOOK_AGAIN_S:
             self._looked_s = now_s
             try:
-                self._held = _family_listens(self._leader, self._port)
+                self._held = any(_family_listens(self._leader, self._port))
             except (psutil.Error, OSError) as error:
                 self._held = not isinstance(error, psutil.NoSuchProcess)
         return self._held
@@ -191,7 +192,7 @@ def who_listens(port: int) -> str:
     The process that has this port, or the command that finds it.
     """
     with suppress(psutil.Error, OSError):
-        for pid in _owners(port) - {None}:
+        for pid in {pid for _, pid in _listeners(port)} - {None}:
             return f"process {pid}, {psutil.Process(pid).name()!r}"
     return f"`lsof -i :{port}` tells which"
 
@@ -201,38 +202,37 @@ def port_in_use(port: int, holder: str) -> str:
     return f"port {port} is in use ({holder}); {remedy}"
 
 
-def _owners(port: int) -> set[int | None]:
+def _listeners(port: int) -> list[tuple[str, int | None]]:
     """
-    The processes that listen there; None among them is another user's.
+    Address and process of those that listen there; None is another user's process.
     """
     if _LINUX:
-        every = psutil.net_connections("tcp")
-        return {each.pid for each in every if _is_listener(each, port)}
+        every: Any = psutil.net_connections("tcp")
+        return [(each.laddr.ip, each.pid) for each in every if _is_listener(each, port)]
     # macOS shows those of all processes at once to root alone.
-    owners: set[int | None] = set()
+    listeners: list[tuple[str, int | None]] = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if _listens(process, port):
-                owners.add(process.pid)
-    return owners
+            listeners += [(ip, process.pid) for ip in _listens(process, port)]
+    return listeners
 
 
-def _family_listens(leader: int, port: int) -> bool:
+def _family_listens(leader: int, port: int) -> Iterator[str]:
     """
+    The addresses at which a process, or one that it started, listens on this port.
+
     :raises psutil.Error: where the leader has ended, or may not be looked into.
     :raises OSError: where the system cannot tell, for want of descriptors say.
     """
-    if _listens(psutil.Process(leader), port):
-        return True
+    yield from _listens(psutil.Process(leader), port)
     for process in relatives(leader):
         with suppress(psutil.Error):
-            if _listens(process, port):
-                return True
-    return False
+            yield from _listens(process, port)
 
 
-def _listens(process: psutil.Process, port: int) -> bool:
-    return any(_is_listener(each, port) for each in process.net_connections("tcp"))
+def _listens(process: psutil.Process, port: int) -> list[str]:
+    every: Any = process.net_connections("tcp")
+    return [each.laddr.ip for each in every if _is_listener(each, port)]
 
 
 def _is_listener(connection: Any, port: int) -> bool:

@@ -44,6 +44,8 @@ class BackOff:
         self._ready_since_s = now_s
         if self._early_crashes < _CRASHES:
             self._failures = 0
+            # It may have been started without us, in the back-off.
+            self.retry_at_s = 0.0
 
     def crashed(self, now_s: float) -> bool:
         """

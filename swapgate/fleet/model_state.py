@@ -240,7 +240,11 @@ class ModelState:
         self._examination = examination
 
     def trust(self) -> None:
-        self.stop_polling()
+        if self.life.phase is not Phase.DRAINING:
+            self.stop_polling()
+        elif self._poll is not None:
+            # The timer is the drain's now.
+            self._poll.stop()
         self.suspect = False
 
     def is_stuck(self, now_s: float) -> None:

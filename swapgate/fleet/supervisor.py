@@ -7,8 +7,7 @@ Supervisor: launches, polls, examines, adopts and halts daemons; writes history.
    its health, and that it is the process which listens on its port.
 """
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
@@ -105,7 +104,7 @@ class Supervisor:
         self,
         state: ModelState,
         late: Event,
-        healthy: Callable[[ModelState], Coroutine[Deferred[Any], Any, None]],
+        healthy: Callable[[ModelState], None],
     ) -> None:
         """
         Poll until it is healthy, or tell `late` at load_timeout.
@@ -114,7 +113,7 @@ class Supervisor:
             lambda: self._is_healthy(state),
             state.spec.health_interval_s,
             self._clock,
-            lambda: self._check(state, healthy(state)),
+            lambda: healthy(state),
         )
         timer = self._clock.callLater(
             state.spec.load_timeout_s,
@@ -133,17 +132,8 @@ class Supervisor:
             return await port_answers(state.daemon.upstream, self._clock)
         return await state.client.get_status(path) == 200
 
-    def _check(
-        self, state: ModelState, check: Coroutine[Deferred[Any], Any, None]
-    ) -> None:
-        checked = Deferred.fromCoroutine(check)
-        state.examine(checked.addErrback(self._end_broken, state))
-
-    async def _is_up(self, state: ModelState) -> None:
-        port_conflict = await state.daemon.port_conflict()
-        # It may have been told to stop while it was looked at.
-        if state.life.phase is not Phase.STARTING:
-            return
+    def _is_up(self, state: ModelState) -> None:
+        port_conflict = state.daemon.port_conflict()
         if port_conflict is None:
             self._tell(state, Event.HEALTHY, "")
         elif state.daemon.relaunch():
@@ -159,7 +149,8 @@ class Supervisor:
             return
         state.doubt()
         state.client.drop_idle()
-        self._check(state, self._examine(state))
+        examination = Deferred.fromCoroutine(self._examine(state))
+        state.examine(examination.addErrback(self._end_broken, state))
 
     def _end_broken(self, failure: Failure, state: ModelState) -> None:
         """
@@ -178,7 +169,7 @@ class Supervisor:
                 # Its end is on the way to us.
                 return
             if await self._probe(state):
-                await self._trust_or_evict(state)
+                self._trust_or_evict(state)
                 return
             if not state.daemon.upstream.loopback:
                 await deferLater(self._clock, _PROBE_AGAIN_S)
@@ -210,14 +201,11 @@ class Supervisor:
             if state.life.phase is Phase.READY:
                 self._poll(state, Event.EVICTED, self._trust_or_evict)
 
-    async def _trust_or_evict(self, state: ModelState) -> None:
+    def _trust_or_evict(self, state: ModelState) -> None:
         """
         It is healthy: is it also the process that listens on its port?
         """
-        port_conflict = await state.daemon.port_conflict()
-        # It may have been told to stop while it was looked at.
-        if state.life.phase not in {Phase.READY, Phase.DRAINING}:
-            return
+        port_conflict = state.daemon.port_conflict()
         if port_conflict is None:
             state.trust()
             self._plan_again()

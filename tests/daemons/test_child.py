@@ -135,7 +135,7 @@ class ChildTests(TestCase):
         self.assertLessEqual({"PATH", "LC_ALL", "GIVEN"}, set(started["env"]))
         self.assertEqual((await self.until("listening"))["port"], child.upstream.port)
         self.assertTrue(child.running)
-        self.assertIsNone(await child.port_conflict())
+        self.assertIsNone(child.port_conflict())
 
     async def test_stopped_politely(self) -> None:
         """
@@ -148,7 +148,7 @@ class ChildTests(TestCase):
         self.assertEqual(await self.gone, "exited with status 0")
         self.assertFalse(group_lives(pid))
         self.assertFalse(child.running)
-        self.assertEqual(await child.port_conflict(), "its process has ended")
+        self.assertEqual(child.port_conflict(), "its process has ended")
         self.assertEqual(self.register.notes, [("start", pid), ("end", pid)])
 
     async def test_ignores_sigterm(self) -> None:
@@ -191,7 +191,7 @@ class ChildTests(TestCase):
         fake = f"{sys.executable} {FAKE} --port ${{port}} --journal {self.journal}"
         child = self.child("sh", "-c", f"{fake}; exit 3")
         await self.until("listening")
-        self.assertIsNone(await child.port_conflict())
+        self.assertIsNone(child.port_conflict())
         child.halt()
         await self.gone
         self.assertFalse(group_lives((await self.until("started"))["pgid"]))
@@ -276,12 +276,12 @@ class ChildTests(TestCase):
         port = child.upstream.port
         if sys.platform.startswith("linux"):
             self.assertEqual(
-                await child.port_conflict(),
+                child.port_conflict(),
                 f"the daemon itself does not listen on port {port}",
             )
             with socket.create_server(("127.0.0.1", port)):
                 self.assertEqual(
-                    await child.port_conflict(),
+                    child.port_conflict(),
                     f"another process listens on port {port}",
                 )
 
@@ -320,7 +320,7 @@ class ChildTests(TestCase):
         os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
         self.assertNotEqual(listening["port"], first)
         self.assertEqual(listening["port"], child.upstream.port)
-        self.assertIsNone(await child.port_conflict())
+        self.assertIsNone(child.port_conflict())
         self.assertTrue(child.serving)
 
     async def test_relaunched(self) -> None:
@@ -374,7 +374,7 @@ class ChildTests(TestCase):
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
         process.poll = poll_and_lose_it  # type: ignore[method-assign]
-        self.assertEqual(await child.port_conflict(), "its process has ended")
+        self.assertEqual(child.port_conflict(), "its process has ended")
 
     async def test_twice(self) -> None:
         """

@@ -63,7 +63,7 @@ class CommandTests(KindCase):
             gone = self.launch(daemon)
             await self.until_answered(daemon)
             self.assertTrue(daemon.running)
-            self.assertIsNone(await daemon.port_conflict())
+            self.assertIsNone(daemon.port_conflict())
             daemon.halt()
             self.assertEqual(await gone, "was stopped")
             self.assertEqual(self.tools.told()[-1]["what"], "exited")

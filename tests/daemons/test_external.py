@@ -163,7 +163,7 @@ class ExternalDaemonTests(TestCase):
         """
         daemon, gone = await self.up("--stop-time", "0.4")
         self.assertTrue(daemon.running)
-        self.assertIsNone(await daemon.port_conflict())
+        self.assertIsNone(daemon.port_conflict())
         self.control.told.clear()
         daemon.halt()
         daemon.halt()
@@ -175,7 +175,7 @@ class ExternalDaemonTests(TestCase):
         assert self.control.process is not None
         self.assertEqual(self.control.process.poll(), 0)
         self.assertFalse(daemon.running)
-        self.assertEqual(await daemon.port_conflict(), "it has ended")
+        self.assertEqual(daemon.port_conflict(), "it has ended")
         self.assertEqual(self.control.count("stop"), 1)
         # Its pid was known: the tool, which takes its time, is not asked before.
         self.assertEqual(self.control.told[0], "stop")
@@ -188,7 +188,7 @@ class ExternalDaemonTests(TestCase):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
         try:
-            self.assertIsNone(await daemon.port_conflict())
+            self.assertIsNone(daemon.port_conflict())
             self.assertTrue(daemon.serving)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -484,7 +484,7 @@ class ExternalDaemonTests(TestCase):
             await deferLater(reactor, 0.01)
         with socket.create_server(("127.0.0.1", self.port)):
             if sys.platform.startswith("linux"):
-                self.assertIn("another process", await daemon.port_conflict() or "")
+                self.assertIn("another process", daemon.port_conflict() or "")
                 self.assertFalse(daemon.serving)
         daemon.halt()
         await gone
@@ -539,7 +539,7 @@ class ExternalDaemonTests(TestCase):
             await self.until_answered(daemon)
             while daemon._observer.process is None:
                 await deferLater(reactor, 0.01)
-            self.assertIsNone(await daemon.port_conflict())
+            self.assertIsNone(daemon.port_conflict())
             self.assertTrue(daemon.serving)
             [relative] = daemon._observer.relatives
             assert self.control.process is not None
@@ -587,7 +587,7 @@ class ExternalDaemonTests(TestCase):
         self.assertTrue(await daemon.answers())
         self.assertTrue(await daemon.adopt(owner(gone.callback)))
         self.assertTrue(daemon.running)
-        self.assertIsNone(await daemon.port_conflict())
+        self.assertIsNone(daemon.port_conflict())
         daemon.halt()
         self.assertEqual(await gone, "was stopped")
 

@@ -155,7 +155,7 @@ class LaunchdTests(LaunchdCase):
         """
         for verbs, stop in (("bootstrap", "bootout"), ("load", "unload")):
             agent, gone, pid = await self.up("--stop-time", "0.3", verbs=verbs)
-            self.assertIsNone(await agent.port_conflict())
+            self.assertIsNone(agent.port_conflict())
             agent.halt()
             await self.until(self.told_to_end)
             self.assertTrue(find(pid))

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psutil
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from swapgate.daemons import processes
@@ -157,17 +156,6 @@ class PortTests(TestCase):
         with socket.create_server(("127.0.0.1", port), reuse_port=True):
             said = f"another process listens on port {port}"
             self.assertEqual(processes.port_conflict(pid, port), said)
-
-    async def test_the_streams_go_on(self) -> None:
-        """
-        Of sockets that do not concern the port there may be tens of thousands: they are
-        looked at in a thread.
-        """
-        pid, port = self.listener(sys.executable, "-c", _LISTEN)
-        holder = processes.PortHolder(reactor, pid, port)
-        found = Deferred.fromCoroutine(holder.conflict())
-        self.assertFalse(found.called)
-        self.assertIsNone(await found)
 
     def holds(self, pid: int, port: int) -> bool:
         return processes.PortHolder(reactor, pid, port).holds()

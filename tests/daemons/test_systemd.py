@@ -90,7 +90,7 @@ class SystemdTests(KindCase):
             unit = self.unit(scope)
             gone = self.launch(unit)
             pid = await self.until_up(unit)
-            self.assertIsNone(await unit.port_conflict())
+            self.assertIsNone(unit.port_conflict())
             unit.halt()
             self.assertEqual(await gone, "was stopped")
             self.assertFalse(find(pid))

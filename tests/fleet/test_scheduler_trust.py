@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from swapgate.config.daemon_kinds import SystemdSpec
 from swapgate.config.values import Upstream
 from swapgate.fleet.lease import LoadFailed, ShuttingDown
-from tests.doubles import config_of, model
+from tests.doubles import FakeDaemon, config_of, model
 from tests.fleet.test_scheduler import FleetCase, nothing_to_clear
 
 HERE = Upstream(scheme="http", host="127.0.0.1", port=8081)
@@ -343,6 +343,56 @@ class CheckTests(FleetCase):
         self.successResultOf(self.ask("b"))
         self.assertEqual(self.told("b"), [])
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+
+class TrustedAgainTests(FleetCase):
+    """
+    What a daemon that has shown its health keeps, and what it does not.
+    """
+
+    def test_its_drain_timeout(self) -> None:
+        """
+        A failed request of a draining daemon does not give its other answers longer.
+        """
+        self.use(model("a", drain_timeout_s=3.0), model("b"))
+        one, _ = self.serve("a"), self.successResultOf(self.ask("a"))
+        self.farm.clients["a"].health = 200
+        self.ask("b")
+        self.farm.pass_time(0.5)
+        one.release(suspect=True)
+        self.farm.pass_time(2.0)
+        self.assertEqual(self.told("a"), ["launch"])
+        self.farm.pass_time(1.0)
+        self.assertEqual(self.told("a"), ["launch", "halt"])
+
+    def test_no_back_off(self) -> None:
+        """
+        One that was started by hand after failed loads serves, also where a request has
+        to wait for its turn.
+        """
+        self.use(model("a", max_active=1), model("b"))
+        self.scheduler.start(nothing_to_clear())
+        self.addCleanup(self.scheduler.stop)
+        daemon = self.farm.daemons["a"]
+        daemon.outlives_gateway = True
+        for failures in range(4):
+            self.failureResultOf(self.failed_load(daemon), LoadFailed)
+            if failures < 3:
+                self.farm.pass_time(2.0**failures)
+        daemon.up_already = True
+        self.farm.first_health["a"] = 200
+        self.farm.pass_time(2.5)
+        self.successResultOf(self.ask("a"))
+        waiting = self.ask("a")
+        self.assertNoResult(waiting)
+        waiting.addErrback(lambda stopped: stopped.trap(ShuttingDown))
+
+    def failed_load(self, daemon: FakeDaemon) -> Deferred[Any]:
+        waiting = self.ask("a")
+        self.farm.pass_time(0.1)
+        daemon.end("exited with status 1")
+        self.farm.pass_time(0.1)
+        return waiting
 
 
 class ClaimTests(FleetCase):
