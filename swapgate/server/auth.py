@@ -8,7 +8,7 @@ Takes what the head says of the request's origin; returns a `Grant`, or raises a
 2. A page must be our own or listed under `origins`, by Sec-Fetch-Site where a browser
    sends it, else by Origin (the Fetch standard, "CORS protocol").
 3. Where keys are configured, one must be sent, but for /health and, if the user says
-   so, for the list of models. Keys are compared in constant time.
+   so, for the list of models and its entries. Keys are compared in constant time.
 4. A preflight of a listed page is answered without a key.
 """
 
@@ -25,6 +25,7 @@ from swapgate.config.access import Access
 from swapgate.errors import APIError
 from swapgate.server.address import read_address
 from swapgate.server.json_grammar import quoted
+from swapgate.server.target import read_model_id, read_target
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -298,5 +299,14 @@ def _name_of_key(access: Access, sent: str) -> str | None:
 
 
 def _needs_no_key(access: Access, target: str) -> bool:
-    path = target.partition("?")[0]
+    """
+    By what the target is read as, in whichever form it comes.
+    """
+    raw = target.encode("latin-1")
+    if read_model_id(raw) is not None:
+        return not access.models_need_key
+    try:
+        path = read_target(raw).path
+    except APIError:
+        return False
     return path in _HEALTH or (path in _MODELS and not access.models_need_key)
