@@ -104,6 +104,8 @@ _PORT: Final = re.compile(r":[0-9]*$")
 _EXTENSION: Final = re.compile(
     r"(?:chrome-extension|moz-extension|safari-web-extension)://[A-Za-z0-9.-]+"
 )
+# An app's, which serves itself by a scheme of its own.
+_APP: Final = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._-]+(?::[0-9]+)?")
 # All other paths need a key where any is configured.
 _HEALTH: Final = frozenset({"/health", "/v1/health"})
 _MODELS: Final = frozenset({"/models", "/v1/models"})
@@ -123,7 +125,7 @@ def admit(access: Access, listener: Listener, origin: RequestOrigin) -> Grant:
     """
     _check_host(access, listener, origin)
     origin_header = ", ".join(origin.origin)
-    listed = origin_header in access.origins
+    listed = _is_listed(access, origin_header)
     if not listed:
         _check_page(access, listener, origin, origin_header)
     headers = _cors_headers(origin_header, listed, access)
@@ -207,6 +209,15 @@ def _check_page(
             message=f"{page} may not ask here; list its origin under origins, "
             "if you trust it",
         )
+
+
+def _is_listed(access: Access, origin_header: str) -> bool:
+    if origin_header in access.origins:
+        return True
+    return _APP.fullmatch(origin_header) is not None and any(
+        listed.endswith("*") and origin_header.startswith(listed[:-1])
+        for listed in access.origins
+    )
 
 
 def _is_allowed(access: Access, listener: Listener, origin_header: str) -> bool:
