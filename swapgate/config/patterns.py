@@ -49,6 +49,8 @@ def searched_pattern(text: str) -> re.Pattern[str]:
             f"has {len(text)} characters; write {LENGTH} at most, and a further "
             "section for what else it shall match"
         )
+    if "\n" in text:
+        raise BadValue("has two lines; write a section for each pattern")
     try:
         pattern = re.compile(text)
     except (re.error, OverflowError) as error:

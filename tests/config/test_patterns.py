@@ -85,6 +85,16 @@ class PatternTests(Mistaken):
             "else it shall match",
         )
 
+    def test_one_line(self) -> None:
+        """
+        No value of a header has two.
+        """
+        for text in ("a\nb", "\\\n", "[a\n]"):
+            self.assertEqual(
+                self.wrong(searched_pattern, text),
+                "has two lines; write a section for each pattern",
+            )
+
     def test_what_could_take_too_long(self) -> None:
         """
         Repeated groups, two repetitions, or many choices.
