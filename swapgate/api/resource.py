@@ -16,8 +16,10 @@ from swapgate.api.admin import Admin
 from swapgate.api.openai import (
     ModelRequest,
     check_content_type,
+    model_entry,
     models_listing,
     read_model_request,
+    unknown_model,
 )
 from swapgate.api.proxy import ProxyRequest
 from swapgate.api.responses import allow_only, answer, answer_failure
@@ -29,7 +31,7 @@ from swapgate.server.json_body import BadJSON
 from swapgate.server.json_grammar import quoted
 from swapgate.server.request import GatewayRequest, Route
 from swapgate.server.request_parser import RequestHead
-from swapgate.server.target import Target, read_target
+from swapgate.server.target import Target, read_model_id, read_target
 
 _ADMIN = "/swapgate/"
 
@@ -58,9 +60,10 @@ class Gateway(Resource):
         """
         Use the names and paths of another configuration from now on.
         """
-        self._names = config.names
+        self._names, self._routing = config.names, config.routing
+        self._listed = config.routing.listed(config.names)
         self._extra_paths = {model.name: model.extra_paths for model in config.models}
-        listing = json.dumps(models_listing(config.names, self._started)).encode()
+        listing = json.dumps(models_listing(self._listed, self._started)).encode()
         healthy = b'{"status": "ok"}'
         self._answers = {
             "/health": healthy,
@@ -85,6 +88,9 @@ class Gateway(Resource):
 
         :raises APIError: where it is refused, whatever its body may be.
         """
+        model_id = read_model_id(head.target)
+        if model_id is not None and head.method in {b"GET", b"HEAD"}:
+            return Route(partial(_answer, body=self._entry(model_id)))
         target = read_target(head.target)
         body = self._answers.get(target.path)
         if body is not None:
@@ -102,6 +108,16 @@ class Gateway(Resource):
             )
         self._check_head(target.path, head)
         return Route(partial(self._proxy, target=target), keeps_body=True)
+
+    def _entry(self, model_id: str) -> bytes:
+        """
+        One entry of the list of models.
+        """
+        if model_id not in self._listed:
+            model_id = model_id.removesuffix("/")
+        if model_id not in self._listed:
+            raise unknown_model(model_id, self._listed)
+        return json.dumps(model_entry(model_id, self._started)).encode()
 
     def _check_head(self, path: str, head: RequestHead) -> None:
         """
@@ -132,7 +148,8 @@ class Gateway(Resource):
             fields = request.body.fields()
         except BadJSON as error:
             raise APIError(status=400, code="bad_json", message=str(error)) from None
-        return read_model_request(fields, self._names)
+        headers = request.head.fields
+        return read_model_request(fields, self._names, self._routing, headers)
 
 
 async def _answer(request: GatewayRequest, body: bytes) -> None:
