@@ -111,11 +111,11 @@ class Times:
 class _ToolCall:
     id: str = ""
     name: str = ""
-    arguments: str = ""
+    arguments: list[str] = field(factory=list)
 
     def fields(self, index: int) -> dict[str, Any]:
         try:
-            arguments = _decode_arguments.decode(self.arguments or "{}")
+            arguments = _decode_arguments.decode("".join(self.arguments) or "{}")
         except _BAD_JSON:
             raise upstream_failed(
                 f"the model's call of {self.name} was cut off, or is malformed: its "
@@ -196,7 +196,7 @@ class DaemonAnswer:
             function = fragment.function or _Function()
             call.id = call.id or fragment.id or ""
             call.name = call.name or function.name or ""
-            call.arguments += function.arguments or ""
+            call.arguments.append(function.arguments or "")
 
 
 def decoded(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T:

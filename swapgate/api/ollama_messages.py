@@ -9,10 +9,12 @@ Ollama's API: the messages of a conversation, translated to OpenAI's. Pure.
 
 import binascii
 import re
+from collections import defaultdict, deque
 from itertools import count
 from typing import Any, Final
 
 import msgspec
+from attrs import define, field
 from msgspec import Struct
 
 from swapgate.api.ollama import wrong
@@ -51,12 +53,44 @@ class Message(Struct):
     tool_call_id: str | None = None
 
 
+@define
+class _OpenCalls:
+    """
+    The calls whose results have not come, by the tool's name; under None are all.
+
+    One that is found under its name is still among all, and is passed over there.
+    """
+
+    _queues: defaultdict[str | None, deque[dict[str, Any]]] = field(
+        factory=lambda: defaultdict(deque)
+    )
+    _answered: set[int] = field(factory=set)
+
+    def add(self, calls: list[dict[str, Any]]) -> None:
+        for call in calls:
+            self._queues[None].append(call)
+            self._queues[call["function"]["name"]].append(call)
+
+    def answer(self, name: str | None) -> str:
+        """
+        The id of the call that a result of this tool answers: the first of its name,
+        or of all where none has it.
+        """
+        for queue in (self._queues[name], self._queues[None]):
+            while queue:
+                call = queue.popleft()
+                if id(call) not in self._answered:
+                    self._answered.add(id(call))
+                    return str(call["id"])
+        return "call00000"
+
+
 def translate_messages(messages: list[Message]) -> list[dict[str, Any]]:
     """
     A conversation, in which tool calls and their results have one id.
     """
     numbers = count(1)
-    open_calls: list[dict[str, Any]] = []
+    open_calls = _OpenCalls()
     translated = []
     for place, message in enumerate(messages):
         content = content_of(
@@ -68,9 +102,10 @@ def translate_messages(messages: list[Message]) -> list[dict[str, Any]]:
         if message.tool_calls:
             calls = [_tool_call(call, next(numbers)) for call in message.tool_calls]
             fields["tool_calls"] = calls
-            open_calls += calls
+            open_calls.add(calls)
         if message.role == "tool":
-            fields["tool_call_id"] = _answered_call(message, open_calls)
+            ident = message.tool_call_id or open_calls.answer(message.tool_name)
+            fields["tool_call_id"] = ident
             if message.tool_name:
                 fields["name"] = message.tool_name
         translated.append(fields)
@@ -114,16 +149,3 @@ def _tool_call(call: _ToolCall, number: int) -> dict[str, Any]:
         "type": "function",
         "function": {"name": call.function.name, "arguments": arguments},
     }
-
-
-def _answered_call(message: Message, open_calls: list[dict[str, Any]]) -> str:
-    """
-    The id of the call that this message answers: the first open one of its name.
-    """
-    if message.tool_call_id:
-        return message.tool_call_id
-    named = [c for c in open_calls if c["function"]["name"] == message.tool_name]
-    for call in named or open_calls:
-        open_calls.remove(call)
-        return str(call["id"])
-    return "call00000"

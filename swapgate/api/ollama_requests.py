@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 from attrs import frozen
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from swapgate.api.ollama import CHAT, EMBED, EMBEDDINGS, GENERATE, find_model, wrong
 from swapgate.api.ollama_messages import Message, content_of, translate_messages
@@ -37,6 +37,9 @@ _UNITS_S: Final = {
     "m": 60.0,
     "h": 3600.0,
 }
+# An object takes some 25 times the memory of its text; text may hold braces, too.
+_MOST_OPENERS: Final = 200_000
+_NOTHING: Final = re.compile(rb'null|""|\[\s*\]')
 _NUMBER: Final = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
 
 
@@ -89,8 +92,8 @@ class _Body(Struct):
     template: str | None = None
     raw: bool | None = None
     images: list[str] | None = None
-    # embed
-    input: str | list[str] | None = None
+    # embed: passed on as it is, for there may be very many texts
+    input: Raw = Raw(b"null")
     dimensions: int | None = None
 
 
@@ -166,6 +169,11 @@ def translate(path: str, body: bytes, names: Mapping[str, str]) -> OllamaRequest
 
 
 def _read(body: bytes) -> _Body:
+    if body.count(b"{") + body.count(b"[") > _MOST_OPENERS:
+        message = (
+            f"the body has more than {_MOST_OPENERS} braces and brackets that open"
+        )
+        raise APIError(status=413, code="body_too_large", message=message)
     try:
         return _decode(body)
     except msgspec.DecodeError as error:
@@ -246,14 +254,18 @@ def _generate(sent: _Body) -> _Translation:
 
 
 def _embed(sent: _Body) -> _Translation:
-    if not sent.input:
+    texts = bytes(sent.input)
+    if _NOTHING.fullmatch(texts):
         return _LOADS_ONLY
+    if texts[:1] not in {b'"', b"["}:
+        raise wrong("input", "must be a string or an array of strings")
     return "/v1/embeddings", {"input": sent.input, "encoding_format": "float"}
 
 
 def _embeddings(sent: _Body) -> _Translation:
-    sent.input = sent.prompt
-    return _embed(sent)
+    if not sent.prompt:
+        return _LOADS_ONLY
+    return "/v1/embeddings", {"input": sent.prompt, "encoding_format": "float"}
 
 
 _TRANSLATIONS: Final = {
@@ -271,6 +283,9 @@ def _options(options: _Options | None) -> dict[str, Any]:
     # -1 is as many as it likes, -2 as the context holds: what a daemon does unasked.
     if fields.get("max_tokens", 1) <= 0:
         del fields["max_tokens"]
+    # -1 is the whole context; llama-server refuses it.
+    if fields.get("repeat_last_n", 0) < 0:
+        del fields["repeat_last_n"]
     return fields
 
 

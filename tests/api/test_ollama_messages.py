@@ -168,6 +168,15 @@ class ConversationTests(SynchronousTestCase):
         )
         self.assertEqual([each.get("tool_call_id") for each in got], [None, "y", "x"])
 
+    def test_many_calls(self) -> None:
+        """
+        Take a time that grows with their number alone.
+        """
+        calls = [call("a") for _ in range(50_000)]
+        results = [{"role": "tool", "tool_name": "b"} for _ in calls]
+        got = translated({"role": "assistant", "tool_calls": calls}, *results)
+        self.assertEqual(got[-1]["tool_call_id"], "call50000")
+
     def test_a_call_without_arguments(self) -> None:
         """
         Has none.

@@ -181,6 +181,7 @@ class AllPathsTests(SynchronousTestCase):
             (EMBED, {}),
             (EMBED, {"input": []}),
             (EMBED, {"input": ""}),
+            (EMBED, {"input": None}),
             (EMBEDDINGS, {"prompt": ""}),
         ):
             with self.subTest(path=path, fields=fields):
@@ -220,6 +221,16 @@ class AllPathsTests(SynchronousTestCase):
                 self.assertIn(f"got `{found}` - at `$.{place}`", message)
         self.assertIn("`role`", self.refused(messages=[{}]).message)
 
+    def test_too_many_objects(self) -> None:
+        """
+        Are refused before they are made; a text with many braces is not.
+        """
+        for item in (b"{}", b"[]"):
+            body = b'{"model": "m", "tools": [' + (item + b",") * 200_000 + b"{}]}"
+            error = self.assertRaises(APIError, translate, CHAT, body, _NAMES)
+            self.assertEqual(error.status, 413)
+        self.assertTrue(asked(CHAT, messages=[{"role": "user", "content": "{" * 9**5}]))
+
 
 class ChatTests(SynchronousTestCase):
     """
@@ -242,7 +253,7 @@ class ChatTests(SynchronousTestCase):
             "mirostat_tau": 5.0,
             "mirostat_eta": 0.1,
             "top_k": 40,
-            "repeat_last_n": -1,
+            "repeat_last_n": 0,
             "seed": 42,
             "stop": ["a", "b"],
         }
@@ -254,7 +265,7 @@ class ChatTests(SynchronousTestCase):
 
     def test_ignored_options(self) -> None:
         """
-        Null, what belongs to a load, what nobody knows; and no limit is none.
+        Null, what belongs to a load, what nobody knows; a limit that is none.
         """
         for options in (
             None,
@@ -265,6 +276,7 @@ class ChatTests(SynchronousTestCase):
             {"num_predict": -1},
             {"num_predict": -2},
             {"num_predict": 0},
+            {"repeat_last_n": -1},
         ):
             self.assertEqual(chat(options=options), {})
 
@@ -401,6 +413,14 @@ class EmbedTests(SynchronousTestCase):
                 sent(EMBED, input=texts, dimensions=4),
                 {"input": texts, "encoding_format": "float"},
             )
+
+    def test_no_texts(self) -> None:
+        """
+        Are refused; what an array holds is for the daemon to judge.
+        """
+        for value in (1, True, {"a": 1}):
+            error = self.assertRaises(APIError, asked, EMBED, input=value)
+            self.assertEqual((error.status, error.param), (400, "input"))
 
     def test_embeddings(self) -> None:
         """
