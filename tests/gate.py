@@ -32,6 +32,12 @@ FOLDERS = ROOT / "_trial_temp_gate"
 SUMMARY = re.compile(r"^(PASSED|FAILED)(?: \((.*)\))?\n", re.MULTILINE)
 # Covered wholly, branches too, each by its own tests alone.
 PURE = (
+    "api/ollama",
+    "api/ollama_answers",
+    "api/ollama_chunks",
+    "api/ollama_listings",
+    "api/ollama_messages",
+    "api/ollama_requests",
     "api/openai",
     "api/routes",
     "api/sse",
