@@ -57,10 +57,13 @@ class ModelRequest:
     The model and the kind of answer that a request asks for.
 
     :param model: the configured name, also where an alias was sent, or no name.
+    :param keep_alive_s: how long the model stays up when it is idle; None: as long as
+        the configuration says.
     """
 
     model: str
     stream: bool
+    keep_alive_s: float | None = None
 
 
 def read_model_request(

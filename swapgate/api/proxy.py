@@ -24,6 +24,7 @@ from swapgate.api.headers import headers_to_daemon
 from swapgate.api.keepalive import WaitNotifier
 from swapgate.api.openai import ModelRequest
 from swapgate.api.relay import Outcome, Relay
+from swapgate.api.surfaces import Surface
 from swapgate.errors import UPSTREAM_FAILED, upstream_failed
 from swapgate.fleet.lease import Lease, QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
@@ -50,6 +51,7 @@ class ProxyRequest:
     _request: GatewayRequest
     _model_request: ModelRequest
     _target: Target
+    _surface: Surface
     _scheduler: Scheduler
     _clock: IReactorTime
     _log = Logger()
@@ -96,7 +98,11 @@ class ProxyRequest:
         """
         request, name = self._request, self._model_request.model
         streams = self._model_request.stream
-        entry = QueuedRequest(client=_client_identity(request), streams=streams)
+        entry = QueuedRequest(
+            client=_client_identity(request),
+            streams=streams,
+            keep_alive_s=self._model_request.keep_alive_s,
+        )
         leased = self._scheduler.lease(name, entry)
         notifier = None
         if streams and not leased.called:
@@ -105,6 +111,7 @@ class ProxyRequest:
                 request,
                 spec,
                 self._target.path,
+                self._surface,
                 lambda: self._scheduler.outlook.of(entry),
                 self._clock,
             )
@@ -128,7 +135,7 @@ class ProxyRequest:
             lease.client.ask(
                 request.method,
                 self._target.raw,
-                headers_to_daemon(request.head),
+                self._surface.headers(headers_to_daemon(request.head)),
                 request.body.pieces(),
             )
         )
@@ -144,7 +151,8 @@ class ProxyRequest:
         except _UNANSWERED as error:
             self._log_unanswered(lease, type(error).__name__)
         else:
-            relay = Relay(request, response, lease, self._clock)
+            self._surface.begin()
+            relay = Relay(request, response, self._surface, lease, self._clock)
             lease.cut = relay.cut
             response.connection.deliver_to(relay)
             return await relay.done

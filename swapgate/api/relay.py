@@ -27,6 +27,7 @@ from zope.interface import implementer
 from swapgate.api import sse
 from swapgate.api.headers import copy_response_head
 from swapgate.api.stall_timer import StallTimer
+from swapgate.api.surfaces import Surface
 from swapgate.errors import APIError, upstream_failed
 from swapgate.fleet.lease import Cut, Lease
 from swapgate.net import flush, send_now
@@ -36,7 +37,7 @@ _WHOLE_EVENTS = (b"\n\n", b"\n\r\n")
 # A longer line, or a longer answer that is kept until it is complete, is a daemon's
 # fault and would only fill the memory.
 _MAX_BUFFERED = 64 * 2**20
-_FIRST_ERROR = 400
+_OK = 200
 
 
 class Outcome(Enum):
@@ -63,13 +64,19 @@ class Relay(LineReceiver):
     MAX_LENGTH = _MAX_BUFFERED
 
     def __init__(
-        self, request: Request, response: Response, lease: Lease, clock: IReactorTime
+        self,
+        request: Request,
+        response: Response,
+        surface: Surface,
+        lease: Lease,
+        clock: IReactorTime,
     ) -> None:
         # Cancelled when the client has gone.
         self.done: Deferred[Outcome] = Deferred(lambda _: self._abort())
         self._request = request
         self._response = response
         self._connection = response.connection
+        self._surface = surface
         self._lease = lease
         self._stall_timer = StallTimer(clock, self._stalled)
         # Ready to be written.
@@ -84,11 +91,11 @@ class Relay(LineReceiver):
         self._promised = request.startedWriting
         types = (v for name, v in response.headers if name == b"content-type")
         self._streams = sse.is_event_stream(next(types, None)) and not (
-            self._promised and response.status != 200
+            (self._promised or surface.translates) and response.status != _OK
         )
-        # An answer that is no stream becomes one event of the promised stream, for
-        # which all of it is needed.
-        self._collects = self._promised and not self._streams
+        # An answer that is no stream becomes one event of the promised stream, or is
+        # translated, for which all of it is needed.
+        self._collects = (self._promised or surface.translates) and not self._streams
         self._collected = 0
         if not self._streams:
             self.setRawMode()
@@ -158,8 +165,15 @@ class Relay(LineReceiver):
         """
         if self._ended or not self._out or self._collects:
             return
-        data = b"".join(self._out)
+        data = self._surface.lines(b"".join(self._out))
         self._out.clear()
+        if self._surface.failed is not None:
+            self._out.append(data)
+            self._end(Outcome.CUT)
+            self._connection.abort_now()
+            return
+        if not data:
+            return
         self._has_written = True
         transport = self._request.channel.transport
         if self._request.startedWriting:
@@ -168,7 +182,7 @@ class Relay(LineReceiver):
                 data = b"%x\r\n%b\r\n" % (len(data), data)
             send_now(transport, data)
         else:
-            copy_response_head(self._response, self._request)
+            self._copy_head()
             self._request.write(data)
             flush(transport)
 
@@ -190,10 +204,12 @@ class Relay(LineReceiver):
             return
         if self._has_written or (self._out and not self._collects):
             self._partial_line.clear()
+            out = self._surface.lines(b"".join(self._out))
             if self._streams:
-                if self._event_is_open:
-                    self._out.append(b"\n")
-                self._out.append(sse.error_event(error))
+                if self._event_is_open and not self._surface.translates:
+                    out += b"\n"
+                out += self._surface.failure(error)
+            self._out = [out]
             self._end(Outcome.CUT)
         else:
             self._end(Outcome.UNANSWERED)
@@ -203,20 +219,22 @@ class Relay(LineReceiver):
         """
         Write what is left, and end the client's response as the outcome requires.
         """
-        whole = outcome is Outcome.WHOLE
         if outcome is not Outcome.UNANSWERED:
-            if not self._request.startedWriting:
-                copy_response_head(self._response, self._request)
             out = b"".join(self._out)
             if self._collects:
-                whole = self._response.status < _FIRST_ERROR
-                out = sse.late_answer(self._response.status, out)
+                out = self._collected_answer(out)
+            elif outcome is Outcome.WHOLE:
+                out = self._surface.lines(out) + self._surface.end()
+            if not self._request.startedWriting:
+                self._copy_head()
             self._request.write(out)
         transport: Any = self._request.channel.transport
         self._ended = True
         self._stall_timer.stop()
         self._request.unregisterProducer()
-        if whole:
+        if outcome is Outcome.WHOLE or (
+            outcome is Outcome.CUT and self._streams and not self._surface.cuts
+        ):
             self._request.finish()
             # With all that this read has brought.
             flush(transport)
@@ -228,6 +246,28 @@ class Relay(LineReceiver):
             else:
                 self._request.channel.loseConnection()
         self.done.callback(outcome)
+
+    def _copy_head(self) -> None:
+        """
+        Give the client's response its status and headers.
+        """
+        if not self._surface.translates:
+            copy_response_head(self._response, self._request)
+        elif self._streams:
+            self._request.setHeader(b"Content-Type", self._surface.stream_type)
+
+    def _collected_answer(self, body: bytes) -> bytes:
+        """
+        What the client gets of an answer that is no stream.
+        """
+        status = self._response.status
+        if self._promised:
+            return self._surface.late(status, body)
+        status, body = self._surface.whole(status, body)
+        self._request.setResponseCode(status)
+        self._request.setHeader(b"Content-Type", b"application/json")
+        self._request.setHeader(b"Content-Length", b"%d" % len(body))
+        return body
 
     def _end_would_look_whole(self) -> bool:
         """

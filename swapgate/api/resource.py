@@ -13,6 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from swapgate.api.admin import Admin
+from swapgate.api.ollama_resource import OllamaResource
 from swapgate.api.openai import (
     ModelRequest,
     check_content_type,
@@ -24,16 +25,23 @@ from swapgate.api.openai import (
 from swapgate.api.proxy import ProxyRequest
 from swapgate.api.responses import allow_only, answer, answer_failure
 from swapgate.api.routes import is_administration, runs_a_model
+from swapgate.api.surfaces import Surface, surface_of
 from swapgate.config.loader import Config
 from swapgate.errors import APIError
 from swapgate.fleet.scheduler import Scheduler
-from swapgate.server.json_body import BadJSON
 from swapgate.server.json_grammar import quoted
 from swapgate.server.request import GatewayRequest, Route
 from swapgate.server.request_parser import RequestHead
 from swapgate.server.target import Target, read_model_id, read_target
 
-_ADMIN = "/swapgate/"
+_ADMIN, _OLLAMA = "/swapgate/", "/api/"
+# What Ollama's clients look for.
+_RUNNING = b"Ollama is running"
+_PAGE = (
+    b"<!doctype html><html lang=en><title>swapgate</title><h1>swapgate</h1><p>It is "
+    b"running. See <a href=/v1/models>its models</a>, "
+    b"<a href=/swapgate/state>its state</a>."
+)
 
 
 class Gateway(Resource):
@@ -54,6 +62,7 @@ class Gateway(Resource):
         self._clock = clock
         self._started = started
         self._admin = Admin(scheduler, clock)
+        self._ollama = OllamaResource(scheduler, clock, started, self._relay)
         self.reconfigure(config)
 
     def reconfigure(self, config: Config) -> None:
@@ -96,6 +105,11 @@ class Gateway(Resource):
         if body is not None:
             allow_only(head, target, b"GET", b"HEAD")
             return Route(partial(_answer, body=body))
+        if target.path == "/":
+            allow_only(head, target, b"GET", b"HEAD")
+            return Route(_answer_root)
+        if target.path.startswith(_OLLAMA) and not self._is_extra(target.path):
+            return self._ollama.route(head, target)
         if target.path.startswith(_ADMIN):
             return Route(self._admin.route(head, target))
         if head.method != b"POST":
@@ -128,28 +142,41 @@ class Gateway(Resource):
         check_content_type(head.first(b"content-type"), head.first(b"content-encoding"))
 
     async def _proxy(self, request: GatewayRequest, target: Target) -> None:
-        asked = self._read_model_request(request)
+        fields = request.body.checked_fields()
+        headers = request.head.fields
+        asked = read_model_request(fields, self._names, self._routing, headers)
         extra = self._extra_paths[asked.model]
         if not runs_a_model(target.path) and target.path not in extra:
             # It is an extra path of another model.
             raise _not_relayed(target.path)
-        await ProxyRequest(request, asked, target, self._scheduler, self._clock).run()
+        surface = surface_of(target.path)
+        await self._relay(request, asked, target, surface)
+
+    async def _relay(
+        self,
+        request: GatewayRequest,
+        asked: ModelRequest,
+        target: Target,
+        surface: Surface,
+    ) -> None:
+        await ProxyRequest(
+            request, asked, target, surface, self._scheduler, self._clock
+        ).run()
 
     def _may_run(self, path: str) -> bool:
         """
         Whether this path runs any model.
         """
-        return runs_a_model(path) or any(
-            path in extra for extra in self._extra_paths.values()
-        )
+        return runs_a_model(path) or self._is_extra(path)
 
-    def _read_model_request(self, request: GatewayRequest) -> ModelRequest:
-        try:
-            fields = request.body.fields()
-        except BadJSON as error:
-            raise APIError(status=400, code="bad_json", message=str(error)) from None
-        headers = request.head.fields
-        return read_model_request(fields, self._names, self._routing, headers)
+    def _is_extra(self, path: str) -> bool:
+        return any(path in extra for extra in self._extra_paths.values())
+
+
+async def _answer_root(request: GatewayRequest) -> None:
+    html = b"text/html" in (request.head.first(b"accept") or b"")
+    kind = b"text/html; charset=utf-8" if html else b"text/plain; charset=utf-8"
+    answer(request, 200, _PAGE if html else _RUNNING, kind)
 
 
 async def _answer(request: GatewayRequest, body: bytes) -> None:

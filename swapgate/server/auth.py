@@ -107,8 +107,8 @@ _EXTENSION: Final = re.compile(
 # An app's, which serves itself by a scheme of its own.
 _APP: Final = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._-]+(?::[0-9]+)?")
 # All other paths need a key where any is configured.
-_HEALTH: Final = frozenset({"/health", "/v1/health"})
-_MODELS: Final = frozenset({"/models", "/v1/models"})
+_HEALTH: Final = frozenset({"/", "/health", "/v1/health", "/api/version"})
+_MODELS: Final = frozenset({"/models", "/v1/models", "/api/tags"})
 
 _METHODS: Final = "GET, HEAD, POST"
 _EXPOSED: Final = "Retry-After, X-Request-Id, X-Should-Retry"

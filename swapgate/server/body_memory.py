@@ -124,6 +124,34 @@ class Body:
         self._take()
         return fields
 
+    def read(self) -> bytes:
+        """
+        The whole body, known to be JSON.
+
+        :raises APIError: where it is none.
+        """
+        self.checked_fields()
+        return b"".join(self._pieces)
+
+    def checked_fields(self) -> BodyFields:
+        """
+        The fields of the whole body.
+
+        :raises APIError: for the first fault in it.
+        """
+        try:
+            return self.fields()
+        except BadJSON as error:
+            raise APIError(status=400, code="bad_json", message=str(error)) from None
+
+    def replace(self, data: bytes) -> None:
+        """
+        Send these bytes instead; they count as the body's did.
+        """
+        self.length, self._pieces = len(data), [bytearray(data)]
+        self._parser = BodyParser()
+        self._take()
+
     def pieces(self) -> Sequence[bytearray]:
         return self._pieces
 

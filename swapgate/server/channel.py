@@ -347,7 +347,10 @@ class GatewayChannel(Protocol):
             return
         self._refused = True
         self._deadline.expect(None)
-        body = error_body(error)
+        method, target = self._parser.method_and_target()
+        if self._head is not None:
+            method, target = self._head.method, self._head.target
+        body = error_body(error, target)
         # What is known of the request, if it was one.
         request = self._request
         log_entry = AccessLogEntry() if request is None else request.log_entry
@@ -362,9 +365,6 @@ class GatewayChannel(Protocol):
         else:
             self._respond(error, body)
         # Even if the client does not wait for it.
-        method, target = self._parser.method_and_target()
-        if self._head is not None:
-            method, target = self._head.method, self._head.target
         self.site.log_line(method, target, error.status, len(body), facts)
 
     def _respond(self, error: APIError, body: bytes) -> None:

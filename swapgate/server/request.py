@@ -42,8 +42,8 @@ class GatewayRequest(Request):
     grant = Grant()
     # A response without a Content-Type stays without one.
     defaultContentType = None
-    # An event stream was begun while its model was waited for: the status is sent.
-    stream_begun = False
+    #: The API by whose rules a stream was begun while the model was waited for.
+    promised_by: Any = None
     # What answers it; None until the resource has been asked.
     route: Route | None = None
     #: How many bytes of its body have arrived.

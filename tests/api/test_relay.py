@@ -17,6 +17,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from swapgate.api.relay import Outcome, Relay
+from swapgate.api.surfaces import OPENAI
 from swapgate.fleet.lease import Lease
 from swapgate.upstream.connection import Pool, Response, UpstreamConnection
 from tests.doubles import model
@@ -107,7 +108,7 @@ class RelayRig:
         bounds = {"first_token_timeout_s": None, "stall_timeout_s": 300.0} | timeouts
         client: Any = None
         lease = Lease(model("a", **bounds), client, lambda *_: None, 0.0, False)
-        self.relay = Relay(self.request, response, lease, self.clock)
+        self.relay = Relay(self.request, response, OPENAI, lease, self.clock)
         response.connection.deliver_to(self.relay)
         self.relay.done.addCallback(self.outcomes.append)
 

@@ -596,7 +596,11 @@ class KeyTests(Case):
             ("POST", "/health", False, False),
             ("DELETE", "/v1/models", False, False),
             ("OPTIONS", "/health", False, False),
-            ("GET", "/", False, False),
+            ("GET", "/", True, True),
+            ("GET", "/api/version", True, True),
+            ("GET", "/api/tags", True, False),
+            ("GET", "/api/ps", False, False),
+            ("POST", "/api/show", False, False),
             # In whichever form a path is read.
             ("GET", "/health/", True, True),
             ("GET", "/v1/v1/health?x", True, True),
