@@ -41,6 +41,7 @@ PURE = (
     "api/openai",
     "api/routes",
     "api/sse",
+    "api/surfaces",
     "config/access",
     "config/url_paths",
     "config/daemon_kinds",
@@ -67,6 +68,7 @@ PURE = (
     "server/auth",
     "server/json_body",
     "server/json_grammar",
+    "server/request_parser",
     "server/target",
 )
 # Those that need the engine and the model of the extra `demo`.

@@ -208,7 +208,8 @@ class Relay(LineReceiver):
             if self._streams:
                 if self._event_is_open and not self._surface.translates:
                     out += b"\n"
-                out += self._surface.failure(error)
+                if self._surface.failed is None:
+                    out += self._surface.failure(error)
             self._out = [out]
             self._end(Outcome.CUT)
         else:
