@@ -68,7 +68,6 @@ PURE = (
     "server/auth",
     "server/json_body",
     "server/json_grammar",
-    "server/request_parser",
     "server/target",
 )
 # Those that need the engine and the model of the extra `demo`.
