@@ -122,3 +122,23 @@ def listen(streams: list[Stream]) -> None:
                 key.data.hear()
                 if key.data.over:
                     selector.unregister(key.fileobj)
+
+
+def keep_busy(clients: list[Client], request: bytes, requests: int) -> None:
+    """
+    Each client asks again as soon as it is answered, until so many are answered.
+    """
+    tails = dict.fromkeys(clients, b"")
+    with selectors.DefaultSelector() as selector:
+        for client in clients:
+            selector.register(client.sock, selectors.EVENT_READ, client)
+            client.send(request)
+        answered = 0
+        while answered < requests:
+            for key, _ in selector.select():
+                client = key.data
+                tails[client] = (tails[client] + client.receive())[-len(FINAL_CHUNK) :]
+                if tails[client] == FINAL_CHUNK:
+                    answered += 1
+                    tails[client] = b""
+                    client.send(request)

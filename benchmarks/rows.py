@@ -15,9 +15,29 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from statistics import median, quantiles
 
-from benchmarks.client import HEALTH, Client, Stream, listen, post, post_bytes
+import psutil
+from attrs import evolve
+
+from benchmarks.client import (
+    HEALTH,
+    Client,
+    Stream,
+    keep_busy,
+    listen,
+    post,
+    post_bytes,
+)
 from benchmarks.measured import Measured, Row
-from benchmarks.processes import Install, Model, Peak, gateway, model, own_time
+from benchmarks.nginx import nginx
+from benchmarks.processes import (
+    Gateway,
+    Install,
+    Model,
+    Peak,
+    gateway,
+    model,
+    own_time,
+)
 
 LOADS_S = (0.15, 0.3, 0.6, 1.0, 1.5)
 SWAPS_EACH = 4
@@ -25,6 +45,7 @@ EXCHANGES = 500
 WARM_UP = 50
 HELD = 1000
 HELD_LOAD_S = 4.0
+BUSY, BUSY_REQUESTS = 16, 1600
 POUR_BYTES = 200_000_000
 POUR_WATCHED_S = 3.0
 BODY_BYTES = 20_000_000
@@ -53,37 +74,48 @@ def swap(install: Install) -> list[Measured]:
 
 
 def exchanges(
-    install: Install, request: bytes, until: bytes, at_most_ms: float
+    install: Install,
+    request: bytes,
+    until: bytes,
+    at_most_ms: float,
+    samples: int = EXCHANGES,
 ) -> list[Measured]:
     """
-    The same request over and over, in turns on a direct and a relayed connection.
+    The same request over and over, in turns on a connection of each side.
     """
-    took_ms: tuple[list[float], list[float]] = ([], [])
+    took_ms: dict[str, list[float]] = {}
     with ExitStack() as stack:
-        _, *clients = both_ways(install, stack, model("a"))
-        for n in range(WARM_UP + EXCHANGES):
-            for side in (0, 1) if n % 2 else (1, 0):
-                took = clients[side].time(request, until) * 1000
+        _, ports = sides(install, stack, model("a"))
+        clients = {
+            name: stack.enter_context(Client(port)) for name, port in ports.items()
+        }
+        for n in range(WARM_UP + samples):
+            names = list(clients)
+            for name in names if n % 2 else reversed(names):
+                took = clients[name].time(request, until) * 1000
                 if n >= WARM_UP:
-                    took_ms[side].append(took)
-    return [above(median(took_ms[0]), median(took_ms[1]), at_most_ms)]
+                    took_ms.setdefault(name, []).append(took)
+    return [above({name: median(ms) for name, ms in took_ms.items()}, at_most_ms)]
 
 
-def both_ways(
+def sides(
     install: Install, stack: ExitStack, daemon: Model
-) -> tuple[int, Client, Client]:
+) -> tuple[Gateway, dict[str, int]]:
     """
-    A gateway's port, and two connections to one daemon: direct, and through it.
+    A gateway, and the ports by which one daemon is asked: its own, and the proxies'.
     """
     gate = stack.enter_context(gateway(install, daemon))
-    relayed = stack.enter_context(Client(gate.port))
-    relayed.time(post(daemon.name))
-    return gate.port, stack.enter_context(Client(daemon.port)), relayed
+    with Client(gate.port) as client:
+        client.time(post(daemon.name))
+    ports = {"direct": daemon.port, "relayed": gate.port}
+    if (port := stack.enter_context(nginx(daemon.port))) is not None:
+        ports["nginx"] = port
+    return gate, ports
 
 
-def above(direct_ms: float, relayed_ms: float, at_most_ms: float) -> Measured:
-    detail = f"direct {direct_ms:.2f}, relayed {relayed_ms:.2f}"
-    return Measured(relayed_ms - direct_ms, at_most_ms, "ms", detail)
+def above(ms: dict[str, float], at_most_ms: float) -> Measured:
+    detail = ", ".join(f"{name} {value:.2f}" for name, value in sorted(ms.items()))
+    return Measured(ms["relayed"] - ms["direct"], at_most_ms, "ms", detail)
 
 
 def plain(install: Install) -> list[Measured]:
@@ -94,34 +126,50 @@ def first_event(install: Install) -> list[Measured]:
     return exchanges(install, post("a", stream=True), b"data:", 0.8)
 
 
+def prompt(install: Install, size: int, at_most_ms: float, samples: int) -> Measured:
+    """
+    A conversation of this size, its text escaped as JSON escapes it.
+    """
+    turn = 'She said: "Gr\u00fc\u00df Gott!"\n' * (size // 36)
+    [measured] = exchanges(install, post("a", prompt=turn), b"", at_most_ms, samples)
+    return evolve(measured, detail=f"{size // 1000} kB: {measured.detail}")
+
+
+def prompts(install: Install) -> list[Measured]:
+    return [
+        prompt(install, 240_000, 5, EXCHANGES),
+        prompt(install, 4_000_000, 60, EXCHANGES // 10),
+    ]
+
+
 def one_stream(install: Install) -> list[Measured]:
     """
-    A direct and a relayed stream at the same time, each at 50 events a second.
+    A stream by each side at the same time, each at 50 events a second.
     """
     request = post("a", stream=True, x_fake={"tokens": 300, "interval_s": 0.02})
     with ExitStack() as stack:
-        _, *clients = both_ways(install, stack, model("a"))
-        streams = [Stream(client) for client in clients]
-        for stream in streams:
+        _, ports = sides(install, stack, model("a"))
+        streams = {
+            name: Stream(stack.enter_context(Client(port)))
+            for name, port in ports.items()
+        }
+        for stream in streams.values():
             stream.client.send(request)
-            time.sleep(0.01)  # half an interval: they keep out of each other's way
-        listen(streams)
-    direct, relayed = (median(stream.latencies_ms) for stream in streams)
-    return [above(direct, relayed, 0.2)]
+            time.sleep(0.02 / len(streams))  # they keep out of each other's way
+        listen(list(streams.values()))
+    ms = {name: median(stream.latencies_ms) for name, stream in streams.items()}
+    return [above(ms, 0.2)]
 
 
 def fifty_streams(install: Install) -> list[Measured]:
     """
-    Fifty at a time, each at 50 events a second, direct and relayed by turns.
+    Fifty at a time, each at 50 events a second, by each side in turn.
     """
     request = post("a", stream=True, x_fake={"tokens": 150, "interval_s": 0.02})
-    all_ms: tuple[list[float], list[float]] = ([], [])
+    all_ms: dict[str, list[float]] = {}
     with ExitStack() as stack:
-        daemon = model("a")
-        relayed_port, *_ = both_ways(install, stack, daemon)
-        for turn in range(4):
-            side = turn % 2
-            port = relayed_port if side else daemon.port
+        _, ports = sides(install, stack, model("a"))
+        for name, port in [*ports.items()] * 2:
             with ExitStack() as fifty:
                 clients = [fifty.enter_context(Client(port)) for _ in range(50)]
                 streams = [Stream(client) for client in clients]
@@ -131,9 +179,32 @@ def fifty_streams(install: Install) -> list[Measured]:
                 listen(streams)
             for stream in streams:
                 # The first of each waits for fifty connections to be made.
-                all_ms[side].extend(stream.latencies_ms[1:])
-    direct, relayed = (quantiles(ms, n=100)[98] for ms in all_ms)
-    return [above(direct, relayed, 3)]
+                all_ms.setdefault(name, []).extend(stream.latencies_ms[1:])
+    return [above({name: quantiles(ms, n=100)[98] for name, ms in all_ms.items()}, 3)]
+
+
+def busy(install: Install) -> list[Measured]:
+    """
+    16 clients, each with one stream of 20 events after the other, by each side in turn.
+    """
+    request = post("a", stream=True, x_fake={"tokens": 20})
+    ms: dict[str, list[float]] = {}
+    with ExitStack() as stack:
+        gate, ports = sides(install, stack, model("a"))
+        for name, port in [*ports.items()] * 3:
+            with ExitStack() as all_of_them:
+                clients = [all_of_them.enter_context(Client(port)) for _ in range(BUSY)]
+                began = time.perf_counter()
+                keep_busy(clients, request, BUSY_REQUESTS)
+                took_ms = (time.perf_counter() - began) * 1000
+            ms.setdefault(name, []).append(took_ms / BUSY_REQUESTS)
+        resident_mb = psutil.Process(gate.pid).memory_info().rss / 1e6
+    least = {name: min(values) for name, values in ms.items()}
+    rates = ", ".join(f"{name} {1000 / value:.0f}" for name, value in least.items())
+    return [
+        Measured(least["relayed"], 5, "ms", f"requests a second: {rates}"),
+        Measured(resident_mb, 150, "MB"),
+    ]
 
 
 def held(install: Install) -> list[Measured]:
@@ -247,6 +318,8 @@ ROWS = [
         "50 streams at 50 events/s, each event above direct, p99",
         fifty_streams,
     ),
+    Row("busy", "16 clients, streams of 20 events: each request, and memory", busy),
+    Row("prompts", "a prompt of 240 kB, and of 4 MB, first byte above direct", prompts),
     Row("held", "1,000 requests held for one load", held),
     Row("pour", "a client that reads nothing while the daemon pours 200 MB", pour),
     Row("body", "a 20 MB request body: peak, longest wait of another", big_body),

@@ -1,5 +1,5 @@
 """
-API errors: status, code, message and headers of an error response, in OpenAI's shape.
+API errors: status, code, message and headers of an error response; each API's shape.
 """
 
 import json
@@ -56,6 +56,14 @@ class APIError(Exception):
 
 
 UPSTREAM_FAILED = "upstream_failed"
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
 
 
 def upstream_failed(message: str) -> APIError:
@@ -65,8 +73,25 @@ def upstream_failed(message: str) -> APIError:
     return APIError(status=502, code=UPSTREAM_FAILED, message=message)
 
 
-def error_body(error: APIError) -> bytes:
+def anthropic_error(error: APIError) -> dict[str, object]:
     """
-    The JSON body of its response.
+    Anthropic's error object.
     """
-    return json.dumps({"error": error.error}).encode("ascii")
+    by_fault = "invalid_request_error" if error.status < 500 else "api_error"
+    kind = _ANTHROPIC_TYPES.get(error.status, by_fault)
+    return {"type": "error", "error": {"type": kind, "message": error.message}}
+
+
+def error_body(error: APIError, target: bytes) -> bytes:
+    """
+    The JSON body of its response, in the shape of the API that was asked.
+
+    :param target: the request's, or what is known of it.
+    """
+    if target.startswith(b"/api/"):
+        body: dict[str, object] = {"error": error.message}
+    elif target.startswith(b"/v1/messages"):
+        body = anthropic_error(error)
+    else:
+        body = {"error": error.error}
+    return json.dumps(body).encode("ascii")

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from twisted.logger import (
@@ -22,6 +23,7 @@ from twisted.logger import (
     eventAsText,
     formatEvent,
     formatEventAsClassicLogText,
+    formatTime,
 )
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
@@ -91,8 +93,16 @@ def as_text(event: LogEvent) -> str | None:
     """
     As twistd formats it, but for control characters.
     """
-    line = formatEventAsClassicLogText(event)
+    line = formatEventAsClassicLogText(event, _time)
     return line if line is None or line[:-1].isprintable() else _escaped(line)
+
+
+def _time(when_s: float | None) -> str:
+    # Twisted takes as long for it as for all the rest of a line.
+    return _formatted_time(None if when_s is None else int(when_s))
+
+
+_formatted_time = lru_cache(1)(formatTime)
 
 
 def as_json(event: LogEvent) -> str | None:

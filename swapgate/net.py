@@ -47,6 +47,7 @@ def flush(transport: object) -> None:
         isinstance(transport, FileDescriptor)
         and transport.connected
         and not transport.disconnecting
+        and (transport.dataBuffer or transport._tempDataBuffer)
     ):
         transport.doWrite()
 
@@ -57,8 +58,9 @@ def unsent(transport: Any) -> int:
     """
     if isinstance(transport, FileDescriptor):
         return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-    if isinstance(transport, TLSMemoryBIOProtocol):
-        clear = sum(map(len, transport._appSendBuffer))
+    if isinstance(transport, ProtocolWrapper):
+        tls = isinstance(transport, TLSMemoryBIOProtocol)
+        clear = sum(map(len, transport._appSendBuffer)) if tls else 0
         return clear + unsent(transport.transport)
     return 0
 

@@ -11,13 +11,13 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from swapgate.config.limits import Limits
-from swapgate.server.request import GatewayRequest
+from swapgate.server.request import GatewayRequest, Route
+from swapgate.server.request_parser import RequestHead
 from swapgate.server.site import GatewaySite
 from tests.doubles import ACCESS
 
@@ -74,8 +74,13 @@ class RecordingResource(Resource):
         self.requests: list[GatewayRequest] = []
         self.at_once = False
 
-    def wants_body(self, method: bytes, target: bytes, headers: Headers) -> bool:
-        return method == b"POST"
+    def route(self, head: RequestHead) -> Route:
+        return Route(self.serve, keeps_body=head.method == b"POST")
+
+    async def serve(self, request: GatewayRequest) -> None:
+        """
+        Never called: `render` is.
+        """
 
     def render(self, request: GatewayRequest) -> int:
         self.requests.append(request)

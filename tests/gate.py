@@ -32,9 +32,16 @@ FOLDERS = ROOT / "_trial_temp_gate"
 SUMMARY = re.compile(r"^(PASSED|FAILED)(?: \((.*)\))?\n", re.MULTILINE)
 # Covered wholly, branches too, each by its own tests alone.
 PURE = (
+    "api/ollama",
+    "api/ollama_answers",
+    "api/ollama_chunks",
+    "api/ollama_listings",
+    "api/ollama_messages",
+    "api/ollama_requests",
     "api/openai",
     "api/routes",
     "api/sse",
+    "api/surfaces",
     "config/access",
     "config/url_paths",
     "config/daemon_kinds",
@@ -46,7 +53,9 @@ PURE = (
     "config/limits",
     "config/loader",
     "config/model",
+    "config/model_routes",
     "config/options",
+    "config/patterns",
     "config/value_types",
     "config/values",
     "engine/options",
@@ -60,7 +69,6 @@ PURE = (
     "server/json_body",
     "server/json_grammar",
     "server/target",
-    "upstream/response_head",
 )
 # Those that need the engine and the model of the extra `demo`.
 ENGINE = (

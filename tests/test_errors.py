@@ -19,7 +19,7 @@ class APIErrorTests(SynchronousTestCase):
         The body is OpenAI's error object, in ASCII.
         """
         refusal = APIError(status=404, code="c", message="\u65e5\n", param="model")
-        body = error_body(refusal)
+        body = error_body(refusal, b"/v1/chat/completions")
         self.assertTrue(body.isascii())
         self.assertEqual(
             json.loads(body),
@@ -33,6 +33,26 @@ class APIErrorTests(SynchronousTestCase):
             },
         )
         self.assertEqual(str(refusal), refusal.message)
+
+    def test_of_each_api(self) -> None:
+        """
+        In the shape that the clients of a path read.
+        """
+        for status, kind in (
+            (400, "invalid_request_error"),
+            (401, "authentication_error"),
+            (403, "permission_error"),
+            (404, "not_found_error"),
+            (409, "invalid_request_error"),
+            (413, "request_too_large"),
+            (502, "api_error"),
+            (503, "overloaded_error"),
+        ):
+            error = APIError(status=status, code="c", message="no")
+            body = json.loads(error_body(error, b"/v1/messages?beta=true"))
+            said = {"type": kind, "message": "no"}
+            self.assertEqual(body, {"type": "error", "error": said})
+            self.assertEqual(json.loads(error_body(error, b"/api/x")), {"error": "no"})
 
     def test_ours(self) -> None:
         """

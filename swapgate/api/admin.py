@@ -5,6 +5,7 @@ Administration: /swapgate/state, /swapgate/events, and loading or unloading a mo
 import json
 import re
 import time
+from functools import partial
 from urllib.parse import parse_qs
 
 from twisted.internet.interfaces import IReactorTime
@@ -16,7 +17,8 @@ from swapgate.api.status import VERSION, status
 from swapgate.errors import APIError
 from swapgate.fleet.lease import QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
-from swapgate.server.request import GatewayRequest
+from swapgate.server.request import GatewayRequest, Serve
+from swapgate.server.request_parser import RequestHead
 from swapgate.server.target import Target
 
 _ACTION = re.compile(r"/swapgate/models/(.+)/(load|unload)")
@@ -31,38 +33,39 @@ class Admin:
         self._scheduler = scheduler
         self._events = StateBroadcast(self._state, scheduler, clock)
 
-    async def serve(self, request: GatewayRequest, target: Target) -> None:
+    def route(self, head: RequestHead, target: Target) -> Serve:
         """
-        Answer, or raise the `APIError` that refuses.
+        What answers this request.
+
+        :raises APIError: where nothing does.
         """
         if target.path == "/swapgate/state":
-            allow_only(request, target, b"GET", b"HEAD")
-            answer(request, 200, self._state())
-        elif target.path == "/swapgate/events":
-            allow_only(request, target, b"GET")
-            await self._events.serve(request)
-        elif match := _ACTION.fullmatch(target.path):
-            allow_only(request, target, b"POST")
-            await self._act(request, target, match[1], match[2])
-        else:
-            raise APIError(
-                status=404,
-                code="not_found",
-                message="below /swapgate/ there are state, events, models/NAME/load "
-                "and models/NAME/unload",
-            )
+            allow_only(head, target, b"GET", b"HEAD")
+            return self._show_state
+        if target.path == "/swapgate/events":
+            allow_only(head, target, b"GET")
+            return self._events.serve
+        if match := _ACTION.fullmatch(target.path):
+            allow_only(head, target, b"POST")
+            # A page of another site cannot send this type without a preflight.
+            check_content_type(head.first(b"content-type"))
+            self._model(match[1])
+            now = _cuts_answers(target.raw)
+            return partial(self._act, name=match[1], loads=match[2] == "load", now=now)
+        raise APIError(
+            status=404,
+            code="not_found",
+            message="below /swapgate/ there are state, events, models/NAME/load "
+            "and models/NAME/unload",
+        )
+
+    async def _show_state(self, request: GatewayRequest) -> None:
+        answer(request, 200, self._state())
 
     def _state(self) -> bytes:
         return json.dumps(status(self._scheduler, time.time())).encode("ascii")
 
-    async def _act(
-        self, request: GatewayRequest, target: Target, name: str, action: str
-    ) -> None:
-        """
-        Load or unload; answered when that is done.
-        """
-        # A page of another site cannot send this type without a preflight.
-        check_content_type(request.getHeader(b"Content-Type"))
+    def _model(self, name: str) -> str:
         model = self._scheduler.config.names.get(name)
         if model is None:
             raise APIError(
@@ -71,8 +74,17 @@ class Admin:
                 message=f"there is no model of that name; "
                 f"there are {', '.join(self._scheduler.config.names)}",
             )
-        now = _cuts_answers(target.raw)
-        if action == "load":
+        return model
+
+    async def _act(
+        self, request: GatewayRequest, *, name: str, loads: bool, now: bool
+    ) -> None:
+        """
+        Load or unload; answered when that is done.
+        """
+        # The configuration may be another one since the request's head was here.
+        model = self._model(name)
+        if loads:
             (await self._scheduler.lease(model, QueuedRequest())).release()
         else:
             await self._scheduler.unload(model, now=now)

@@ -6,10 +6,13 @@ Header rules: which request headers reach the daemon, which response headers the
 2. Response headers pass by an allow-list, one of each name; a reason phrase never does.
 """
 
+from functools import lru_cache
+
 from twisted.web.http import NO_BODY_CODES
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IResponse
 from twisted.web.server import Request
+
+from swapgate.server.request_parser import RequestHead
+from swapgate.upstream.connection import Response
 
 # Bodies pass unaltered, so no answer may be compressed: Accept-Encoding stays here.
 _NOT_TO_DAEMON = frozenset(
@@ -35,8 +38,9 @@ _NOT_TO_DAEMON = frozenset(
     }
 )
 # Not a daemon's CORS headers, cookies, Server or Date.
-TO_CLIENT = frozenset(
-    {
+TO_CLIENT = {
+    name.lower(): name
+    for name in (
         b"Content-Type",
         b"Content-Encoding",
         b"Content-Disposition",
@@ -44,36 +48,38 @@ TO_CLIENT = frozenset(
         b"Cache-Control",
         b"Retry-After",
         b"X-Request-Id",
-    }
-)
+    )
+}
 
 
-def headers_to_daemon(headers: Headers) -> Headers:
+def headers_to_daemon(head: RequestHead) -> list[tuple[bytes, bytes]]:
     """
     A request's headers without those that are not meant for the daemon.
     """
-    named = b",".join(headers.getRawHeaders(b"Connection", ())).lower()
-    dropped = _NOT_TO_DAEMON.union(token.strip() for token in named.split(b","))
-    return Headers(
-        {
-            name: values
-            for name, values in headers.getAllRawHeaders()
-            if (lower := name.lower()) not in dropped
-            and not lower.startswith((b"sec-", b"access-control-"))
-        }
-    )
+    named = b",".join(head.fields.get(b"connection", ())).lower().split(b",")
+    dropped = {token.strip() for token in named}
+    return [
+        (name, value)
+        for name, value in head.headers
+        if _may_pass(name) and name.lower() not in dropped
+    ]
 
 
-def copy_response_head(response: IResponse, request: Request) -> None:
+@lru_cache(256)
+def _may_pass(name: bytes) -> bool:
+    lower = name.lower()
+    browser = lower.startswith((b"sec-", b"access-control-"))
+    return not browser and lower not in _NOT_TO_DAEMON
+
+
+def copy_response_head(response: Response, request: Request) -> None:
     """
     Give the client's response the status, headers and length of the daemon's.
     """
-    request.setResponseCode(response.code)
-    for name, values in response.headers.getAllRawHeaders():
+    request.setResponseCode(response.status)
+    # Of two the first: a second one would be read by some clients and not by others.
+    for name, value in reversed(response.headers):
         if name in TO_CLIENT:
-            # A second one would be read by some clients and not by others.
-            request.responseHeaders.setRawHeaders(name, values[:1])
-    # Twisted's client takes Content-Length out of the headers it hands on.
-    length = response.length
-    if isinstance(length, int) and response.code not in NO_BODY_CODES:
-        request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % length])
+            request.responseHeaders.setRawHeaders(TO_CLIENT[name], [value])
+    if response.length is not None and response.status not in NO_BODY_CODES:
+        request.setHeader(b"Content-Length", b"%d" % response.length)

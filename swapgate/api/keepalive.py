@@ -1,7 +1,7 @@
 """
 Keepalive: a held stream's client is told of its wait, in the stream itself.
 
-The first comment sends the status, 200; from then on an error can only be an event.
+The first notice sends the status, 200; from then on an error can only be an event.
 """
 
 import time
@@ -13,6 +13,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from swapgate.api import sse
+from swapgate.api.surfaces import Surface
 from swapgate.config.model import ModelSpec
 from swapgate.net import flush
 from swapgate.server.request import GatewayRequest
@@ -32,6 +33,7 @@ class WaitNotifier:
     _request: GatewayRequest
     _spec: ModelSpec
     _path: str
+    _surface: Surface
     _describe_wait: Callable[[], str]
     _clock: IReactorTime
     _call: IDelayedCall | None = None
@@ -50,9 +52,9 @@ class WaitNotifier:
         request = self._request
         if not request.startedWriting:
             request.setResponseCode(200)
-            request.setHeader(b"Content-Type", b"text/event-stream")
+            request.setHeader(b"Content-Type", self._surface.stream_type)
             request.setHeader(b"Cache-Control", b"no-cache")
-            request.stream_begun = True
+            request.promised_by = self._surface
         request.write(self._message())
         flush(request.channel.transport)
         self.start()
@@ -69,4 +71,4 @@ class WaitNotifier:
                 created=int(time.time()),
                 first=first,
             )
-        return sse.comment(f"swapgate: {text}")
+        return self._surface.wait(text)

@@ -4,16 +4,19 @@ OpenAI's API: a body's fields to a `ModelRequest` or an `APIError`; the list of 
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from attrs import frozen
 
+from swapgate.config.model_routes import AUTO, Routing
 from swapgate.errors import APIError
 from swapgate.server.json_body import BodyFields, JSONType
 from swapgate.server.json_grammar import quoted
 
 _UTF_8: Final = frozenset({b"utf-8", b"utf8"})
+# What many clients send where their user has chosen no model.
+_UNNAMED: Final = frozenset({JSONType.ABSENT, JSONType.NULL, ""})
 _JSON_TYPE: Final = re.compile(rb"application/(?:[!#$&^_.+\w-]+\+)?json")
 
 
@@ -53,40 +56,72 @@ class ModelRequest:
     """
     The model and the kind of answer that a request asks for.
 
-    :param model: the configured name, also where an alias was sent.
+    :param model: the configured name, also where an alias was sent, or no name.
+    :param keep_alive_s: how long the model stays up when it is idle; None: as long as
+        the configuration says.
     """
 
     model: str
     stream: bool
+    keep_alive_s: float | None = None
 
 
-def read_model_request(fields: BodyFields, names: Mapping[str, str]) -> ModelRequest:
+def read_model_request(
+    fields: BodyFields,
+    names: Mapping[str, str],
+    routing: Routing,
+    headers: Mapping[bytes, Sequence[bytes]],
+) -> ModelRequest:
     """
     Check the fields of a body, and resolve its model.
 
     :param names: the name of the model for every name and alias.
+    :param routing: decides by `headers` where the body names none.
     """
-    if fields.model is JSONType.ABSENT:
-        raise _wrong(
-            "missing_required_parameter",
-            f"the body has no model; it must name {_one_of(names)}",
-        )
-    if isinstance(fields.model, JSONType):
-        raise _wrong_type("model", fields.model, f"a string, {_one_of(names)}")
-    if not fields.model:
-        raise _wrong("invalid_value", f"model is empty; it must be {_one_of(names)}")
-    if fields.model not in names:
-        raise _wrong(
-            "model_not_found",
-            f"no model {quoted(fields.model)} is here; send {_one_of(names)}",
-            status=404,
-        )
+    sent = fields.model
+    if sent in _UNNAMED or (sent == AUTO and routing.routes):
+        model = routing.model_for(headers)
+        if model is None:
+            raise _none_meant(sent, names, routing)
+    elif isinstance(sent, JSONType):
+        raise _wrong_type("model", sent, f"a string, {_one_of(names)}")
+    elif sent not in names:
+        raise unknown_model(sent, routing.listed(names))
+    else:
+        model = names[sent]
     if isinstance(fields.stream, JSONType) and fields.stream not in {
         JSONType.ABSENT,
         JSONType.NULL,
     }:
         raise _wrong_type("stream", fields.stream, "true or false")
-    return ModelRequest(names[fields.model], fields.stream is True)
+    return ModelRequest(model, fields.stream is True)
+
+
+def _none_meant(
+    sent: str | JSONType, names: Iterable[str], routing: Routing
+) -> APIError:
+    """
+    The error of a body that names no model, where nothing else says which.
+    """
+    right = _one_of(names)
+    if routing.routes:
+        right += ", as no [route NAME] matches a header of this client"
+    if sent is JSONType.ABSENT:
+        return _wrong(
+            "missing_required_parameter", f"the body has no model; it must name {right}"
+        )
+    if isinstance(sent, JSONType):
+        return _wrong_type("model", sent, f"a string, {right}")
+    what = quoted(sent) if sent else "empty"
+    return _wrong("invalid_value", f"model is {what}; it must be {right}")
+
+
+def unknown_model(sent: str, names: Iterable[str]) -> APIError:
+    return _wrong(
+        "model_not_found",
+        f"no model {quoted(sent)} is here; send {_one_of(names)}",
+        status=404,
+    )
 
 
 def _one_of(names: Iterable[str]) -> str:
@@ -111,8 +146,12 @@ def models_listing(names: Iterable[str], created: int) -> dict[str, object]:
     """
     return {
         "object": "list",
-        "data": [
-            {"id": name, "object": "model", "created": created, "owned_by": "swapgate"}
-            for name in names
-        ],
+        "data": [model_entry(name, created) for name in names],
     }
+
+
+def model_entry(name: str, created: int) -> dict[str, object]:
+    """
+    The answer to GET /v1/models/NAME.
+    """
+    return {"id": name, "object": "model", "created": created, "owned_by": "swapgate"}

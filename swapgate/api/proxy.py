@@ -18,32 +18,25 @@ from twisted.internet.error import (
 )
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.web.client import (
-    RequestTransmissionFailed,
-    ResponseFailed,
-    ResponseNeverReceived,
-)
+from twisted.web.client import ResponseNeverReceived
 
 from swapgate.api.headers import headers_to_daemon
 from swapgate.api.keepalive import WaitNotifier
 from swapgate.api.openai import ModelRequest
 from swapgate.api.relay import Outcome, Relay
+from swapgate.api.surfaces import Surface
 from swapgate.errors import UPSTREAM_FAILED, upstream_failed
 from swapgate.fleet.lease import Lease, QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.request import GatewayRequest
 from swapgate.server.target import Target
-from swapgate.upstream.client import Exchange
-from swapgate.upstream.request_body import BodyProducer
-from swapgate.upstream.response_head import BadUpstreamResponse
+from swapgate.upstream.response_parser import BadUpstreamResponse
 
 # The request was sent, or could not be, and no byte of an answer came.
 _UNANSWERED = (
     ConnectError,
     ConnectingCancelledError,
     ConnectionLost,
-    RequestTransmissionFailed,
-    ResponseFailed,
     ResponseNeverReceived,
     TimeoutError,
 )
@@ -58,6 +51,7 @@ class ProxyRequest:
     _request: GatewayRequest
     _model_request: ModelRequest
     _target: Target
+    _surface: Surface
     _scheduler: Scheduler
     _clock: IReactorTime
     _log = Logger()
@@ -83,10 +77,10 @@ class ProxyRequest:
                 self._log_unanswered(lease, str(error))
                 why = f"; the last time {error}"
             finally:
-                failed = outcome is not Outcome.WHOLE and not request._disconnected
+                failed = outcome is not Outcome.WHOLE and not request.disconnected
                 lease.release(suspect=failed and lease.ended is None)
             # A client that hangs up cancels the request, which looks like a failure.
-            if outcome is not Outcome.UNANSWERED or request._disconnected:
+            if outcome is not Outcome.UNANSWERED or request.disconnected:
                 if failed:
                     ended = lease.ended
                     log_entry.error = ended.code if ended else UPSTREAM_FAILED
@@ -104,7 +98,11 @@ class ProxyRequest:
         """
         request, name = self._request, self._model_request.model
         streams = self._model_request.stream
-        entry = QueuedRequest(client=_client_identity(request), streams=streams)
+        entry = QueuedRequest(
+            client=_client_identity(request),
+            streams=streams,
+            keep_alive_s=self._model_request.keep_alive_s,
+        )
         leased = self._scheduler.lease(name, entry)
         notifier = None
         if streams and not leased.called:
@@ -113,6 +111,7 @@ class ProxyRequest:
                 request,
                 spec,
                 self._target.path,
+                self._surface,
                 lambda: self._scheduler.outlook.of(entry),
                 self._clock,
             )
@@ -131,47 +130,33 @@ class ProxyRequest:
         """
         Send the request once, and relay the answer.
         """
-        exchange = await self._exchange(lease)
-        if isinstance(exchange, str):
-            self._log_unanswered(lease, exchange)
-            return Outcome.UNANSWERED
-        relay = Relay(
-            self._request,
-            exchange.response,
-            exchange.connection,
-            self._clock,
-            first_timeout_s=lease.spec.first_token_timeout_s,
-            stall_timeout_s=lease.spec.stall_timeout_s,
-            cut_reason=lambda: lease.ended,
-        )
-        lease.cut = relay.cut
-        exchange.response.deliverBody(relay)
-        return await relay.done
-
-    async def _exchange(self, lease: Lease) -> Exchange | str:
-        """
-        The response, once its headers are here; or the reason why there is none.
-        """
         request = self._request
-        exchange = Deferred.fromCoroutine(
+        asked = Deferred.fromCoroutine(
             lease.client.ask(
                 request.method,
                 self._target.raw,
-                headers_to_daemon(request.requestHeaders),
-                BodyProducer(request.body.pieces()),
+                self._surface.headers(headers_to_daemon(request.head)),
+                request.body.pieces(),
             )
         )
         if lease.spec.first_token_timeout_s is not None:
-            exchange.addTimeout(lease.spec.first_token_timeout_s, self._clock)
-        lease.cut = lambda _: exchange.cancel()
+            asked.addTimeout(lease.spec.first_token_timeout_s, self._clock)
+        lease.cut = lambda _: asked.cancel()
         try:
-            return await exchange
+            response = await asked
         except CancelledError:
             if lease.ended is None:
                 raise
-            return lease.ended.message
+            self._log_unanswered(lease, lease.ended.message)
         except _UNANSWERED as error:
-            return type(error).__name__
+            self._log_unanswered(lease, type(error).__name__)
+        else:
+            self._surface.begin()
+            relay = Relay(request, response, self._surface, lease, self._clock)
+            lease.cut = relay.cut
+            response.connection.deliver_to(relay)
+            return await relay.done
+        return Outcome.UNANSWERED
 
     def _log_unanswered(self, lease: Lease, why: str) -> None:
         self._log.info("{model}: no answer ({why})", model=lease.spec.name, why=why)
@@ -182,4 +167,4 @@ def _client_identity(request: GatewayRequest) -> tuple[Any, ...] | None:
     What tells one client from another: address and User-Agent; None on a UNIX socket.
     """
     host = getattr(request.getClientAddress(), "host", None)
-    return None if host is None else (host, request.getHeader(b"User-Agent"))
+    return None if host is None else (host, request.head.first(b"user-agent"))

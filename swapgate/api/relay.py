@@ -11,35 +11,35 @@ Relay: streams a daemon's answer to the client, token by token, with backpressur
    an end without the final chunk (RFC 9112, 8).
 """
 
-from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
-from twisted.web.http import PotentialDataLoss, toChunk
-from twisted.web.iweb import IResponse
+from twisted.web.http import PotentialDataLoss
 from twisted.web.server import Request
 from zope.interface import implementer
 
 from swapgate.api import sse
 from swapgate.api.headers import copy_response_head
 from swapgate.api.stall_timer import StallTimer
+from swapgate.api.surfaces import Surface
 from swapgate.errors import APIError, upstream_failed
-from swapgate.fleet.lease import Cut
+from swapgate.fleet.lease import Cut, Lease
 from swapgate.net import flush, send_now
-from swapgate.upstream.connection import UpstreamConnection
+from swapgate.upstream.connection import Response
 
 _WHOLE_EVENTS = (b"\n\n", b"\n\r\n")
 # A longer line, or a longer answer that is kept until it is complete, is a daemon's
 # fault and would only fill the memory.
 _MAX_BUFFERED = 64 * 2**20
-_FIRST_ERROR = 400
+# An answer that is no stream becomes an event in one go.
+_MAX_LATE = 4 * 2**20
+_OK = 200
 
 
 class Outcome(Enum):
@@ -68,54 +68,43 @@ class Relay(LineReceiver):
     def __init__(
         self,
         request: Request,
-        response: IResponse,
-        connection: UpstreamConnection,
+        response: Response,
+        surface: Surface,
+        lease: Lease,
         clock: IReactorTime,
-        *,
-        first_timeout_s: float | None,
-        stall_timeout_s: float | None,
-        cut_reason: Callable[[], Cut | None] = lambda: None,
     ) -> None:
-        """
-        :param first_timeout_s: how long the first byte may take; None is for ever.
-        :param stall_timeout_s: the same between later ones.
-        :param cut_reason: why the gateway had the answer end early; None: it did not.
-        """
         # Cancelled when the client has gone.
         self.done: Deferred[Outcome] = Deferred(lambda _: self._abort())
         self._request = request
         self._response = response
-        self._connection = connection
-        self._cut_reason = cut_reason
-        self._first_timeout_s = first_timeout_s
-        self._stall_timeout_s = stall_timeout_s
+        self._connection = response.connection
+        self._surface = surface
+        self._lease = lease
         self._stall_timer = StallTimer(clock, self._stalled)
         # Ready to be written.
         self._out: list[bytes] = []
         # The start of a line whose end has not come yet.
-        self._partial_line: list[bytes] = []
-        self._partial_length = 0
+        self._partial_line = bytearray()
         self._event_is_open = False
         self._has_read = False
         self._has_written = False
         self._ended = False
         # The client was promised a stream while it was held: its status is sent.
         self._promised = request.startedWriting
-        content_type = response.headers.getRawHeaders(b"Content-Type") or [None]
-        self._streams = sse.is_event_stream(content_type[0]) and not (
-            self._promised and response.code != 200
+        types = (v for name, v in response.headers if name == b"content-type")
+        self._streams = sse.is_event_stream(next(types, None)) and not (
+            (self._promised or surface.translates) and response.status != _OK
         )
-        # An answer that is no stream becomes one event of the promised stream, for
-        # which all of it is needed.
-        self._collects = self._promised and not self._streams
+        # An answer that is no stream becomes one event of the promised stream, or is
+        # translated, for which all of it is needed.
+        self._collects = (self._promised or surface.translates) and not self._streams
         self._collected = 0
         if not self._streams:
             self.setRawMode()
 
     def connectionMade(self) -> None:
-        self._connection.reader = self
         self._request.registerProducer(self, True)
-        self._stall_timer.start(self._first_timeout_s)
+        self._stall_timer.start(self._lease.spec.first_token_timeout_s)
 
     def dataReceived(self, data: bytes) -> None:
         if self._ended:
@@ -124,27 +113,23 @@ class Relay(LineReceiver):
             self._stall_timer.note_read()
         else:
             self._has_read = True
-            self._stall_timer.start(self._stall_timeout_s)
+            self._stall_timer.start(self._lease.spec.stall_timeout_s)
         if self._streams and not self._partial_line and data.endswith(_WHOLE_EVENTS):
             # The usual read; splitting it into lines would show nothing more.
             self._out.append(data)
             self._event_is_open = False
             return
         if self._streams and b"\n" not in data:
-            # Kept in pieces: LineReceiver would copy a long line again at every read.
-            self._partial_line.append(data)
-            self._partial_length += len(data)
-            if self._partial_length > self.MAX_LENGTH:
+            # LineReceiver would copy a long line again at every read, and search it.
+            self._partial_line += data
+            if len(self._partial_line) > self.MAX_LENGTH:
                 self.lineLengthExceeded(data)
             return
         if self._partial_line:
-            data = b"".join([*self._partial_line, data])
+            data = bytes(self._partial_line + data)
             self._partial_line.clear()
-            self._partial_length = 0
         super().dataReceived(data)
-        if self._streams and (rest := self.clearLineBuffer()):
-            self._partial_line.append(rest)
-            self._partial_length = len(rest)
+        self._partial_line += self.clearLineBuffer()
 
     def lineReceived(self, line: bytes) -> None:
         self._out += (line, b"\n")
@@ -154,7 +139,8 @@ class Relay(LineReceiver):
         self._out.append(data)
         if self._collects:
             self._collected += len(data)
-            if self._collected > _MAX_BUFFERED:
+            most = _MAX_BUFFERED if self._surface.translates else _MAX_LATE
+            if self._collected > most:
                 self._fail("sent an endless answer")
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -163,27 +149,18 @@ class Relay(LineReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._ended:
             return
+        # An event stream that only the close ends has its end between two events: a
+        # reader drops one that no blank line has ended.
         if reason.check(ResponseDone) or (
-            reason.check(PotentialDataLoss) and self._is_whole_by_its_close()
+            reason.check(PotentialDataLoss)
+            and not (self._partial_line or self._event_is_open)
         ):
-            self._out += self._partial_line
+            self._out.append(bytes(self._partial_line))
             self._end(Outcome.WHOLE)
-        elif (why := self._cut_reason()) is not None:
-            self.cut(why)
+        elif self._lease.ended is not None:
+            self.cut(self._lease.ended)
         else:
             self._fail("ended in the middle of its answer")
-
-    def _is_whole_by_its_close(self) -> bool:
-        """
-        Whether an answer without a length, which its daemon's close ends, is whole.
-
-        It is unless the connection shows an error (RFC 9112, 8): only a FIN, under TLS
-        a close_notify, is a proper end. An event stream also ends between two events,
-        for its reader drops one that no blank line has ended.
-        """
-        lost = self._connection.lost
-        in_order = lost is not None and lost.check(ConnectionDone) is not None
-        return in_order and not (self._partial_line or self._event_is_open)
 
     def read_ended(self) -> None:
         """
@@ -191,16 +168,24 @@ class Relay(LineReceiver):
         """
         if self._ended or not self._out or self._collects:
             return
-        data = b"".join(self._out)
+        data = self._surface.lines(b"".join(self._out))
         self._out.clear()
+        if self._surface.failed is not None:
+            self._out.append(data)
+            self._end(Outcome.CUT)
+            self._connection.abort_now()
+            return
+        if not data:
+            return
         self._has_written = True
         transport = self._request.channel.transport
         if self._request.startedWriting:
             self._request.sentLength += len(data)
-            framed = b"".join(toChunk(data)) if self._request.chunked else data
-            send_now(transport, framed)
+            if self._request.chunked:
+                data = b"%x\r\n%b\r\n" % (len(data), data)
+            send_now(transport, data)
         else:
-            copy_response_head(self._response, self._request)
+            self._copy_head()
             self._request.write(data)
             flush(transport)
 
@@ -222,10 +207,13 @@ class Relay(LineReceiver):
             return
         if self._has_written or (self._out and not self._collects):
             self._partial_line.clear()
+            out = self._surface.lines(b"".join(self._out))
             if self._streams:
-                if self._event_is_open:
-                    self._out.append(b"\n")
-                self._out.append(sse.error_event(error))
+                if self._event_is_open and not self._surface.translates:
+                    out += b"\n"
+                if self._surface.failed is None:
+                    out += self._surface.failure(error)
+            self._out = [out]
             self._end(Outcome.CUT)
         else:
             self._end(Outcome.UNANSWERED)
@@ -235,22 +223,26 @@ class Relay(LineReceiver):
         """
         Write what is left, and end the client's response as the outcome requires.
         """
-        whole = outcome is Outcome.WHOLE
+        # Its connection may serve another client by now, and is not to be paused.
+        self._ended = True
         if outcome is not Outcome.UNANSWERED:
-            if not self._request.startedWriting:
-                copy_response_head(self._response, self._request)
             out = b"".join(self._out)
             if self._collects:
-                whole = self._response.code < _FIRST_ERROR
-                out = sse.late_answer(self._response.code, out)
+                out = self._collected_answer(out)
+            elif outcome is Outcome.WHOLE:
+                out = self._surface.lines(out) + self._surface.end()
+            if not self._request.startedWriting:
+                self._copy_head()
             self._request.write(out)
         transport: Any = self._request.channel.transport
-        self._ended = True
-        self._connection.reader = None
         self._stall_timer.stop()
         self._request.unregisterProducer()
-        if whole:
+        if outcome is Outcome.WHOLE or (
+            outcome is Outcome.CUT and self._streams and not self._surface.cuts
+        ):
             self._request.finish()
+            # With all that this read has brought.
+            flush(transport)
         elif outcome is not Outcome.UNANSWERED:
             # By FIN, without the final chunk: a reset would lose what was sent before.
             flush(transport)
@@ -259,6 +251,28 @@ class Relay(LineReceiver):
             else:
                 self._request.channel.loseConnection()
         self.done.callback(outcome)
+
+    def _copy_head(self) -> None:
+        """
+        Give the client's response its status and headers.
+        """
+        if not self._surface.translates:
+            copy_response_head(self._response, self._request)
+        elif self._streams:
+            self._request.setHeader(b"Content-Type", self._surface.stream_type)
+
+    def _collected_answer(self, body: bytes) -> bytes:
+        """
+        What the client gets of an answer that is no stream.
+        """
+        status = self._response.status
+        if self._promised:
+            return self._surface.late(status, body)
+        status, body = self._surface.whole(status, body)
+        self._request.setResponseCode(status)
+        self._request.setHeader(b"Content-Type", b"application/json")
+        self._request.setHeader(b"Content-Length", b"%d" % len(body))
+        return body
 
     def _end_would_look_whole(self) -> bool:
         """
@@ -281,9 +295,10 @@ class Relay(LineReceiver):
             self._connection.abort_now()
 
     def pauseProducing(self) -> None:
-        # The client is slow now; the daemon's silence is no stall.
-        self._stall_timer.stop()
-        self.transport.pauseProducing()
+        if not self._ended:
+            # The client is slow now; the daemon's silence is no stall.
+            self._stall_timer.stop()
+            self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         if not self._ended:

@@ -5,32 +5,43 @@ What the head shows to be wrong is refused before the body is read.
 """
 
 import json
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from swapgate.api.admin import Admin
+from swapgate.api.ollama_resource import OllamaResource
 from swapgate.api.openai import (
     ModelRequest,
     check_content_type,
+    model_entry,
     models_listing,
     read_model_request,
+    unknown_model,
 )
 from swapgate.api.proxy import ProxyRequest
 from swapgate.api.responses import allow_only, answer, answer_failure
 from swapgate.api.routes import is_administration, runs_a_model
+from swapgate.api.surfaces import Surface, surface_of
 from swapgate.config.loader import Config
 from swapgate.errors import APIError
 from swapgate.fleet.scheduler import Scheduler
-from swapgate.server.json_body import BadJSON
 from swapgate.server.json_grammar import quoted
-from swapgate.server.request import GatewayRequest
-from swapgate.server.target import Target, read_target
+from swapgate.server.request import GatewayRequest, Route
+from swapgate.server.request_parser import RequestHead
+from swapgate.server.target import Target, read_model_id, read_target
 
-_ADMIN = "/swapgate/"
+_ADMIN, _OLLAMA = "/swapgate/", "/api/"
+# What Ollama's clients look for.
+_RUNNING = b"Ollama is running"
+_PAGE = (
+    b"<!doctype html><html lang=en><title>swapgate</title><h1>swapgate</h1><p>It is "
+    b"running. See <a href=/v1/models>its models</a>, "
+    b"<a href=/swapgate/state>its state</a>."
+)
 
 
 class Gateway(Resource):
@@ -51,15 +62,17 @@ class Gateway(Resource):
         self._clock = clock
         self._started = started
         self._admin = Admin(scheduler, clock)
+        self._ollama = OllamaResource(scheduler, clock, started, self._relay)
         self.reconfigure(config)
 
     def reconfigure(self, config: Config) -> None:
         """
         Use the names and paths of another configuration from now on.
         """
-        self._names = config.names
+        self._names, self._routing = config.names, config.routing
+        self._listed = config.routing.listed(config.names)
         self._extra_paths = {model.name: model.extra_paths for model in config.models}
-        listing = json.dumps(models_listing(config.names, self._started)).encode()
+        listing = json.dumps(models_listing(self._listed, self._started)).encode()
         healthy = b'{"status": "ok"}'
         self._answers = {
             "/health": healthy,
@@ -75,16 +88,31 @@ class Gateway(Resource):
         return int(NOT_DONE_YET)
 
     async def _serve(self, request: GatewayRequest) -> None:
-        target = read_target(request.uri)
+        route = request.route or self.route(request.head)
+        await route.serve(request)
+
+    def route(self, head: RequestHead) -> Route:
+        """
+        What answers a request with this head.
+
+        :raises APIError: where it is refused, whatever its body may be.
+        """
+        model_id = read_model_id(head.target)
+        if model_id is not None and head.method in {b"GET", b"HEAD"}:
+            return Route(partial(_answer, body=self._entry(model_id)))
+        target = read_target(head.target)
         body = self._answers.get(target.path)
         if body is not None:
-            allow_only(request, target, b"GET", b"HEAD")
-            answer(request, 200, body)
-        elif target.path.startswith(_ADMIN):
-            await self._admin.serve(request, target)
-        elif request.method == b"POST":
-            await self._proxy(request, target)
-        else:
+            allow_only(head, target, b"GET", b"HEAD")
+            return Route(partial(_answer, body=body))
+        if target.path == "/":
+            allow_only(head, target, b"GET", b"HEAD")
+            return Route(_answer_root)
+        if target.path.startswith(_OLLAMA) and not self._is_extra(target.path):
+            return self._ollama.route(head, target)
+        if target.path.startswith(_ADMIN):
+            return Route(self._admin.route(head, target))
+        if head.method != b"POST":
             raise APIError(
                 status=404,
                 code="not_found",
@@ -92,56 +120,67 @@ class Gateway(Resource):
                 "/swapgate/events, and POST to a path of the engine's API with a model "
                 "in its JSON body",
             )
+        self._check_head(target.path, head)
+        return Route(partial(self._proxy, target=target), keeps_body=True)
 
-    def wants_body(self, method: bytes, target: bytes, headers: Headers) -> bool:
+    def _entry(self, model_id: str) -> bytes:
         """
-        Whether the body that follows this head is to be kept.
-
-        :raises APIError: where the complete request would be refused as well.
+        One entry of the list of models.
         """
-        path = read_target(target).path
-        if method != b"POST" or path in self._answers or path.startswith(_ADMIN):
-            return False
-        self._check_head(path, headers)
-        return True
+        if model_id not in self._listed:
+            model_id = model_id.removesuffix("/")
+        if model_id not in self._listed:
+            raise unknown_model(model_id, self._listed)
+        return json.dumps(model_entry(model_id, self._started)).encode()
 
-    def _check_head(self, path: str, headers: Headers) -> None:
+    def _check_head(self, path: str, head: RequestHead) -> None:
         """
         Refuse a POST that runs no model, or is not JSON.
         """
         if not self._may_run(path):
             raise _not_relayed(path)
-        check_content_type(
-            _first(headers, b"Content-Type"), _first(headers, b"Content-Encoding")
-        )
+        check_content_type(head.first(b"content-type"), head.first(b"content-encoding"))
 
     async def _proxy(self, request: GatewayRequest, target: Target) -> None:
-        self._check_head(target.path, request.requestHeaders)
-        asked = self._read_model_request(request)
+        fields = request.body.checked_fields()
+        headers = request.head.fields
+        asked = read_model_request(fields, self._names, self._routing, headers)
         extra = self._extra_paths[asked.model]
         if not runs_a_model(target.path) and target.path not in extra:
             # It is an extra path of another model.
             raise _not_relayed(target.path)
-        await ProxyRequest(request, asked, target, self._scheduler, self._clock).run()
+        surface = surface_of(target.path)
+        await self._relay(request, asked, target, surface)
+
+    async def _relay(
+        self,
+        request: GatewayRequest,
+        asked: ModelRequest,
+        target: Target,
+        surface: Surface,
+    ) -> None:
+        await ProxyRequest(
+            request, asked, target, surface, self._scheduler, self._clock
+        ).run()
 
     def _may_run(self, path: str) -> bool:
         """
         Whether this path runs any model.
         """
-        return runs_a_model(path) or any(
-            path in extra for extra in self._extra_paths.values()
-        )
+        return runs_a_model(path) or self._is_extra(path)
 
-    def _read_model_request(self, request: GatewayRequest) -> ModelRequest:
-        try:
-            fields = request.body.fields()
-        except BadJSON as error:
-            raise APIError(status=400, code="bad_json", message=str(error)) from None
-        return read_model_request(fields, self._names)
+    def _is_extra(self, path: str) -> bool:
+        return any(path in extra for extra in self._extra_paths.values())
 
 
-def _first(headers: Headers, name: bytes) -> bytes | None:
-    return next(iter(headers.getRawHeaders(name, ())), None)
+async def _answer_root(request: GatewayRequest) -> None:
+    html = b"text/html" in (request.head.first(b"accept") or b"")
+    kind = b"text/html; charset=utf-8" if html else b"text/plain; charset=utf-8"
+    answer(request, 200, _PAGE if html else _RUNNING, kind)
+
+
+async def _answer(request: GatewayRequest, body: bytes) -> None:
+    answer(request, 200, body)
 
 
 def _not_relayed(path: str) -> APIError:

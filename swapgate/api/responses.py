@@ -3,40 +3,44 @@ Responses of the gateway's own: JSON bodies, and the status and code of each fai
 
 1. Before the first byte a failure has a status. A model that cannot be had is 409 with
    `x-should-retry: false`: clients retry a 5xx, and each try would load again.
-2. After it only an error event, and an end without the final chunk, can tell.
+2. After it only an error event can tell, in the words of the API that was asked.
 """
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from swapgate.api import sse
 from swapgate.errors import APIError, error_body
 from swapgate.fleet import lease
-from swapgate.net import flush
 from swapgate.server.request import GatewayRequest
+from swapgate.server.request_parser import RequestHead
 from swapgate.server.target import Target
 
 _RETRY_AFTER_S = 5
 _log = Logger()
 
 
-def answer(request: GatewayRequest, status: int, body: bytes) -> None:
+def answer(
+    request: GatewayRequest,
+    status: int,
+    body: bytes,
+    content_type: bytes = b"application/json",
+) -> None:
     """
-    Send a whole JSON answer.
+    Send a whole answer.
     """
     request.setResponseCode(status)
-    request.setHeader(b"Content-Type", b"application/json")
+    request.setHeader(b"Content-Type", content_type)
     request.setHeader(b"Content-Length", b"%d" % len(body))
     request.write(body)
     request.finish()
 
 
-def allow_only(request: GatewayRequest, target: Target, *methods: bytes) -> None:
+def allow_only(head: RequestHead, target: Target, *methods: bytes) -> None:
     """
     Refuse a method that this path does not take.
     """
-    if request.method not in methods:
+    if head.method not in methods:
         names = [method.decode("ascii") for method in methods]
         raise APIError(
             status=405,
@@ -67,18 +71,20 @@ def answer_failure(failure: Failure, request: GatewayRequest) -> None:
         message = "a bug in swapgate; see its log"
         error = APIError(status=500, code="internal_error", message=message)
     request.log_entry.error = error.code
-    if request._disconnected or request.finished:
+    if request.disconnected or request.finished:
         return
     if request.startedWriting:
-        if request.stream_begun:
-            request.write(b"\n" + sse.error_event(error))
-            flush(request.channel.transport)
-        # Its transport alone would wait, under TLS for ever, for one that produces.
-        request.channel.loseConnection()
+        if request.promised_by is not None:
+            # Nothing of an answer went out: nothing can look whole.
+            request.write(request.promised_by.failure(error))
+            request.finish()
+        else:
+            # Its transport alone would wait, under TLS for ever, for one that produces.
+            request.channel.loseConnection()
         return
     for name, value in error.response_headers:
         request.setHeader(name, value)
-    answer(request, error.status, error_body(error))
+    answer(request, error.status, error_body(error, request.uri))
 
 
 def _error_for(error: BaseException | None) -> APIError | None:

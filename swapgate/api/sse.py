@@ -1,5 +1,5 @@
 """
-Server-sent events (SSE): how a stream is recognised; events, errors and comments in it.
+Server-sent events (SSE): how a stream is recognised; events and comments in it.
 
 1. A blank line ends an event; a reader drops one that has none (HTML standard, 9.2.6).
 2. A line that begins with a colon is a comment, which every reader skips.
@@ -8,10 +8,6 @@ Server-sent events (SSE): how a stream is recognised; events, errors and comment
 import json
 from collections.abc import Mapping
 from typing import Any
-
-from swapgate.errors import APIError, upstream_failed
-
-_LONGEST_MESSAGE = 1000
 
 
 def is_event_stream(content_type: bytes | None) -> bool:
@@ -30,13 +26,6 @@ def closes_event(line: bytes) -> bool:
     return line in {b"", b"\r"}
 
 
-def error_event(error: APIError) -> bytes:
-    """
-    The last event of a stream that cannot be finished, in the OpenAI shape.
-    """
-    return event({"error": error.error})
-
-
 def comment(text: str) -> bytes:
     """
     A comment of one line.
@@ -44,28 +33,12 @@ def comment(text: str) -> bytes:
     return f": {text}\n\n".encode()
 
 
-def event(data: Mapping[str, Any]) -> bytes:
+def event(data: Mapping[str, Any], name: str | None = None) -> bytes:
     """
-    One event of JSON, without a name: chat clients take a named one for an error.
+    One event of JSON. Chat clients take a named one for an error.
     """
-    return b"data: " + json.dumps(data).encode("ascii") + b"\n\n"
-
-
-def late_answer(status: int, body: bytes) -> bytes:
-    """
-    An answer that is no stream, as one event of a stream that has begun already.
-    """
-    if status < 400:
-        return b"".join(b"data: %b\n" % line for line in body.splitlines()) + b"\n"
-    try:
-        error = json.loads(body)["error"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        error = body.decode("utf-8", "replace")[:_LONGEST_MESSAGE]
-    if isinstance(error, dict):
-        return event({"error": error})
-    return error_event(
-        upstream_failed(f"the model's daemon answered {status}: {error}")
-    )
+    head = b"" if name is None else b"event: %b\n" % name.encode()
+    return head + b"data: " + json.dumps(data).encode("ascii") + b"\n\n"
 
 
 def reasoning_chunk(

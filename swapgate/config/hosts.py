@@ -11,9 +11,20 @@ from swapgate.config.values import entries
 _PORT = r"(?::([1-9][0-9]{0,4}))?"
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
 _HOST_AND_PORT = re.compile(_HOST + _PORT)
-_ORIGIN = re.compile(rf"([A-Za-z][A-Za-z0-9+.-]*)://{_HOST}{_PORT}")
+_SCHEME = r"([A-Za-z][A-Za-z0-9+.-]*)"
+_ORIGIN = re.compile(rf"{_SCHEME}://{_HOST}{_PORT}")
+_MANY_ORIGINS = re.compile(rf"{_SCHEME}://([A-Za-z0-9._-]*)\*")
 # The ports that a browser leaves out of a Host or Origin.
 _USUAL_PORTS = {"http": "80", "https": "443"}
+# What a browser may have open, from the web, from a file or from an extension; all the
+# others are those of apps, each of which serves itself by its own. One browser's
+# extensions are many programs, and a web3 page is a web page.
+_BROWSER_SCHEMES = re.compile(
+    r"https?|wss?|ftps?|file|filesystem|blob|data|null|about|javascript|view-source"
+    r"|content|intent|cid|mhtml?|jar|resource|gopher|gemini|isolated-app|web\+.*"
+    r"|ip[fn]s|ens|dat|hyper|ar|(?:chrome|edge|brave|opera|vivaldi|arc|devtools)(?:-.*)?"
+    r"|(?:.*-)?extension"
+)
 # A page reaches this machine at these addresses, too: listing one would let it in.
 _ANYWHERE = {"0.0.0.0", "[::]"}  # noqa: S104
 
@@ -38,7 +49,7 @@ def _host(text: str) -> str:
 
 def origins(text: str) -> frozenset[str]:
     """
-    `origins`: each in the form of an Origin header.
+    `origins`: each in the form of an Origin header, or an app's with a `*` at its end.
     """
     return frozenset(map(_origin, entries(text)))
 
@@ -49,10 +60,20 @@ def _origin(text: str) -> str:
         return text
     if text == "*":
         raise BadValue(f"'*' would be every page there is; {right}")
+    if found := _MANY_ORIGINS.fullmatch(text):
+        scheme = found[1].lower()
+        if _BROWSER_SCHEMES.fullmatch(scheme):
+            raise BadValue(
+                f"{text!r} would be many pages of a browser; only an app's own scheme "
+                "may end in *, such as vscode-webview://*"
+            )
+        return f"{scheme}://{found[2]}*"
     found = _ORIGIN.fullmatch(text)
     if found is None:
         raise BadValue(f"{text!r} is no origin; {right}")
-    scheme, host, port = found[1].lower(), _canonical(found[2]), found[3]
+    scheme, host, port = found[1].lower(), found[2], found[3]
+    if scheme in _USUAL_PORTS:
+        host = _canonical(host)
     if port == _USUAL_PORTS.get(scheme):
         port = None
     if (scheme, host, port) == ("http", "127.0.0.1", None):

@@ -6,7 +6,7 @@ Loader: the text of a configuration -> a frozen `Config`, or a `ConfigError`.
 2. What one section alone cannot show is checked here: names, ports, pins, budget.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
@@ -25,6 +25,7 @@ from swapgate.config.model import (
     model_name,
     read_model,
 )
+from swapgate.config.model_routes import AUTO, Routing, is_route, read_routing
 from swapgate.config.options import GENERAL, allow_only, default, fields, read
 from swapgate.config.values import gigabytes
 
@@ -44,6 +45,7 @@ class Config:
     access: Access = Access()
     budget_bytes: int
     models: tuple[ModelSpec, ...]
+    routing: Routing = Routing()
     shutdown_timeout_s: float = default("shutdown_timeout")
     fair_wait_s: float = default("fair_wait")
     max_held: int = default("max_held")
@@ -55,9 +57,7 @@ class Config:
 
     @names.default
     def _names(self) -> Mapping[str, str]:
-        names = {model.name: model.name for model in self.models}
-        aliases = {alias: m.name for m in self.models for alias in m.aliases}
-        return MappingProxyType(names | aliases)
+        return MappingProxyType(_names_of(self.models))
 
     def error(
         self, problem: str, option: str, *, section: str = "swapgate"
@@ -115,9 +115,12 @@ def read_config(
     )
     general = Section(path=path, name="swapgate")
     model_sections: list[tuple[str, Section]] = []
+    routes: list[Section] = []
     for section in read_sections(text, path):
         if section.name == "swapgate":
             general = section
+        elif is_route(section):
+            routes.append(section)
         else:
             model_sections.append((model_name(section), section))
     if not model_sections:
@@ -130,7 +133,7 @@ def read_config(
         (read_model(name, section, budget, model_defaults, expander), section)
         for name, section in model_sections
     ]
-    _check_names(models)
+    _check_names(models, reserved={AUTO} if routes else ())
     found = fields(general, Config, expander, GENERAL)
     listen = found.setdefault("listen", default("listen"))
     _check_ports(models, set(map(own_port, listen)))
@@ -142,6 +145,9 @@ def read_config(
         access=read_access(general, listen, expander),
         budget_bytes=ONE_AT_A_TIME if budget is None else budget,
         models=tuple(model for model, _ in models),
+        routing=read_routing(
+            general, routes, _names_of(model for model, _ in models), expander
+        ),
         limits=_limits(general, expander),
         **found,
     )
@@ -181,12 +187,31 @@ def _own_folder(
     return f"{home}/{usual}/swapgate" if home else None
 
 
-def _check_names(models: list[tuple[ModelSpec, Section]]) -> None:
+def _names_of(models: Iterable[ModelSpec]) -> dict[str, str]:
+    """
+    The name of the model for every name, then for every alias.
+    """
+    models = tuple(models)
+    names = {model.name: model.name for model in models}
+    return names | {alias: m.name for m in models for alias in m.aliases}
+
+
+def _check_names(
+    models: list[tuple[ModelSpec, Section]], reserved: Container[str]
+) -> None:
     """
     No name and no alias may mean two things.
+
+    :param reserved: what clients send to have a route choose.
     """
     taken: dict[str, str] = {}
+    free = "is what clients send to have a [route NAME] choose; give the model another"
     for model, section in models:
+        if model.name in reserved:
+            raise section.error(f"{model.name!r} {free} name")
+        for alias in model.aliases:
+            if alias in reserved:
+                raise section.error(f"{alias!r} {free} alias", "aliases")
         if model.name in taken:
             raise section.error(
                 f"is the second model {model.name!r}; give it a name of its own"

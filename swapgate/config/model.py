@@ -79,10 +79,10 @@ def model_name(section: Section) -> str:
     """
     found = re.fullmatch(r"model(?:\s+(.*))?", section.name)
     if found is None:
-        right = "there are [swapgate] and [model NAME]"
+        right = "there are [swapgate], [model NAME] and [route NAME]"
         if section.name == "DEFAULT":
             right = "what holds for all models stands in [swapgate]"
-        near = nearest(section.name.split(" ")[0], ("swapgate", "model"))
+        near = nearest(section.name.split(" ")[0], ("swapgate", "model", "route"))
         raise section.error(f"is no section here; {near}{right}")
     try:
         return values.name(found[1] or "")

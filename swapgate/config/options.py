@@ -22,6 +22,7 @@ from swapgate.config.values import alternatives
 #: Scopes: where an option may stand. The others are the kinds of daemon.
 GENERAL = "[swapgate]"
 MODEL = "[model NAME]"
+ROUTE = "[route NAME]"
 KINDS = ("child", "launchd", "systemd", "command", "remote")
 
 LOG_FORMATS = ("text", "json")
@@ -90,6 +91,11 @@ _add(
     ),
     fair_wait=Option(
         of.DURATION_OR_ZERO, "15 s", "the wait after which other models make room"
+    ),
+    default_model=Option(
+        of.NAME,
+        Unset("400, with the names"),
+        "the model of requests that name none, where no route matches",
     ),
     max_held=Option(of.COUNT, "4096", "requests that may wait; beyond it 503"),
     shutdown_timeout=Option(
@@ -181,6 +187,15 @@ _add(
         of.SWITCH, "no", "whether it is loaded unasked, where there is room"
     ),
 )
+_add(
+    (ROUTE,),
+    # Which model a request means that names none.
+    header=Option(of.HEADER, Needed("User-Agent"), "the header that is looked at"),
+    match=Option(
+        of.PATTERN, Needed("Safari"), "a regular expression that is searched for in it"
+    ),
+    model=Option(of.NAME, Needed("NAME"), "the model that is meant then"),
+)
 # What belongs to a kind of daemon.
 _add(
     ("launchd", "systemd", "command", "remote"),
@@ -256,9 +271,13 @@ def _place(row: Option, scopes: Container[str]) -> str:
     """
     Where an option belongs that is not of these scopes.
     """
-    if GENERAL in scopes:
+    if ROUTE in row.scopes:
+        return ROUTE
+    if GENERAL in row.scopes:
+        return GENERAL
+    if GENERAL in scopes or ROUTE in scopes:
         return MODEL
-    return GENERAL if GENERAL in row.scopes else f"service = {alternatives(row.scopes)}"
+    return f"service = {alternatives(row.scopes)}"
 
 
 def default(name: str) -> Any:

@@ -12,6 +12,7 @@ from swapgate.config.endpoints import listen
 from swapgate.config.expand import Expander
 from swapgate.config.hosts import hosts, origins
 from swapgate.config.keys import api_keys, key_reference
+from swapgate.config.patterns import header_name, searched_pattern
 from swapgate.config.url_paths import extra_paths, health_path
 
 
@@ -56,6 +57,10 @@ UPSTREAM = _expanded("http://HOST:PORT", values.upstream)
 SERVICE_NAME = _expanded("name", values.service_name)
 # An alias may hold a dollar.
 NAMES = ValueType("names, several", lambda _, text: values.names(text))
+NAME = ValueType("name or alias", lambda _, text: values.name(text))
+HEADER = _expanded("header's name", header_name)
+# A $ is the end of the value.
+PATTERN = ValueType("regular expression", lambda _, text: searched_pattern(text))
 
 PATH = ValueType("path", Expander.path)
 COMMAND = ValueType("command", Expander.command)

@@ -123,10 +123,13 @@ class QueuedRequest:
 
     :param client: its client, as far as that can be told; None is unknown.
     :param streams: whether a stream was asked for.
+    :param keep_alive_s: how long its model stays up when it is idle; None: as long as
+        the configuration says.
     """
 
     client: Hashable = None
     streams: bool = False
+    keep_alive_s: float | None = None
     model: str = field(default="", init=False)
     number: int = field(default=0, init=False)
     asked_s: float = field(default=0.0, init=False)

@@ -83,6 +83,8 @@ class ModelState:
     _timer: IDelayedCall | None = None
     _examination: Deferred[None] | None = None
     _last_used_s: float = 0.0
+    # How long it stays up when idle, as the last request asked; None: as configured.
+    _keep_alive_s: float | None = None
     _answered_s: float = -inf
 
     # What the planner sees.
@@ -169,17 +171,32 @@ class ModelState:
         """
         return min((lease.since_s for lease in self.leases), default=None)
 
+    @property
+    def idle_at_s(self) -> float | None:
+        """
+        When it will have been up unused for too long; None is never.
+        """
+        asked_s = self._keep_alive_s
+        allowed_s = self.spec.idle_unload_s if asked_s is None else asked_s
+        if allowed_s is None or allowed_s == inf or self.spec.pin or self.spec.preload:
+            return None
+        return self._last_used_s + allowed_s
+
+    def keep_alive(self, seconds: float | None) -> None:
+        """
+        :param seconds: how long it stays up when idle; None: as configured.
+        """
+        self._keep_alive_s = seconds
+
     def is_idle(self, now_s: float) -> bool:
         """
-        Whether it has been up unused for `idle_unload`.
+        Whether it has been up unused for too long.
         """
-        allowed_s = self.spec.idle_unload_s
         return (
-            allowed_s is not None
+            self.idle_at_s is not None
             and self.life.phase is Phase.READY
             and not (self.leases or self.queue.entries)
-            and not (self.spec.pin or self.spec.preload)
-            and now_s - self._last_used_s >= allowed_s
+            and now_s >= self.idle_at_s
         )
 
     # One life of its daemon.
@@ -387,6 +404,7 @@ class ModelState:
         release: Callable[["ModelState", Lease, bool], None],
     ) -> Lease:
         assert self.client is not None
+        self.keep_alive(entry.keep_alive_s)
         lease = Lease(self.spec, self.client, partial(release, self), now_s, entry.owed)
         self.leases.add(lease)
         return lease

@@ -8,7 +8,7 @@ Takes what the head says of the request's origin; returns a `Grant`, or raises a
 2. A page must be our own or listed under `origins`, by Sec-Fetch-Site where a browser
    sends it, else by Origin (the Fetch standard, "CORS protocol").
 3. Where keys are configured, one must be sent, but for /health and, if the user says
-   so, for the list of models. Keys are compared in constant time.
+   so, for the list of models and its entries. Keys are compared in constant time.
 4. A preflight of a listed page is answered without a key.
 """
 
@@ -25,6 +25,7 @@ from swapgate.config.access import Access
 from swapgate.errors import APIError
 from swapgate.server.address import read_address
 from swapgate.server.json_grammar import quoted
+from swapgate.server.target import read_model_id, read_target
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -103,9 +104,11 @@ _PORT: Final = re.compile(r":[0-9]*$")
 _EXTENSION: Final = re.compile(
     r"(?:chrome-extension|moz-extension|safari-web-extension)://[A-Za-z0-9.-]+"
 )
+# An app's, which serves itself by a scheme of its own.
+_APP: Final = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._-]+(?::[0-9]+)?")
 # All other paths need a key where any is configured.
-_HEALTH: Final = frozenset({"/health", "/v1/health"})
-_MODELS: Final = frozenset({"/models", "/v1/models"})
+_HEALTH: Final = frozenset({"/", "/health", "/v1/health", "/api/version"})
+_MODELS: Final = frozenset({"/models", "/v1/models", "/api/tags"})
 
 _METHODS: Final = "GET, HEAD, POST"
 _EXPOSED: Final = "Retry-After, X-Request-Id, X-Should-Retry"
@@ -122,7 +125,7 @@ def admit(access: Access, listener: Listener, origin: RequestOrigin) -> Grant:
     """
     _check_host(access, listener, origin)
     origin_header = ", ".join(origin.origin)
-    listed = origin_header in access.origins
+    listed = _is_listed(access, origin_header)
     if not listed:
         _check_page(access, listener, origin, origin_header)
     headers = _cors_headers(origin_header, listed, access)
@@ -206,6 +209,15 @@ def _check_page(
             message=f"{page} may not ask here; list its origin under origins, "
             "if you trust it",
         )
+
+
+def _is_listed(access: Access, origin_header: str) -> bool:
+    if origin_header in access.origins:
+        return True
+    return _APP.fullmatch(origin_header) is not None and any(
+        listed.endswith("*") and origin_header.startswith(listed[:-1])
+        for listed in access.origins
+    )
 
 
 def _is_allowed(access: Access, listener: Listener, origin_header: str) -> bool:
@@ -298,5 +310,14 @@ def _name_of_key(access: Access, sent: str) -> str | None:
 
 
 def _needs_no_key(access: Access, target: str) -> bool:
-    path = target.partition("?")[0]
+    """
+    By what the target is read as, in whichever form it comes.
+    """
+    raw = target.encode("latin-1")
+    if read_model_id(raw) is not None:
+        return not access.models_need_key
+    try:
+        path = read_target(raw).path
+    except APIError:
+        return False
     return path in _HEALTH or (path in _MODELS and not access.models_need_key)

@@ -7,6 +7,7 @@ Request bodies: kept in memory, parsed as they arrive, and bounded all together.
 
 from collections.abc import Sequence
 
+import msgspec
 from attrs import define
 
 from swapgate.config.limits import Limits
@@ -20,6 +21,22 @@ _PIECE = 64 * 1024
 _PARSE_AT_LEAST = 4 * 1024
 # A request's head, and the objects that are made of it, take no more.
 _HEAD_COST = 16 * 1024
+
+_skip = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+def is_inside(data: bytes) -> bool:
+    """
+    Whether a string that was begun goes on through all of this, which may be UTF-8.
+
+    `msgspec` passes over it four times as fast as `json` does.
+    """
+    try:
+        _skip(b'"%b"' % data)
+    except msgspec.DecodeError:
+        # Its end is here, or a fault, or half an escape.
+        return False
+    return True
 
 
 @define(eq=False)
@@ -50,15 +67,15 @@ class Body:
         self.length = 0
         self._memory = memory
         self._taken = 0
-        self._dropped = False
+        # Neither dropped nor at fault.
+        self._kept = True
         self._pieces: list[bytearray] = []
-        self._parser = BodyParser()
+        self._parser = BodyParser(is_inside)
         self._unparsed = bytearray()
-        self._fault: BadJSON | None = None
 
     def add(self, data: bytes) -> None:
         self.length += len(data)
-        if self._dropped or self._fault is not None:
+        if not self._kept:
             return
         if self._pieces and len(self._pieces[-1]) < _PIECE:
             self._pieces[-1] += data
@@ -67,14 +84,13 @@ class Body:
         self._unparsed += data
         if len(self._unparsed) >= _PARSE_AT_LEAST:
             self._parse()
-        self._take(self._cost)
+        self._take()
 
-    @property
-    def _cost(self) -> int:
-        kept = self.length if self._fault is None else 0
-        return _HEAD_COST + kept + self._parser.key_memory
+    def _take(self) -> None:
+        kept = self.length if self._kept else 0
+        self._set_taken(_HEAD_COST + kept + self._parser.key_memory)
 
-    def _take(self, cost: int) -> None:
+    def _set_taken(self, cost: int) -> None:
         self._memory.taken += cost - self._taken
         self._taken = cost
 
@@ -82,19 +98,19 @@ class Body:
         """
         Free its memory: its request is over.
         """
-        self._dropped = True
+        self._kept = False
         self._pieces.clear()
         self._unparsed.clear()
         self._parser = BodyParser()
-        self._take(0)
+        self._set_taken(0)
 
     def _parse(self) -> None:
         unparsed, self._unparsed = self._unparsed, bytearray()
         try:
             self._parser.feed(bytes(unparsed))
-        except BadJSON as fault:
+        except BadJSON:
             # It will not be sent to a daemon.
-            self._fault = fault
+            self._kept = False
             self._pieces.clear()
 
     def fields(self) -> BodyFields:
@@ -104,11 +120,37 @@ class Body:
         :raises BadJSON: for the first fault in it.
         """
         self._parse()
-        if self._fault is not None:
-            raise self._fault
         fields = self._parser.close()
-        self._take(self._cost)
+        self._take()
         return fields
+
+    def read(self) -> bytes:
+        """
+        The whole body, known to be JSON.
+
+        :raises APIError: where it is none.
+        """
+        self.checked_fields()
+        return b"".join(self._pieces)
+
+    def checked_fields(self) -> BodyFields:
+        """
+        The fields of the whole body.
+
+        :raises APIError: for the first fault in it.
+        """
+        try:
+            return self.fields()
+        except BadJSON as error:
+            raise APIError(status=400, code="bad_json", message=str(error)) from None
+
+    def replace(self, data: bytes) -> None:
+        """
+        Send these bytes instead; they count as the body's did.
+        """
+        self.length, self._pieces = len(data), [bytearray(data)]
+        self._parser = BodyParser()
+        self._take()
 
     def pieces(self) -> Sequence[bytearray]:
         return self._pieces

@@ -1,23 +1,27 @@
 """
 Channel: one client's HTTP connection, from bytes to a request that may be processed.
 
-1. A head is checked line by line, then authorization, method and target, then size; all
-   before a byte of the body is read, and before a 100 Continue.
+1. A head is parsed, then authorized, then its method, target and size are checked; all
+   before a byte of the body is kept, and before a 100 Continue.
 2. What fails is refused in the OpenAI shape, and the connection closes: what follows a
    bad request cannot be told from its rest.
 3. At every time at most one deadline runs: for a head, a body, the next request, or for
    the client to take what was written. None runs while a request is processed.
-4. A body is read in small bites, so that parsing it holds up no other connection.
+4. Requests are answered one after the other (RFC 9112, 9.3.2). What is pipelined waits,
+   within a bound; after a few answers in one go other connections have their turn; none
+   is begun while the client does not take what was written.
 """
 
+from collections import deque
 from http import HTTPStatus
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import connectionDone
+from twisted.internet.interfaces import IDelayedCall, ISSLTransport, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import Request as HTTPRequest
+from twisted.web.http_headers import Headers
 
 from swapgate.errors import APIError, error_body
 from swapgate.net import bound_send_buffer, flush, unsent
@@ -25,45 +29,61 @@ from swapgate.server.access_log import AccessLogEntry
 from swapgate.server.auth import Listener, admit
 from swapgate.server.auth_delay import AuthDelay
 from swapgate.server.body_memory import BodyMemory, bodies_full, too_large
-from swapgate.server.pipelining import PipelinedChannel
 from swapgate.server.refusal import LINGER_S, can_half_close, response
 from swapgate.server.request import GatewayRequest
-from swapgate.server.request_head import (
-    HEAD_LENGTH,
-    HeadChecker,
-    bad_request,
-    check_trailers,
-    check_unfinished_line,
-    headers_too_large,
-    says_close,
-    target_too_long,
-)
 from swapgate.server.request_origin import listener_of, request_origin
+from swapgate.server.request_parser import Event, RequestHead, RequestParser
 from swapgate.server.timeouts import Deadline, Wait
 
 # How much of a body is read at a time: the worst JSON of this size takes 10 ms.
 _BITE = 16 * 1024
+# How much may be pipelined behind a request. We go on reading, or we would not notice
+# that the client has disconnected.
+_PIPELINED = 16 * 1024
+# So much is parsed at once where requests may begin: their heads take 60 times as much.
+_SLICE = 4 * 1024
+# How many requests that came together are answered before other connections' turn.
+_ANSWERS_A_TURN = 4
 
 
-class GatewayChannel(PipelinedChannel):
+class GatewayChannel(Protocol):
     """
     One client's connection. `site` and `transport` are set by Twisted.
+
+    Its Requests ask of it what they ask of Twisted's own channels: `writeHeaders`,
+    `write`, `registerProducer`, `requestDone` and so on.
     """
 
     site: Any
+    factory: Any
     transport: Any
-    MAX_LENGTH = HEAD_LENGTH
+    # The request whose head has been accepted, until its response is finished.
+    _request: GatewayRequest | None = None
+    _head: RequestHead | None = None
+    # All of it is here, and the resource has it.
+    _processing = False
+    _advancing = False
+    _answers = 0
+    _turn: IDelayedCall | None = None
+    # The transport's buffer is full.
+    _client_is_slow = False
+    _producer: Any = None
     _refused = False
     # A refusal that is held back.
     _delayed: IDelayedCall | None = None
+    _aborting: IDelayedCall | None = None
     _over_limit = False
     # Known when data has come: a PROXY header, which tells it, goes before.
     _listener: Listener | None = None
 
     def connectionMade(self) -> None:
-        super().connectionMade()
+        self.transport.registerProducer(self, True)
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
         bound_send_buffer(self.transport)
-        self._head = HeadChecker()
+        self._parser = RequestParser()
+        self._events: deque[Event] = deque()
+        self._unread = b""
         self._deadline = Deadline(
             self.site.reactor,
             lambda: self.site.limits,
@@ -86,22 +106,169 @@ class GatewayChannel(PipelinedChannel):
         else:
             self.transport.abortConnection()
 
+    # From bytes to a request.
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._refused or self.transport.disconnecting:
+            return
+        self._unread += data
+        if not self._is_busy():
+            self._answers = 0
+            self._advance()
+        if self._processing and len(self._unread) > _PIPELINED:
+            self.transport.abortConnection()
+
+    def _is_busy(self) -> bool:
+        """
+        Whether what comes next has to wait.
+        """
+        return (
+            self._processing
+            or (self._client_is_slow and self._request is None)
+            or self._turn is not None
+            or self._refused
+            or self.transport.disconnecting
+        )
+
+    def _advance(self) -> None:
+        """
+        Take what has arrived, as far as it is its turn.
+        """
+        if self._advancing:
+            return
+        self._advancing = True
+        while not self._is_busy() and (self._events or self._unread):
+            if not self._events:
+                size = max(_SLICE, self._body_left())
+                data, self._unread = self._unread[:size], self._unread[size:]
+                self._events.extend(self._parser.feed(data))
+            if self._events:
+                self._take(self._events.popleft())
+        self._advancing = False
+        self._update_deadline()
+
+    def _body_left(self) -> int:
+        """
+        How much of a body is to come, as far as its length is known.
+        """
+        if self._request is None or self._head is None or self._head.length is None:
+            return 0
+        return self._head.length - self._request.received
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, RequestHead):
+            self._begin(event)
+        elif isinstance(event, APIError):
+            self.refuse(event)
+        elif isinstance(event, bytes):
+            self._add_to_body(event)
+        else:
+            self._process()
+
+    def _begin(self, head: RequestHead) -> None:
+        """
+        Decide by a request's head alone, before any of its body is kept.
+        """
+        self._head = head
+        self._request = request = self.site.requestFactory(self, head)
+        try:
+            self._check(request, head)
+        except APIError as error:
+            self.refuse(error, after_s=self._delay_s(error))
+            return
+        if head.length != 0:
+            self.transport.bufferSize = _BITE
+            expected = (head.first(b"expect") or b"").lower()
+            # HTTP/1.0 has none (RFC 9110, 10.1.1).
+            if expected == b"100-continue" and head.version == b"HTTP/1.1":
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _check(self, request: GatewayRequest, head: RequestHead) -> None:
+        if self._listener is None:
+            self._listener = listener_of(self.transport)
+        request.grant = admit(self.site.access, self._listener, request_origin(head))
+        request.log_entry.key = request.grant.key_name
+        if head.length == 0:
+            return
+        if head.length is not None and head.length > self.site.limits.max_body_bytes:
+            raise too_large(self.site.limits)
+        request.route = self.site.resource.route(head)
+        if request.keeps_body and not self._has_room(head.length or 0):
+            raise bodies_full(self.site.limits)
+
+    def _delay_s(self, error: APIError) -> float:
+        """
+        How long a 401 is held back, against guessing keys.
+        """
+        if error.status != HTTPStatus.UNAUTHORIZED:
+            return 0.0
+        auth_delay: AuthDelay = self.site.auth_delay
+        return auth_delay.delay_s(self._address, self.site.reactor.seconds())
+
+    def _has_room(self, size: int) -> bool:
+        memory: BodyMemory = self.site.body_memory
+        return memory.has_room(size, self.site.limits)
+
+    def _add_to_body(self, data: bytes) -> None:
+        assert self._request is not None
+        self._deadline.received(len(data))
+        self._request.handleContentChunk(data)
+        if self._request.received > self.site.limits.max_body_bytes:
+            self.refuse(too_large(self.site.limits))
+        elif self._request.keeps_body and not self._has_room(0):
+            self.refuse(bodies_full(self.site.limits))
+
+    def _process(self) -> None:
+        assert self._request is not None
+        assert self._head is not None
+        self._processing = True
+        self._deadline.expect(None)
+        self.transport.bufferSize = FileDescriptor.bufferSize
+        if not self._head.persistent:
+            self._request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        self._request.process()
+
+    def requestDone(self, request: HTTPRequest) -> None:
+        """
+        The response is complete: the next request has its turn.
+        """
+        assert self._head is not None
+        persistent = self._head.persistent
+        self._request = self._head = None
+        self._processing = False
+        if not persistent:
+            self.loseConnection()
+            return
+        self._answers += 1
+        if (self._events or self._unread) and self._answers >= _ANSWERS_A_TURN:
+            self._turn = self.site.reactor.callLater(0, self._take_turn)
+        if self._is_busy():
+            self.transport.pauseProducing()
+        self._advance()
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        self._answers = 0
+        if not self._client_is_slow:
+            self.transport.resumeProducing()
+            self._advance()
+
+    # What the client is to do now, and for how long we wait for it.
+
     def _update_deadline(self) -> None:
-        """
-        Give the client time for what it is to do now.
-        """
         self._deadline.expect(self._expected())
 
     def _expected(self) -> Wait | None:
         if self._refused:
             return None
-        if self._waitingForTransport or self.transport.disconnecting:
+        if self._client_is_slow or self.transport.disconnecting:
             return Wait.TAKE
-        if self._handlingRequest:
+        if self._processing:
             return None
-        if not self.line_mode:
+        if self._request is not None:
             return Wait.BODY
-        return Wait.HEAD if self._head.begun or self._buffer else Wait.REQUEST
+        begun = self._parser.begun or self._events or self._unread
+        return Wait.HEAD if begun else Wait.REQUEST
 
     def _time_out(self, wait: Wait) -> None:
         if wait is Wait.TAKE:
@@ -117,155 +284,70 @@ class GatewayChannel(PipelinedChannel):
                 )
             )
 
-    def lineReceived(self, line: bytes) -> None:
-        if self._refused:
-            return
-        # Twisted allows an empty line before a request (RFC 9112, 2.2).
-        if line or self._head.begun:
-            try:
-                self._head.add_line(line)
-            except APIError as error:
-                self.refuse(error)
-                return
-            if not line:
-                self._head = HeadChecker()
-        super().lineReceived(line)
+    # The response, as Twisted's Request writes it.
 
-    def lineLengthExceeded(self, line: bytes) -> None:
-        self.refuse(
-            headers_too_large(f"all the headers have {HEAD_LENGTH} bytes at most")
-            if self._head.begun
-            else target_too_long()
-        )
+    def writeHeaders(
+        self, version: bytes, code: bytes, reason: bytes, headers: Headers
+    ) -> None:
+        lines = [b"%b %b %b" % (version, code, reason)]
+        for name, values in headers.getAllRawHeaders():
+            lines += [b"%b: %b" % (name, value) for value in values]
+        self.transport.write(b"\r\n".join([*lines, b"", b""]))
 
-    def allHeadersReceived(self) -> None:
-        request = self.requests[-1]
-        origin = request_origin(self._command, self._path, request.requestHeaders)
-        if self._listener is None:
-            self._listener = listener_of(self.transport)
-        try:
-            request.grant = admit(self.site.access, self._listener, origin)
-        except APIError as error:
-            self.refuse(error, after_s=self._delay_s(error))
-            return
-        request.log_entry.key = request.grant.key_name
-        if self.length is not None and self.length > self.site.limits.max_body_bytes:
-            self.refuse(too_large(self.site.limits))
-            return
-        if self.length != 0 and not self._may_have_a_body(request):
-            return
-        super().allHeadersReceived()
-        if self.length != 0:
-            self.transport.bufferSize = _BITE
+    def write(self, data: bytes) -> None:
+        self.transport.write(data)
 
-    def _delay_s(self, error: APIError) -> float:
-        """
-        How long a 401 is held back, against guessing keys.
-        """
-        if error.status != HTTPStatus.UNAUTHORIZED:
-            return 0.0
-        auth_delay: AuthDelay = self.site.auth_delay
-        return auth_delay.delay_s(self._address, self.site.reactor.seconds())
+    def writeSequence(self, data: tuple[bytes, ...]) -> None:
+        self.transport.write(b"".join(data))
 
-    def _may_have_a_body(self, request: GatewayRequest) -> bool:
-        """
-        Whether the body may be read; it is kept only if the resource wants it.
-        """
-        try:
-            request.body_is_wanted = self.site.resource.wants_body(
-                self._command, self._path, request.requestHeaders
-            )
-        except APIError as error:
-            self.refuse(error)
-            return False
-        if request.body_is_wanted and not self._has_room(self.length or 0):
-            self.refuse(bodies_full(self.site.limits))
-            return False
-        return True
+    def getPeer(self) -> Any:
+        return self.transport.getPeer()
 
-    def _has_room(self, size: int) -> bool:
-        memory: BodyMemory = self.site.body_memory
-        return memory.has_room(size, self.site.limits)
+    def getHost(self) -> Any:
+        return self.transport.getHost()
 
-    def checkPersistence(self, request: HTTPRequest, version: bytes) -> bool:
-        values = request.requestHeaders.getRawHeaders(b"Connection", [])
-        if version == b"HTTP/1.1" and not says_close(values):
-            return True
-        request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
-        return False
+    def isSecure(self) -> bool:
+        return bool(ISSLTransport.providedBy(self.transport))
 
-    def body_grew(self, length: int, by: int) -> None:
-        """
-        More of a request's body has arrived.
+    # Backpressure: the transport says when its buffer is full, and when it is empty.
 
-        :param length: how much of it is here now.
-        :param by: how much of that is new.
-        """
-        self._deadline.received(by)
-        if length > self.site.limits.max_body_bytes:
-            self.refuse(too_large(self.site.limits))
-        elif self.requests[-1].body_is_wanted and not self._has_room(0):
-            self.refuse(bodies_full(self.site.limits))
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self._producer = producer
+        if self._client_is_slow:
+            # The response before it fills the buffer still.
+            producer.pauseProducing()
 
-    def allContentReceived(self) -> None:
-        if self._refused:
-            return
-        if self.is_overfull():
-            # Requests that are answered at once could be pipelined by the thousand.
-            self._refused = True
-            self.transport.abortConnection()
-            return
-        try:
-            # Twisted keeps them unchecked.
-            check_trailers(getattr(self._transferDecoder, "_trailerHeaders", ()))
-        except APIError as error:
-            self.refuse(error)
-            return
-        self._deadline.expect(None)
-        self.transport.bufferSize = FileDescriptor.bufferSize
-        super().allContentReceived()
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._refused:
-            return
-        super().dataReceived(data)
-        if self._has_begun_a_line():
-            try:
-                check_unfinished_line(self._buffer)
-            except APIError as error:
-                self.refuse(error)
-        self._update_deadline()
-
-    def _has_begun_a_line(self) -> bool:
-        """
-        Whether all lines have been read, and what is left is the start of the next.
-        """
-        stopped = self.paused or self._busyReceiving or self.transport.disconnecting
-        return bool(self.line_mode) and not (stopped or self._refused)
-
-    def rawDataReceived(self, data: bytes) -> None:
-        if self._refused:
-            return
-        super().rawDataReceived(data)
-        if self._handlingRequest and self.is_overfull():
-            # Twisted would stop reading here, and never notice a disconnect.
-            self.transport.abortConnection()
-
-    def requestDone(self, request: HTTPRequest) -> None:
-        super().requestDone(request)
-        self._update_deadline()
+    def unregisterProducer(self) -> None:
+        self._producer = None
 
     def pauseProducing(self) -> None:
-        super().pauseProducing()
+        self._client_is_slow = True
+        if self._producer is not None:
+            self._producer.pauseProducing()
+        if not self._processing:
+            self.transport.pauseProducing()
         self._update_deadline()
 
     def resumeProducing(self) -> None:
-        super().resumeProducing()
+        self._client_is_slow = False
+        if self._producer is not None:
+            self._producer.resumeProducing()
+        if self._turn is None:
+            self.transport.resumeProducing()
+            self._advance()
         self._update_deadline()
+
+    def stopProducing(self) -> None:
+        if self._producer is not None:
+            self._producer.stopProducing()
+
+    # How it ends.
 
     def loseConnection(self) -> None:
         if not self.transport.disconnecting:
-            super().loseConnection()
+            # It would wait for a producer.
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
         self._update_deadline()
 
     def refuse(self, error: APIError, *, after_s: float = 0.0) -> None:
@@ -278,17 +360,21 @@ class GatewayChannel(PipelinedChannel):
             return
         self._refused = True
         self._deadline.expect(None)
-        body = error_body(error)
-        # What is known of the request while its head is read, if it was a request.
-        method, target = getattr(self, "_command", b"-"), getattr(self, "_path", b"-")
-        request = self.requests[-1] if self.requests else None
+        method, target = self._parser.method_and_target()
+        if self._head is not None:
+            method, target = self._head.method, self._head.target
+        body = error_body(error, target)
+        # What is known of the request, if it was one.
+        request = self._request
         log_entry = AccessLogEntry() if request is None else request.log_entry
         log_entry.error = error.code
         facts = log_entry.facts(self.site.reactor.seconds())
         if request is not None:
             request.body.drop()
         if after_s > 0:
-            self._delayed = self.callLater(after_s, lambda: self._respond(error, body))
+            self._delayed = self.site.reactor.callLater(
+                after_s, lambda: self._respond(error, body)
+            )
         else:
             self._respond(error, body)
         # Even if the client does not wait for it.
@@ -297,17 +383,14 @@ class GatewayChannel(PipelinedChannel):
     def _respond(self, error: APIError, body: bytes) -> None:
         self._delayed = None
         # A page that was allowed may read errors of later checks, too.
-        granted = self.requests[-1].grant.headers if self.requests else ()
+        granted = () if self._request is None else self._request.grant.headers
         self.transport.write(response(error, body, granted))
-        self.setRawMode()
         if can_half_close(self.transport):
             self.transport.loseWriteConnection()
         else:
-            super().loseConnection()
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
         self._abort_within(LINGER_S)
-
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        self.refuse(bad_request("it is not HTTP that can be understood"))
 
     def close_within(self, seconds: float) -> None:
         """
@@ -317,17 +400,22 @@ class GatewayChannel(PipelinedChannel):
         self.loseConnection()
 
     def _abort_within(self, seconds: float) -> None:
-        if self._abortingCall is None:
-            self._abortingCall = self.callLater(seconds, self.forceAbortClient)
+        if self._aborting is None:
+            self._aborting = self.site.reactor.callLater(
+                seconds, self.transport.abortConnection
+            )
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._deadline.expect(None)
-        if self._delayed is not None:
-            self._delayed.cancel()
-        super().connectionLost(reason)
-        # By now the request's waits are in its log entry.
-        if self._handlingRequest and self.requests:
-            self.site.log_unfinished(self.requests[0])
+        self._deadline.stop()
+        for call in (self._delayed, self._aborting, self._turn):
+            if call is not None and call.active():
+                call.cancel()
+        request = self._request
+        if request is not None:
+            request.connectionLost(reason)
+            # By now the request's waits are in its log entry.
+            if self._processing:
+                self.site.log_unfinished(request)
         if self._over_limit:
             self.site.connection_limit.remove_refused()
         else:

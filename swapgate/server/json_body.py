@@ -6,14 +6,16 @@ JSON body parser: strict and incremental; finds the fields `model` and `stream`.
 2. All of RFC 8259 is checked, at any depth, and what parsers read differently is
    refused, or it would get past the first of them: duplicate keys (escaped ones too),
    lone surrogates, numbers that no double holds.
-3. One regular expression matches a long run of small members or items; what is too
-   large, too deep or cut off for that goes token by token, through a state machine.
+3. Values that are here whole, and the inside of a string that goes on, are read in C;
+   what is cut off, too deep or at fault goes token by token, through a state machine,
+   which alone says what is wrong. No fault is found by C alone.
 """
 
 import codecs
 import json
 from collections.abc import Callable
 from enum import Enum
+from types import NoneType
 from typing import Any, Final
 
 from attrs import frozen
@@ -21,9 +23,11 @@ from attrs import frozen
 from swapgate.server import json_grammar as grammar
 from swapgate.server.json_grammar import (
     NUMBER_LENGTH,
+    inside,
     past,
     quoted,
     unescaped,
+    whole_values,
     word_fault,
 )
 
@@ -37,6 +41,8 @@ KEY_ROOM: Final = 2 * 1024 * 1024
 KEY_COST: Final = 16
 # What a unit of KEY_ROOM takes in bytes at most, whatever the keys are.
 _KEY_BYTES: Final = 8
+#: How often in one go a value is sought that turns out not to be here whole.
+MISSES: Final = 4
 #: How many bytes are parsed in one go.
 PIECE: Final = 32 * 1024
 
@@ -72,15 +78,9 @@ class BodyFields:
 
 
 _WANTED: Final = {"model": JSONType.STRING, "stream": JSONType.BOOLEAN}
-# By a value's first character; all others begin a number.
-_TYPES: Final = {
-    "n": JSONType.NULL,
-    "t": JSONType.BOOLEAN,
-    "f": JSONType.BOOLEAN,
-    '"': JSONType.STRING,
-    "[": JSONType.ARRAY,
-    "{": JSONType.OBJECT,
-}
+_TYPES: Final = {int: JSONType.NUMBER} | dict(
+    zip((NoneType, bool, float, str, list, dict), [*JSONType][1:], strict=True)
+)
 
 
 class BodyParser:
@@ -88,9 +88,13 @@ class BodyParser:
     Feed it the body as it arrives, then close it for the fields.
 
     The first fault is raised as BadJSON, and again by every later call.
+
+    :param is_inside: a quick look whether a string that was begun goes on through all
+        of this, which may be UTF-8; False where there is a doubt.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_inside: Callable[[bytes], bool] = lambda _: False) -> None:
+        self._is_inside = is_inside
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._bytes = 0
         # Text that is not parsed yet, and how many characters came before it.
@@ -104,6 +108,7 @@ class BodyParser:
         self._closers: list[str] = []
         self._keys: list[set[str]] = []
         self._key_room = KEY_ROOM
+        self._misses = 0
         # A string in pieces: those to be kept, whether it is a key, where it began.
         self._pieces: list[str] | None = None
         self._text_room = 0
@@ -148,9 +153,11 @@ class BodyParser:
             self._fault = self._not_utf8(error)
             raise self._fault from None
         self._bytes += len(data)
-        at = 0
+        at = self._misses = 0
         if self._state is not BodyParser._in_string:
             at = past(grammar.SPACE, text, 0)
+        elif self._pieces is None and not self._text and self._is_inside(data):
+            at = len(text)
         while at < len(text):
             after = self._state(self, text, at)
             if after == at:
@@ -186,6 +193,15 @@ class BodyParser:
 
     def _start(self, text: str, at: int) -> int:
         if text[at] == "{":
+            # At once, if it all seems to be here.
+            ended = text.rstrip(grammar.BLANKS)[-1] == "}"
+            if ended and (whole := self._whole_values(text, at)):
+                (members,), end = whole
+                for name in _WANTED.keys() & members:
+                    self._name = name
+                    self._note(members[name])
+                self._state = BodyParser._end
+                return past(grammar.SPACE, text, end)
             return self._opens(text, at)
         if text[at] == "\ufeff":
             raise self._refuse("a byte order mark is not accepted", at)
@@ -194,25 +210,7 @@ class BodyParser:
     def _first_member(self, text: str, at: int) -> int:
         if text[at] == "}":
             return self._closes(text, at)
-        return self._members(text, at)
-
-    def _members(self, text: str, at: int) -> int:
-        room = min(grammar.LEVELS, DEPTH - len(self._closers))
-        run = grammar.MEMBER_RUN[room].match(text, at)
-        if not run:
-            return self._key(text, at)
-        member = grammar.MEMBER[room]
-        # One by one at the top level, where a value may be wanted, and after a fault,
-        # whose position must be told.
-        if len(self._closers) == 1 or not self._add_keys(
-            member.findall(text, at, run.end())
-        ):
-            for one in member.finditer(text, at, run.end()):
-                self._add_key(unescaped(one[1]), one.start())
-                self._note(one[2])
-        # What ended the run, if not the closer, is too large for another run.
-        self._state = BodyParser._key if run["comma"] else BodyParser._after
-        return run.end()
+        return self._key(text, at)
 
     def _key(self, text: str, at: int) -> int:
         if text[at] != '"':
@@ -235,36 +233,39 @@ class BodyParser:
         return self._items(text, at)
 
     def _items(self, text: str, at: int) -> int:
-        room = min(grammar.LEVELS, DEPTH - len(self._closers))
-        run = grammar.ITEM_RUN[room].match(text, at)
-        if not run:
-            return self._value(text, at)
-        self._state = BodyParser._value if run["comma"] else BodyParser._after
-        return run.end()
+        self._state = BodyParser._items
+        run = grammar.ITEM_RUN[len(self._closers) < DEPTH]
+        end = past(run, text, at)
+        return self._value(text, at) if end == at else end
 
     def _value(self, text: str, at: int) -> int:
         first = text[at]
-        if first in "{[":
-            self._note(first)
-            return self._opens(text, at)
+        many = self._closers[-1] == "]"
+        # A member's string or array may be long; it is taken as it comes.
+        if (first == "{" or (first in '"[' and many)) and (
+            whole := self._whole_values(text, at, many=many)
+        ):
+            values, end = whole
+            self._note(values[0])
+            self._state = BodyParser._after
+            return past(grammar.SPACE, text, end)
         if first == '"':
-            if string := grammar.STRING.match(text, at):
-                self._note(string[1])
-                self._state = BodyParser._after
-                return string.end()
             return self._string_begins(at, is_key=False)
+        if first in "{[":
+            self._note({} if first == "{" else [])
+            return self._opens(text, at)
         end = past(grammar.WORD, text, at)
         word = text[at:end]
         if end == len(text) and len(word) <= NUMBER_LENGTH:
             return at
         if fault := word_fault(word):
             raise self._refuse(fault, at)
-        self._note(word)
+        self._note(json.loads(word))
         self._state = BodyParser._after
         return past(grammar.SPACE, text, end)
 
     def _in_string(self, text: str, at: int) -> int:
-        end = past(grammar.INSIDE, text, at)
+        end = inside(text, at)
         if self._pieces is not None:
             self._pieces.append(text[at:end])
             self._text_room -= end - at
@@ -288,13 +289,26 @@ class BodyParser:
         if text[at] != ",":
             return self._closes(text, at)
         in_object = self._closers[-1] == "}"
-        self._state = BodyParser._members if in_object else BodyParser._items
+        self._state = BodyParser._key if in_object else BodyParser._items
         return past(grammar.SPACE, text, at + 1)
 
     def _end(self, text: str, at: int) -> int:
         raise self._unexpected("nothing more", text, at)
 
     # Actions.
+
+    def _whole_values(
+        self, text: str, at: int, *, many: bool = False
+    ) -> tuple[list[Any], int] | None:
+        """
+        What `whole_values` finds, if it is worth while to look.
+        """
+        # Where the keys may be too many, they are looked at one by one.
+        if self._misses == MISSES or self._key_room < KEY_COST * (len(text) - at):
+            return None
+        whole = whole_values(text, at, DEPTH - len(self._closers), many=many)
+        self._misses += whole is None
+        return whole
 
     def _opens(self, text: str, at: int) -> int:
         """
@@ -319,7 +333,7 @@ class BodyParser:
         """
         end = past(grammar.CLOSERS, text, at)
         for place, closer in enumerate(text[at:end] or text[at], at):
-            if closer in " \t\n\r":
+            if closer in grammar.BLANKS:
                 continue
             if closer != self._closers[-1]:
                 raise self._unexpected(f"a comma or {self._closers[-1]}", text, place)
@@ -331,19 +345,6 @@ class BodyParser:
                 return past(grammar.SPACE, text, place + 1)
         self._state = BodyParser._after
         return end
-
-    def _add_keys(self, members: list[tuple[str, str]]) -> bool:
-        """
-        Add all these keys to the object, or none if one is a duplicate or too much.
-        """
-        keys = [unescaped(raw) for raw, _ in members]
-        known, new = self._keys[-1], set(keys)
-        cost = KEY_COST * len(keys) + sum(map(len, keys))
-        if len(new) < len(keys) or cost > self._key_room or not known.isdisjoint(new):
-            return False
-        known |= new
-        self._key_room -= cost
-        return True
 
     def _add_key(self, key: str, at: int) -> None:
         """
@@ -359,14 +360,14 @@ class BodyParser:
         if key in _WANTED and len(self._closers) == 1:
             self._name = key
 
-    def _note(self, value: str) -> None:
+    def _note(self, value: object) -> None:
         """
         Keep a value that is wanted, or its type if that is the wrong one.
         """
         if self._name is not None:
-            found = _TYPES.get(value[0], JSONType.NUMBER)
+            found = _TYPES[type(value)]
             right = found is _WANTED[self._name]
-            self._found[self._name] = json.loads(value) if right else found
+            self._found[self._name] = value if right else found
             self._name = None
 
     def _string_begins(self, at: int, *, is_key: bool) -> int:
@@ -386,5 +387,5 @@ class BodyParser:
             self._add_key(unescaped(text), self._began - self._before)
             self._state = BodyParser._colon
         else:
-            self._note(f'"{text}"')
+            self._note(unescaped(text))
             self._state = BodyParser._after

@@ -1,80 +1,64 @@
 """
-JSON grammar (RFC 8259): regular expressions for `json_body`, and checks of words.
+JSON grammar (RFC 8259) for `json_body`: values and strings read in C, patterns, words.
 
-Repeated groups are greedy, only single characters possessive: some releases of Python
-3.11 match possessive groups wrongly. Backtracking is linear all the same, for no
-branch can match where another one did.
+1. The C code of `json` reads what is here whole. It is not strict: what it lets through
+   is looked for here. What is refused so may yet be good; the patterns tell.
+2. Repeated groups are greedy, only single characters possessive: some releases of
+   Python 3.11 match possessive groups wrongly. Backtracking is linear all the same, for
+   no branch can match where another one did.
 """
 
 import json
 import re
+from collections.abc import Iterable
+from itertools import chain
 from math import isfinite
-from typing import Final
-
-#: How many levels a value may have that `MEMBER_RUN` and `ITEM_RUN` match whole.
-LEVELS: Final = 2
+from typing import Any, Final
 
 #: How long a number may be.
 NUMBER_LENGTH: Final = 1000
 
-_S: Final = r"[ \t\n\r]*+"
+BLANKS: Final = " \t\n\r"
+_S: Final = rf"[{BLANKS}]*+"
 _HEX: Final = r"[0-9a-fA-F]"
 _HIGH: Final = rf"[dD][89abAB]{_HEX}{{2}}"
+_LOW: Final = rf"[dD][c-fC-F]{_HEX}{{2}}"
 _PLAIN: Final = r'[^"\\\x00-\x1f]*+'
 # A high surrogate only before a low one, a low one never alone.
 _ESCAPE: Final = (
     r'\\(?:["\\/bfnrt]'
-    rf"|u(?:[0-9a-ce-fA-CE-F]{_HEX}{{3}}|[dD][0-7]{_HEX}{{2}}"
-    rf"|{_HIGH}\\u[dD][c-fC-F]{_HEX}{{2}}))"
+    rf"|u(?:[0-9a-ce-fA-CE-F]{_HEX}{{3}}|[dD][0-7]{_HEX}{{2}}|{_HIGH}\\u{_LOW}))"
 )
 _INSIDE: Final = rf"{_PLAIN}(?:{_ESCAPE}{_PLAIN})*"
 # Short and, at less than 1e100 times 1e100, finite without a look.
 _TAME: Final = r"-?(?:0|[1-9][0-9]{0,99}+)(?:\.[0-9]{1,99}+)?(?:[eE][-+]?[0-9]{1,2}+)?"
-_SCALAR: Final = rf'"{_INSIDE}"|{_TAME}|true|false|null'
+_SCALAR: Final = rf'(?:"{_INSIDE}"|{_TAME}|true|false|null)'
+# A small array, or an object of one member at most: then there is no duplicate.
+_ITEMS: Final = rf"(?:{_SCALAR}{_S}(?:,{_S}(?!\])|(?=\]))){{0,100}}"
+_MEMBER: Final = rf'(?:"{_INSIDE}"{_S}:{_S}{_SCALAR}{_S})?'
+_SMALL: Final = rf"(?:{_SCALAR}|\[{_S}{_ITEMS}\]|\{{{_S}{_MEMBER}\}})"
 
-
-def _leaf(levels: int) -> str:
-    """
-    A pattern for values of so many levels, whose arrays are small and whose objects
-    have one member at most: then there is no duplicate to look for.
-    """
-    if not levels:
-        return rf"(?:{_SCALAR})"
-    inner = _leaf(levels - 1)
-    items = rf"(?:{inner}{_S}(?:,{_S}(?!\])|(?=\]))){{0,100}}"
-    member = rf'(?:"{_INSIDE}"{_S}:{_S}{inner}{_S})?'
-    return rf"(?:{_SCALAR}|\[{_S}{items}\]|\{{{_S}{member}\}})"
-
-
-def _run(element: str, closer: str) -> re.Pattern[str]:
-    """
-    Many elements, each with its comma or right before the closer; `comma` is empty
-    where the last one has none. Bounded, because the matcher takes memory for each.
-    """
-    return re.compile(rf"(?:{element}{_S}(?P<comma>,{_S}|(?={closer}))){{1,1000}}")
-
-
-_LEAVES: Final = [_leaf(levels) for levels in range(LEVELS + 1)]
-_MEMBERS: Final = [rf'"({_INSIDE})"{_S}:{_S}({leaf})' for leaf in _LEAVES]
-
-#: Indexed by how many more levels are allowed; a member's groups are key and value.
-MEMBER: Final = [re.compile(member) for member in _MEMBERS]
-MEMBER_RUN: Final = [_run(member, r"\}") for member in _MEMBERS]
-ITEM_RUN: Final = [_run(leaf, r"\]") for leaf in _LEAVES]
-
+# What a value may end with, by how it begins.
+_ENDS: Final = {'"': '"', "[": "]", "{": "}"}
 _LITERALS: Final = {"true", "false", "null"}
 _FOREIGN: Final = {"NaN", "Infinity", "-Infinity", "True", "False", "None", "undefined"}
-_DECODER: Final = json.JSONDecoder()
 
 SPACE: Final = re.compile(_S)
+_COMMA: Final = re.compile(rf"{_S},{_S}")
 KEY: Final = re.compile(rf'"({_INSIDE})"{_S}:{_S}')
-STRING: Final = re.compile(rf'("{_INSIDE}"){_S}')
+_SHORT: Final = re.compile(r'[^"\\\x00-\x1f]{0,100}+(?=")')
 INSIDE: Final = re.compile(_INSIDE)
+#: Many small items, each with its comma, by how many levels more are allowed: none, or
+#: some. Bounded, because the matcher takes memory for each.
+ITEM_RUN: Final = [
+    re.compile(rf"(?:{item}{_S},{_S}){{1,1000}}") for item in (_SCALAR, _SMALL)
+]
 #: An escape or a surrogate pair whose rest has not arrived yet.
 HALF_ESCAPE: Final = re.compile(
     rf"\\(?:u(?:{_HEX}{{0,3}}|{_HIGH}(?:\\(?:u(?:[dD](?:[c-fC-F]{_HEX}?)?)?)?)?))?"
 )
 SURROGATE: Final = re.compile(rf"\\u[dD][89a-fA-F]{_HEX}{{2}}")
+_PAIR: Final = re.compile(rf"\\u{_HIGH}\\u{_LOW}")
 #: Arrays, or ends of arrays and objects, in a row.
 OPENERS: Final = re.compile(r"[\[ \t\n\r]*+")
 CLOSERS: Final = re.compile(r"[\]} \t\n\r]*+")
@@ -90,11 +74,90 @@ def past(pattern: re.Pattern[str], text: str, at: int) -> int:
     return match.end() if match else at
 
 
+# Hooks of `json`, which lets through what they refuse.
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a duplicate")
+    return members
+
+
+def _number(word: str) -> float:
+    if len(word) > NUMBER_LENGTH or not isfinite(float(word)):
+        raise ValueError("too large")
+    return 0.0
+
+
+_read: Final = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_int=_number,
+    parse_float=_number,
+    parse_constant=_number,
+).raw_decode
+
+
+def whole_values(
+    text: str, at: int, levels: int, *, many: bool
+) -> tuple[list[Any], int] | None:
+    """
+    The string, array or object that begins here, or many values with commas between.
+
+    They end with the last that is here whole. None if the first is not, or if one has
+    a fault, or more than so many levels.
+    """
+    if text.find(_ENDS[text[at]], at + 1) < 0:
+        return None
+    values: list[Any] = []
+    start = end = at
+    try:
+        while many or not values:
+            value, after = _read(text, at)
+            comma = _COMMA.match(text, after)
+            # A number may go on.
+            if comma or text[at] in _ENDS:
+                values.append(value)
+                end = after
+            if not comma:
+                break
+            at = comma.end()
+    except (ValueError, RecursionError):
+        if not values:
+            return None
+    raw = text[start:end]
+    if r"\u" in raw and SURROGATE.search(_PAIR.sub("", raw.replace(r"\\", "_"))):
+        return None
+    # Most have too few brackets to be too deep.
+    brackets = raw.count("[") + raw.count("{")
+    return None if brackets > levels < _levels(values) else (values, end)
+
+
+def _levels(values: Iterable[Any]) -> int:
+    levels = 0
+    while inner := [one for one in values if isinstance(one, (dict, list))]:
+        levels += 1
+        values = chain(*(o.values() if isinstance(o, dict) else o for o in inner))
+    return levels
+
+
+def inside(text: str, at: int) -> int:
+    """
+    How far the inside of a string goes from here.
+    """
+    if short := _SHORT.match(text, at):
+        return short.end()
+    # Whether its end is here or not.
+    if string := whole_values(f'"{text[at:]}"', 0, 0, many=False):
+        return at + string[1] - 2
+    return past(INSIDE, text, at)
+
+
 def unescaped(raw: str) -> str:
     """
     The text that the inside of a string, known to be valid, stands for.
     """
-    return str(_DECODER.raw_decode(f'"{raw}"')[0]) if "\\" in raw else raw
+    return str(_read(f'"{raw}"')[0]) if "\\" in raw else raw
 
 
 def quoted(text: str) -> str:

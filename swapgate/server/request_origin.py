@@ -1,18 +1,19 @@
 """
-Request origin: what `auth` decides by, from a Twisted transport and headers.
+Request origin: what `auth` decides by, from a transport and a head.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import ISSLTransport
-from twisted.web.http_headers import Headers
 
 from swapgate.server.auth import Listener, RequestOrigin
+from swapgate.server.request_parser import RequestHead
 
-_METHOD = b"Access-Control-Request-Method"
-_HEADERS = b"Access-Control-Request-Headers"
-_PRIVATE_NETWORK = b"Access-Control-Request-Private-Network"
+_METHOD = b"access-control-request-method"
+_HEADERS = b"access-control-request-headers"
+_PRIVATE_NETWORK = b"access-control-request-private-network"
 
 
 def listener_of(transport: Any) -> Listener:
@@ -26,23 +27,23 @@ def listener_of(transport: Any) -> Listener:
     return Listener(address=None, port=None, secure=secure)
 
 
-def request_origin(method: bytes, target: bytes, headers: Headers) -> RequestOrigin:
+def request_origin(head: RequestHead) -> RequestOrigin:
     """
     What a request's head says of its origin.
     """
 
-    def values(name: bytes) -> list[str]:
-        return [value.decode("latin-1") for value in headers.getRawHeaders(name, ())]
+    def values(name: bytes) -> Sequence[str]:
+        return [value.decode("latin-1") for value in head.fields.get(name, ())]
 
-    preflight = method == b"OPTIONS"
+    preflight = head.method == b"OPTIONS"
     return RequestOrigin(
-        method=method.decode("latin-1"),
-        target=target.decode("latin-1"),
-        host=values(b"Host"),
-        origin=values(b"Origin"),
-        sec_fetch_site=values(b"Sec-Fetch-Site"),
-        authorization=values(b"Authorization"),
-        x_api_key=values(b"X-Api-Key"),
+        method=head.method.decode("latin-1"),
+        target=head.target.decode("latin-1"),
+        host=values(b"host"),
+        origin=values(b"origin"),
+        sec_fetch_site=values(b"sec-fetch-site"),
+        authorization=values(b"authorization"),
+        x_api_key=values(b"x-api-key"),
         request_method=values(_METHOD) if preflight else (),
         request_headers=values(_HEADERS) if preflight else (),
         request_private_network=values(_PRIVATE_NETWORK) if preflight else (),

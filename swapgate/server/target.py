@@ -31,6 +31,7 @@ class Target:
 # Visible ASCII but `#`: a fragment is never sent.
 _TARGET: Final = re.compile(rb"[!-\"$-~]+")
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_MODEL: Final = re.compile(rb"(?:/v1){0,2}/models/([^?]+)(?:\?.*)?")
 # What needs no escape in a path (RFC 3986, 3.3).
 _PLAIN: Final = "/!$&'()*+,;=:@"
 
@@ -64,6 +65,22 @@ def read_target(raw: bytes) -> Target:
         raise _bad_target("there must be no . or .. in its path; send what is meant")
     path = normal("/" + "/".join(segments))
     return Target(path, quote(path, safe=_PLAIN).encode() + raw[len(escaped) :])
+
+
+def read_model_id(raw: bytes) -> str | None:
+    """
+    ID in /v1/models/ID or /models/ID, decoded; None for any other target.
+
+    It is looked up and goes nowhere else, so that it may hold what a path may not: a
+    slash, escaped or not, and whatever else stands in a model's name.
+    """
+    found = _MODEL.fullmatch(raw)
+    if not found or not _TARGET.fullmatch(raw) or _BROKEN_ESCAPE.search(found[1]):
+        return None
+    try:
+        return unquote_to_bytes(found[1]).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def _bad_target(remedy: str) -> APIError:

@@ -54,15 +54,32 @@ class Deadline:
         """
         if wait is self._wait:
             return
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
         self._wait = wait
         if wait is not None:
             self._since_s = self._clock.seconds()
             self._received = 0
             self._to_take = self._unsent() if wait is Wait.TAKE else 0
-            self._call = self._clock.callLater(self._allowed_s(wait), self._check)
+            self._check_in(self._allowed_s(wait))
+
+    def _check_in(self, seconds: float) -> None:
+        """
+        Check then, or when it was to be checked anyway: a call for each request would
+        cost more.
+        """
+        if self._call is not None:
+            if self._call.getTime() <= self._clock.seconds() + seconds:
+                return
+            self._call.cancel()
+        self._call = self._clock.callLater(seconds, self._check)
+
+    def stop(self) -> None:
+        """
+        Nothing is waited for any more.
+        """
+        self._wait = None
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
 
     def received(self, size: int) -> None:
         """
@@ -83,12 +100,13 @@ class Deadline:
         return limits.keep_alive_timeout_s
 
     def _check(self) -> None:
+        self._call = None
         wait = self._wait
-        assert wait is not None
+        if wait is None:
+            return
         left_s = self._since_s + self._allowed_s(wait) - self._clock.seconds()
-        # Bytes since then may have bought time.
+        # It began later than this call, or bytes since then have bought time.
         if left_s > 0:
-            self._call = self._clock.callLater(left_s, self._check)
+            self._check_in(left_s)
         else:
-            self._call = None
             self._over(wait)

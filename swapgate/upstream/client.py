@@ -7,70 +7,61 @@ Upstream client: asks one daemon over HTTP, through a pool of keepalive connecti
 3. Path, query and body pass unaltered; treq, which would parse them, only polls.
 """
 
-from http.cookiejar import DefaultCookiePolicy
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import define, field
 from OpenSSL.SSL import Error as SSLError
 from service_identity import VerificationError
 from treq.client import HTTPClient
-from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol as BodyProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web._newclient import Request
-from twisted.web.client import URI, Agent, ResponseDone
+from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import (
-    IAgent,
-    IAgentEndpointFactory,
-    IBodyProducer,
-    IResponse,
-)
+from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from swapgate.config.values import Upstream
-from swapgate.net import endpoint_of, flush
-from swapgate.upstream.connection import Pool, StaleConnection, UpstreamConnection
-from swapgate.upstream.request_body import BodyProducer
+from swapgate.net import endpoint_of
+from swapgate.upstream.connection import Body, Pool, Response, StaleConnection
 
 _CONNECT_TIMEOUT_S = 10.0
 # How much of a body is read only to keep its connection.
 _DISCARDED_BYTES = 65536
 
 
-@implementer(IAgentEndpointFactory)
-@define
-class _OneEndpoint:
-    _endpoint: IStreamClientEndpoint
+class _PollResponse:
+    """
+    What treq needs of a response: none of its headers, so that no cookie is kept.
+    """
 
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return self._endpoint
+    def __init__(self, response: Response) -> None:
+        self.code, self.headers = response.status, Headers()
+        self.deliverBody = response.connection.deliver_to
 
 
 @implementer(IAgent)
 @define
-class _WithoutGzip:
+class _PollAgent:
     """
-    An Agent below treq without its Accept-Encoding, which treq always sets.
+    Lets treq poll over our own connections, whose responses are checked.
+
+    Its headers are not sent: they ask for a compressed body.
     """
 
-    _agent: Agent
+    _client: "UpstreamClient"
 
     def request(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers | None = None,
-        bodyProducer: IBodyProducer | None = None,
-    ) -> Deferred[IResponse]:
-        plain = Headers() if headers is None else headers.copy()
-        plain.removeHeader(b"Accept-Encoding")
-        return self._agent.request(method, uri, plain, bodyProducer)
+        self, method: bytes, uri: bytes, *_: object, **__: object
+    ) -> Deferred[Any]:
+        target = b"/" + uri.split(b"/", 3)[3]
+        asked = Deferred.fromCoroutine(self._client.ask(method, target, (), ()))
+        return asked.addCallback(_PollResponse)
 
 
 class _DiscardedBody(BodyProtocol):
@@ -81,37 +72,21 @@ class _DiscardedBody(BodyProtocol):
     transport: Any
 
     def __init__(self) -> None:
-        self.read: Deferred[None] = Deferred(lambda _: self._abort())
+        self.read: Deferred[None] = Deferred(lambda _: self.transport.abortConnection())
         self._left = _DISCARDED_BYTES
 
     def dataReceived(self, data: bytes) -> None:
         self._left -= len(data)
+
+    def read_ended(self) -> None:
         if self._left < 0 and not self.read.called:
             self.read.callback(None)
-            self._abort()
+            self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.read.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self.read.callback(None)
-        else:
-            self.read.errback(reason)
-
-    def _abort(self) -> None:
-        # The transport that Twisted hands us can only close: under TLS that waits for
-        # the daemon's answer.
-        self.transport._producer.abortConnection()
-
-
-@define(eq=False)
-class Exchange:
-    """
-    One request under way: its connection, and the response once its headers are here.
-    """
-
-    connection: UpstreamConnection
-    response: IResponse
+        if not self.read.called:
+            whole = reason.check(ResponseDone, PotentialDataLoss)
+            self.read.callback(None if whole else reason)
 
 
 def _reason(error: Exception) -> str:
@@ -143,81 +118,63 @@ class UpstreamClient:
     last_probe: str = field(default="", init=False)
     _pool: Pool = field(init=False)
     _endpoint: IStreamClientEndpoint = field(init=False)
-    _key: tuple[bytes, bytes, int] = field(init=False)
     _treq: HTTPClient = field(init=False)
-    _host: bytes = field(init=False)
-    _authorization: bytes | None = field(init=False, repr=False)
+    # Those of every request, Host first.
+    _headers: tuple[tuple[bytes, bytes], ...] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._host = self.upstream.netloc.encode("ascii")
-        self._key = (
-            self.upstream.scheme.encode(),
-            self.upstream.host.encode(),
-            self.upstream.port,
-        )
-        key = self.upstream.api_key
-        self._authorization = None if key is None else f"Bearer {key}".encode("ascii")
+        self._headers = ((b"Host", self.upstream.netloc.encode("ascii")),)
+        if (key := self.upstream.api_key) is not None:
+            bearer = f"Bearer {key}".encode("ascii")
+            self._headers += ((b"Authorization", bearer),)
         self._endpoint = endpoint_of(
             self.upstream, self._reactor, _CONNECT_TIMEOUT_S, self._trust_root
         )
         self._pool = Pool(self._reactor)
-        agent = Agent.usingEndpointFactory(
-            self._reactor, _OneEndpoint(self._endpoint), pool=self._pool
-        )
-        no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=()))
-        self._treq = HTTPClient(_WithoutGzip(agent), no_cookies)
+        self._treq = HTTPClient(_PollAgent(self))
 
     async def ask(
         self,
         method: bytes,
         target: bytes,
-        headers: Headers,
-        body: BodyProducer,
-    ) -> Exchange:
+        headers: Sequence[tuple[bytes, bytes]],
+        body: Body,
+    ) -> Response:
         """
-        Send a request and wait for the headers of the response.
+        Send a request and wait for the head of the response.
 
         Retried on a new connection where an idle one turns out to be closed.
 
         :param target: path and query, passed as they are.
-        :param headers: passed on but for Host, which becomes the daemon's, and
-            Authorization where the daemon asks for a key.
+        :param headers: all but Host, Content-Length and Authorization.
         """
-        headers.setRawHeaders(b"Host", [self._host])
-        if self._authorization is not None:
-            headers.setRawHeaders(b"Authorization", [self._authorization])
+        own = self._headers
+        if body:
+            own += ((b"Content-Length", b"%d" % sum(map(len, body))),)
+        head = _head(method, target, (*own, *headers))
+        idle = self._pool.take()
+        if idle is not None:
+            try:
+                return await idle.ask(head, body)
+            except StaleConnection:
+                # The other idle ones are as old.
+                self.drop_idle()
         try:
-            return await self._ask_once(method, target, headers, body)
-        except StaleConnection:
-            # The other idle ones are as old.
-            self.drop_idle()
-            return await self._ask_once(method, target, headers, body.anew())
-
-    async def _ask_once(
-        self, method: bytes, target: bytes, headers: Headers, body: BodyProducer
-    ) -> Exchange:
-        try:
-            connection = await self._pool.getConnection(self._key, self._endpoint)
+            connection: Any = await self._endpoint.connect(self._pool)
         except DNSLookupError as error:
             # A host without an address counts as one that cannot be reached.
             raise ConnectError(string=str(error)) from error
-        assert isinstance(connection, UpstreamConnection)
-        asked = connection.request(
-            Request(method, target, headers, body, persistent=True)
-        )
-        flush(connection.transport)
-        return Exchange(connection, await asked)
+        response: Response = await connection.ask(head, body)
+        return response
 
     async def get_status(self, path: str) -> int:
         """
         The status of a GET; the body is read and discarded, or aborted if it is long.
         """
         try:
-            try:
-                response = await self._get(path)
-            except StaleConnection:
-                self.drop_idle()
-                response = await self._get(path)
+            response = await self._treq.get(
+                f"{self.upstream.url}{path}", allow_redirects=False, unbuffered=True
+            )
             discarded = _DiscardedBody()
             response.deliverBody(discarded)
             await discarded.read
@@ -227,22 +184,24 @@ class UpstreamClient:
         self.last_probe = f"GET {path} was answered with {response.code}"
         return int(response.code)
 
-    def _get(self, path: str) -> Deferred[Any]:
-        headers = Headers()
-        if self._authorization is not None:
-            headers.setRawHeaders(b"Authorization", [self._authorization])
-        asked: Deferred[Any] = self._treq.get(
-            f"{self.upstream.url}{path}",
-            headers=headers,
-            allow_redirects=False,
-            unbuffered=True,
-        )
-        return asked
-
     def drop_idle(self) -> None:
         """
         Close the idle connections: the daemon may have closed them already.
         """
-        self._pool.closeCachedConnections()
+        self._pool.close()
 
     close = drop_idle
+
+
+def _head(
+    method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]]
+) -> bytes:
+    """
+    A request's head. Nothing in it may begin another line.
+    """
+    lines = [b"%b %b HTTP/1.1" % (method, target), *map(b"%b: %b".__mod__, headers)]
+    head = b"\r\n".join(lines)
+    ends = len(lines) - 1
+    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
+        raise ValueError("a line of the request's head holds another one, or NUL")
+    return head + b"\r\n\r\n"

@@ -1,68 +1,42 @@
 """
-Upstream connection: a daemon's HTTP/1.1, heads checked, a fast path for chunks.
+Upstream connection: asks a daemon, one request after another; a pool of idle ones.
 
-1. Twisted's parser gets a head only when all of it is here and `response_head` has
-   checked it: Twisted accepts what another proxy would read differently.
-2. Whole chunks of a read go straight to the reader; all else goes through Twisted.
-3. The reader is told when one read has ended, so that what it wrote is flushed once.
+1. What one read brings reaches the reader in one piece, and the end with it.
+2. A request leaves with its body, a large one as fast as the daemon takes it.
+3. Only a connection that has nothing more to say is kept, and not for long.
 """
 
-import re
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectionLost
-from twisted.internet.protocol import connectionDone
+from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IDelayedCall, IPullProducer, IReactorTime
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone, ResponseNeverReceived
+from twisted.web.http import PotentialDataLoss
+from zope.interface import implementer
 
-# Agent would parse and normalise the target again, and hides the connection.
-from twisted.web._newclient import HTTP11ClientProtocol, Request
-from twisted.web.client import (
-    HTTPConnectionPool,
-    RequestGenerationFailed,
-    _HTTP11ClientFactory,
-)
-from twisted.web.http import _ChunkedTransferDecoder
-from twisted.web.iweb import IResponse
-
-from swapgate.upstream.response_head import BadUpstreamResponse, keeps_open, read_head
+from swapgate.net import send_now
+from swapgate.upstream.response_parser import BadUpstreamResponse, ResponseParser
 
 # Below the 5 s for which llama-server keeps an idle connection.
-_IDLE_CONNECTION_S = 3
+_IDLE_CONNECTION_S = 3.0
 _IDLE_CONNECTIONS = 64
-# An engine sends none, or a few; an endless series would keep us busy.
-_INTERIM_RESPONSES = 16
 # How much is read at a time: the worst of it, a line for each byte, takes 40 ms.
 _BITE = 16 * 1024
+# A request is written in pieces of this size: so many at once, and so many at a time.
+_PIECE = 64 * 1024
+_AT_ONCE = 5
+_AT_A_TIME = 2
 
-_CHUNK_HEAD = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
+_DONE = Failure(ResponseDone())
+_ENDED_BY_CLOSE = Failure(PotentialDataLoss())
 
-
-def whole_chunks(data: bytes) -> bytes | None:
-    """
-    The data of these chunks, if all are whole, without extensions, none the last one.
-    """
-    pieces, at = [], 0
-    while at < len(data):
-        head = _CHUNK_HEAD.match(data, at)
-        if head is None:
-            return None
-        end = head.end() + int(head[1], 16)
-        if end == head.end() or data[end : end + 2] != b"\r\n":
-            return None
-        pieces.append(data[head.end() : end])
-        at = end + 2
-    return b"".join(pieces)
-
-
-class ResponseReader(Protocol):
-    """
-    Takes a response's body, and is told when all of one read has been delivered.
-    """
-
-    def dataReceived(self, data: bytes) -> None: ...
-
-    def read_ended(self) -> None: ...
+Body = Sequence[bytes | bytearray]
 
 
 class StaleConnection(ConnectionLost):
@@ -73,127 +47,226 @@ class StaleConnection(ConnectionLost):
     """
 
 
-class UpstreamConnection(HTTP11ClientProtocol):
+@define(eq=False)
+class Response:
     """
-    One connection to a daemon. Its `reader`, where one is set, gets the body directly.
+    The head of a response; its body waits in its connection.
 
-    :ivar lost: how the connection ended; None while it is there.
+    :ivar headers: names in lower case; two may be the same.
+    :ivar length: of the body, if the head says so.
+    """
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    length: int | None
+    connection: "UpstreamConnection"
+
+
+@implementer(IPullProducer)
+class UpstreamConnection(Protocol):
+    """
+    One connection to a daemon.
     """
 
     transport: Any
-    reader: ResponseReader | None = None
-    lost: Failure | None = None
-    _requests = 0
-    # Whether a byte of the present response has arrived.
-    _heard = False
-    # A response's head, as far as it has arrived; None when it has been read.
-    _head: bytes | None = None
-    _interim = 0
-    _bad_response: BadUpstreamResponse | None = None
+
+    def __init__(self, pool: "Pool") -> None:
+        self._pool = pool
+        self._parser = ResponseParser()
+        self._is_asked = False
+        self._asked: Deferred[Response] | None = None
+        self._reader: Any = None
+        # Why the response is over; None while it is not.
+        self._end: Failure | None = None
+        self._requests = 0
+        self._has_heard = False
+        # What is not written yet of a large request.
+        self._unsent: Iterator[bytes | bytearray] | None = None
 
     def connectionMade(self) -> None:
-        super().connectionMade()
         self.transport.bufferSize = _BITE
 
-    def request(self, request: Request) -> Deferred[IResponse]:
-        self._head, self._interim = b"", 0
+    def ask(self, head: bytes, body: Body) -> Deferred[Response]:
+        """
+        Send a request; cancelling the wait for its response closes the connection.
+        """
+        self._parser.begin()
+        self._is_asked, self._has_heard, self._end = True, False, None
         self._requests += 1
-        self._heard = False
-        return super().request(request).addErrback(self._with_reason)
+        asked = self._asked = Deferred(lambda _: self.abort_now())
+        pieces = _in_pieces((head, *body))
+        first = list(islice(pieces, _AT_ONCE))
+        send_now(self.transport, b"".join(first))
+        if len(first) == _AT_ONCE:
+            self._unsent = pieces
+            self.transport.registerProducer(self, False)
+        return asked
 
-    def _with_reason(self, failure: Failure) -> Failure:
-        if self._bad_response is not None:
-            return Failure(self._bad_response)
-        if self._requests > 1 and self.lost is not None and not self._heard:
-            return Failure(StaleConnection(str(self.lost.value)))
-        match failure.value:
-            # How Twisted reports a request that is cancelled while its body is written.
-            case RequestGenerationFailed(reasons=[Failure(value=CancelledError())]):
-                return Failure(CancelledError())
-        return failure
+    def resumeProducing(self) -> None:
+        data = b"".join(islice(self._unsent or (), _AT_A_TIME))
+        if data:
+            self.transport.write(data)
+        else:
+            self._unsent = None
+            self.transport.unregisterProducer()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.lost = reason
-        super().connectionLost(reason)
+    def stopProducing(self) -> None:
+        self._unsent = None
+
+    def deliver_to(self, reader: Any) -> None:
+        """
+        Give the body to a protocol; it is told of the end of each read, too.
+
+        Its connection is lost by ResponseDone after the whole of it, PotentialDataLoss
+        where an orderly close is the only end, or by what has cut it.
+        """
+        self._reader = reader
+        # It is paused where the reader comes late.
+        self.transport.resumeProducing()
+        reader.makeConnection(self.transport)
+        self._deliver()
 
     def dataReceived(self, data: bytes) -> None:
-        self._heard = True
-        if self._head is not None:
-            data = self._checked(self._head + data)
-            if not data:
-                return
-        body = None
-        if self.reader is not None and self._is_between_chunks():
-            body = whole_chunks(data)
-        if self.reader is None or body is None:
-            super().dataReceived(data)
-        else:
-            # A token is nearly always one whole chunk, and Twisted's way from here to
-            # the reader took half of the time that a token spends in the gateway.
-            self.reader.dataReceived(body)
-        # It may have been set during this read, or unset.
-        if self.reader is not None:
-            self.reader.read_ended()
-
-    def _checked(self, data: bytes) -> bytes:
-        """
-        The data for Twisted's parser: none until a whole head is here, and is good.
-        """
-        try:
-            head = read_head(data)
-            while head is not None and head[0] < 200:
-                # An interim response; another head follows.
-                self._interim += 1
-                if self._interim > _INTERIM_RESPONSES:
-                    raise BadUpstreamResponse(
-                        f"it sent {self._interim} heads, and no answer"
-                    )
-                super().dataReceived(data[: head[1]])
-                data = data[head[1] :]
-                head = read_head(data)
-        except BadUpstreamResponse as bad_response:
-            # The first one says why.
-            self._bad_response = self._bad_response or bad_response
+        if not self._is_asked:
+            # It speaks unasked.
             self.abort_now()
-            return b""
-        if head is None:
-            self._head = data
-            return b""
-        self._head = None
-        if not keeps_open(data[: head[1]]):
-            # Twisted would reuse it, for it knows neither HTTP/1.0 nor `Close`, and the
-            # next request would meet the daemon's FIN.
-            assert self._currentRequest is not None
-            self._currentRequest.persistent = False
-        return data
+            return
+        self._has_heard = True
+        parser = self._parser
+        try:
+            parser.feed(data)
+        except BadUpstreamResponse as bad_response:
+            self._end = Failure(bad_response)
+        if parser.is_complete and self._end is None:
+            self._end = _DONE
+        if self._asked is None:
+            self._deliver()
+            return
+        asked = self._asked
+        if parser.status:
+            self._asked = None
+            asked.callback(Response(parser.status, parser.headers, parser.length, self))
+            # It may be asked again by now.
+            if self._is_asked and not (self._asked or self._reader):
+                self.transport.pauseProducing()
+        elif self._end is not None:
+            self.abort_now()
+            asked.errback(self._end)
 
-    def _is_between_chunks(self) -> bool:
-        decoder = self._parser and self._parser.bodyDecoder
-        return (
-            isinstance(decoder, _ChunkedTransferDecoder)
-            and decoder.state == "CHUNK_LENGTH"
-            and not decoder._buffer
-        )
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._pool.forget(self)
+        self._unsent, self._parser.keeps_open = None, False
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            self._is_asked = False
+            if self._requests > 1 and not self._has_heard:
+                asked.errback(StaleConnection(str(reason.value)))
+            else:
+                asked.errback(ResponseNeverReceived([reason]))
+        elif self._is_asked and self._end is None:
+            by_close = self._parser.ends_by_close and reason.check(ConnectionDone)
+            self._end = _ENDED_BY_CLOSE if by_close else reason
+            self._deliver()
+
+    def _deliver(self) -> None:
+        """
+        Hand on what has been read, and the end.
+        """
+        reader, parser = self._reader, self._parser
+        if reader is None:
+            return
+        if parser.pieces:
+            data = b"".join(parser.pieces)
+            parser.pieces.clear()
+            reader.dataReceived(data)
+        if self._reader is None:
+            # It has had enough.
+            return
+        if self._end is None:
+            reader.read_ended()
+            return
+        self._reader, self._is_asked = None, False
+        if self._end is _DONE and self._unsent is None:
+            # It may be paused, and would not show its end.
+            self.transport.resumeProducing()
+            if parser.keeps_open:
+                self._pool.put(self)
+            else:
+                self.transport.loseConnection()
+        else:
+            self.abort_now()
+        reader.connectionLost(self._end)
 
     def abort_now(self) -> None:
         """
         Close at once, dropping what is still to be written, so that the engine stops.
         """
-        self.reader = None
+        self._pool.forget(self)
+        self._is_asked, self._asked, self._reader = False, None, None
+        self._unsent = None
         if self.transport is not None:
             self.transport.abortConnection()
 
 
-class _ConnectionFactory(_HTTP11ClientFactory):
+def _in_pieces(request: Body) -> Iterator[bytes | bytearray]:
+    for part in request:
+        for start in range(0, len(part), _PIECE):
+            yield part[start : start + _PIECE]
+
+
+class Pool(Factory):
+    """
+    Makes connections to one daemon, and keeps those that are idle for a while.
+    """
+
     noisy = False
 
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        # Since when each is idle, the newest last.
+        self._idle: dict[UpstreamConnection, float] = {}
+        self._timer: IDelayedCall | None = None
+
     def buildProtocol(self, addr: object) -> UpstreamConnection:
-        return UpstreamConnection(self._quiescentCallback)
+        return UpstreamConnection(self)
 
+    def take(self) -> UpstreamConnection | None:
+        """
+        The idle connection that was used last.
+        """
+        return self._idle.popitem()[0] if self._idle else None
 
-class Pool(HTTPConnectionPool):
-    _factory = _ConnectionFactory
-    maxPersistentPerHost = _IDLE_CONNECTIONS
-    cachedConnectionTimeout = _IDLE_CONNECTION_S
-    # Only UpstreamClient knows what may be retried.
-    retryAutomatically = False
+    def put(self, connection: UpstreamConnection) -> None:
+        self._idle[connection] = self._clock.seconds()
+        if len(self._idle) > _IDLE_CONNECTIONS:
+            self._close_oldest()
+        if self._timer is None:
+            self._timer = self._clock.callLater(_IDLE_CONNECTION_S, self._expire)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        self._idle.pop(connection, None)
+
+    def _close_oldest(self) -> None:
+        oldest = next(iter(self._idle))
+        self.forget(oldest)
+        oldest.transport.loseConnection()
+
+    def _expire(self) -> None:
+        self._timer = None
+        now_s = self._clock.seconds()
+        while self._idle:
+            left_s = next(iter(self._idle.values())) + _IDLE_CONNECTION_S - now_s
+            if left_s > 0:
+                self._timer = self._clock.callLater(left_s, self._expire)
+                return
+            self._close_oldest()
+
+    def close(self) -> None:
+        """
+        Close the idle connections.
+        """
+        while self._idle:
+            self._close_oldest()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

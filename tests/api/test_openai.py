@@ -2,14 +2,19 @@
 OpenAI's API: model requests, refusals, and the list of models.
 """
 
+import re
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.api.openai import (
     ModelRequest,
     check_content_type,
+    model_entry,
     models_listing,
     read_model_request,
+    unknown_model,
 )
+from swapgate.config.model_routes import ModelRoute, Routing
 from swapgate.errors import APIError
 from swapgate.server.json_body import BodyFields, JSONType
 
@@ -58,6 +63,16 @@ class ContentTypeTests(SynchronousTestCase):
             self.assertIn("the Content-Encoding is", caught.exception.message)
 
 
+NO_RULES = Routing()
+# What Zed sends.
+ZED = {b"user-agent": [b"Zed/0.200.5 (macos; aarch64)"]}
+UNNAMED: tuple[str | JSONType, ...] = (JSONType.ABSENT, JSONType.NULL, "", "auto")
+
+
+def route(match: str) -> ModelRoute:
+    return ModelRoute(header="User-Agent", match=re.compile(match), model="qwen")
+
+
 class ModelRequestTests(SynchronousTestCase):
     """
     From a body's fields to a model request.
@@ -65,8 +80,11 @@ class ModelRequestTests(SynchronousTestCase):
 
     NAMES = {"qwen": "qwen", "phi": "phi", "Qwen 2.5": "qwen", "model.gguf": "phi"}
 
-    def refusal(self, fields: BodyFields) -> APIError:
-        refusal = self.assertRaises(APIError, read_model_request, fields, self.NAMES)
+    def read(self, fields: BodyFields, routing: Routing = NO_RULES) -> ModelRequest:
+        return read_model_request(fields, self.NAMES, routing, ZED)
+
+    def refusal(self, fields: BodyFields, routing: Routing = NO_RULES) -> APIError:
+        refusal = self.assertRaises(APIError, self.read, fields, routing)
         assert isinstance(refusal, APIError)
         return refusal
 
@@ -76,7 +94,7 @@ class ModelRequestTests(SynchronousTestCase):
         """
         for sent, name in self.NAMES.items():
             self.assertEqual(
-                read_model_request(BodyFields(model=sent), self.NAMES),
+                self.read(BodyFields(model=sent)),
                 ModelRequest(name, False),
             )
 
@@ -90,9 +108,7 @@ class ModelRequestTests(SynchronousTestCase):
             BodyFields(model="phi", stream=JSONType.NULL): False,
             BodyFields(model="phi"): False,
         }.items():
-            self.assertEqual(
-                read_model_request(fields, self.NAMES), ModelRequest("phi", stream)
-            )
+            self.assertEqual(self.read(fields), ModelRequest("phi", stream))
 
     def test_no_model(self) -> None:
         """
@@ -143,6 +159,57 @@ class ModelRequestTests(SynchronousTestCase):
                 refusal.message, f"stream is {kind.value}; it must be true or false"
             )
 
+    def test_a_rule_or_the_default(self) -> None:
+        """
+        For a body that names no model, or `auto`; a name goes before any rule.
+        """
+        rules = Routing(routes=(route("Zed"),), default_model="phi")
+        for sent in UNNAMED:
+            self.assertEqual(
+                self.read(BodyFields(model=sent, stream=True), rules),
+                ModelRequest("qwen", True),
+            )
+        others = Routing(routes=(route("Cursor"),), default_model="phi")
+        for sent in (*UNNAMED, "phi"):
+            self.assertEqual(self.read(BodyFields(model=sent), others).model, "phi")
+        self.assertEqual(self.read(BodyFields(model="phi"), rules).model, "phi")
+        default = Routing(default_model="qwen")
+        self.assertEqual(self.read(BodyFields(), default).model, "qwen")
+
+    def test_auto_without_rules(self) -> None:
+        """
+        It is a name as any other, and nobody's.
+        """
+        for routing in (Routing(), Routing(default_model="phi")):
+            refusal = self.refusal(BodyFields(model="auto"), routing)
+            self.assertEqual((refusal.status, refusal.code), (404, "model_not_found"))
+            self.assertIn('no model "auto" is here', refusal.message)
+            self.assertNotIn('"auto"', refusal.message.partition("send")[2])
+
+    def test_no_rule_matches(self) -> None:
+        """
+        400 as without rules, with the reason.
+        """
+        rules = Routing(routes=(route("Cursor"),))
+        right = (
+            'one of "qwen", "phi", "Qwen 2.5", "model.gguf", as no [route NAME] '
+            "matches a header of this client"
+        )
+        messages: dict[str | JSONType, str] = {
+            JSONType.ABSENT: "the body has no model; it must name",
+            JSONType.NULL: "model is null; it must be a string,",
+            "": "model is empty; it must be",
+            "auto": 'model is "auto"; it must be',
+        }
+        for model, message in messages.items():
+            refusal = self.refusal(BodyFields(model=model), rules)
+            self.assertEqual((refusal.status, refusal.param), (400, "model"))
+            self.assertEqual(refusal.message, f"{message} {right}")
+        wrong = self.refusal(BodyFields(model=JSONType.NUMBER), rules)
+        self.assertEqual(wrong.status, 400)
+        unknown = self.refusal(BodyFields(model="x"), rules)
+        self.assertIn('"model.gguf", "auto"', unknown.message)
+
 
 class ListingTests(SynchronousTestCase):
     """
@@ -168,3 +235,14 @@ class ListingTests(SynchronousTestCase):
                 ],
             },
         )
+
+    def test_one_entry(self) -> None:
+        """
+        The same as in the list, or 404 with the name.
+        """
+        listing = models_listing(["a b"], 17)
+        self.assertEqual(listing["data"], [model_entry("a b", 17)])
+        error = unknown_model("c/d", ["a b", "e"])
+        self.assertEqual((error.status, error.code), (404, "model_not_found"))
+        said = 'no model "c/d" is here; send one of "a b", "e"'
+        self.assertEqual(error.message, said)

@@ -13,13 +13,14 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web._newclient import Request as ClientRequest
-from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from swapgate.api.relay import Outcome, Relay
-from swapgate.upstream.connection import UpstreamConnection
+from swapgate.api.surfaces import OPENAI
+from swapgate.fleet.lease import Lease
+from swapgate.upstream.connection import Pool, Response, UpstreamConnection
+from tests.doubles import model
 
 STREAM = b"text/event-stream"
 JSON = b"application/json"
@@ -79,7 +80,8 @@ class RelayRig:
     clock: Clock = field(factory=Clock)
     client: Wire = field(factory=Wire)
     daemon: Wire = field(factory=Wire)
-    connection: UpstreamConnection = field(factory=UpstreamConnection)
+    pool: Pool = field(init=False)
+    connection: UpstreamConnection = field(init=False)
     outcomes: list[Outcome] = field(factory=list)
     relay: Relay = field(init=False)
     channel: Any = field(init=False)
@@ -95,20 +97,19 @@ class RelayRig:
         self.channel.dataReceived(b"POST / %s\r\nHost: x\r\n\r\n" % version)
         self.request = resource.request
         self.request.notifyFinish().addErrback(lambda _: None)
+        self.pool = Pool(self.clock)
+        self.connection = self.pool.buildProtocol(None)
         self.connection.makeConnection(self.daemon)
-        host = Headers({b"Host": [b"x"]})
-        asked = self.connection.request(
-            ClientRequest(b"POST", b"/", host, None, persistent=True)
-        )
+        asked = self.connection.ask(b"POST / HTTP/1.1\r\n\r\n", ())
         asked.addCallback(self._relay, timeouts)
         self.connection.dataReceived(head)
 
-    def _relay(self, response: Any, timeouts: Any) -> None:
-        bounds = {"first_timeout_s": None, "stall_timeout_s": 300.0} | timeouts
-        self.relay = Relay(
-            self.request, response, self.connection, self.clock, **bounds
-        )
-        response.deliverBody(self.relay)
+    def _relay(self, response: Response, timeouts: Any) -> None:
+        bounds = {"first_token_timeout_s": None, "stall_timeout_s": 300.0} | timeouts
+        client: Any = None
+        lease = Lease(model("a", **bounds), client, lambda *_: None, 0.0, False)
+        self.relay = Relay(self.request, response, OPENAI, lease, self.clock)
+        response.connection.deliver_to(self.relay)
         self.relay.done.addCallback(self.outcomes.append)
 
     def say(self, data: bytes) -> None:
@@ -472,7 +473,7 @@ class FailureTests(RelayCase):
         self.rig.clock.advance(100_000)
         self.assertEqual(self.rig.outcomes, [])
         self.rig = RelayRig()
-        self.open_stream(first_timeout_s=60.0)
+        self.open_stream(first_token_timeout_s=60.0)
         self.rig.clock.advance(60)
         self.assertEqual(self.rig.outcomes, [Outcome.UNANSWERED])
 
@@ -579,7 +580,7 @@ class ReuseTests(RelayCase):
         """
         self.open_stream()
         self.rig.say(b"0\r\n\r\n")
-        self.assertIsNone(self.rig.connection.reader)
+        self.assertIs(self.rig.pool.take(), self.rig.connection)
         self.assertFalse(self.rig.daemon.aborted)
 
     def test_waits_no_longer(self) -> None:
@@ -592,3 +593,20 @@ class ReuseTests(RelayCase):
         self.rig.die()
         self.assertEqual(self.rig.outcomes, [Outcome.WHOLE])
         self.assertTrue(done.called)
+
+    def test_a_slow_client(self) -> None:
+        """
+        The end of an answer fills its buffer: the connection, which others may have by
+        then, is not paused for it.
+        """
+        self.open_stream()
+        write = self.rig.client.write
+
+        def fill(data: bytes) -> None:
+            write(data)
+            self.rig.relay.pauseProducing()
+
+        self.rig.client.write = fill  # type: ignore[method-assign]
+        self.rig.say(b"0\r\n\r\n")
+        self.assertIs(self.rig.pool.take(), self.rig.connection)
+        self.assertEqual(self.rig.daemon.producerState, "producing")

@@ -3,6 +3,7 @@ Gateway resource and proxy, on a scheduler that leases, fails, stops or is wrong
 """
 
 import json
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,20 +15,16 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web._newclient import Request, ResponseNeverReceived
-from twisted.web.http_headers import Headers
+from twisted.web.client import ResponseNeverReceived
 
 from swapgate.api.resource import Gateway
 from swapgate.config.limits import Limits
+from swapgate.config.loader import Config
 from swapgate.fleet.lease import Lease, LoadFailed, QueuedRequest, ShuttingDown
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.site import GatewaySite
-from swapgate.upstream.client import (
-    Exchange,
-    UpstreamClient,
-)
-from swapgate.upstream.connection import UpstreamConnection
-from swapgate.upstream.request_body import BodyProducer
+from swapgate.upstream.client import UpstreamClient
+from swapgate.upstream.connection import Body, Pool, Response, UpstreamConnection
 from tests.doubles import ACCESS, config_of, model
 
 BODY = b'{"model": "a", "x": [1,\t2]}'
@@ -69,26 +66,32 @@ class Daemon:
 
     # What sending a request to it raises.
     failure: Exception | None = None
-    asked: list[tuple[bytes, bytes, dict[bytes, Any]]] = field(factory=list)
+    asked: list[tuple[bytes, bytes, dict[bytes, list[bytes]]]] = field(factory=list)
     wire: StringTransport = field(factory=StringTransport)
-    connection: UpstreamConnection = field(factory=UpstreamConnection)
+    connection: UpstreamConnection = field(
+        factory=lambda: Pool(Clock()).buildProtocol(None)
+    )
 
     def drop_idle(self) -> None:
         pass
 
     async def ask(
-        self, method: bytes, target: bytes, headers: Headers, body: BodyProducer
-    ) -> Exchange:
-        self.asked.append((method, target, dict(headers.getAllRawHeaders())))
-        headers.setRawHeaders(b"Host", [b"daemon"])
+        self,
+        method: bytes,
+        target: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: Body,
+    ) -> Response:
+        by_name: dict[bytes, list[bytes]] = {}
+        for name, value in headers:
+            by_name.setdefault(name, []).append(value)
+        self.asked.append((method, target, by_name))
         self.connection.makeConnection(self.wire)
-        response = self.connection.request(
-            Request(method, target, headers, body, persistent=True)
-        )
+        response = self.connection.ask(b"POST / HTTP/1.1\r\n\r\n", body)
         if self.failure is not None:
             response.addErrback(lambda _: None)
             raise self.failure
-        return Exchange(self.connection, await response)
+        return await response
 
     def say(self, data: bytes) -> None:
         self.connection.dataReceived(data)
@@ -116,6 +119,10 @@ class FakeScheduler:
     late: bool = False
     waiting: Deferred[Lease] = field(factory=Deferred)
     leases: list[Lease] = field(factory=list)
+
+    @property
+    def config(self) -> Config:
+        return config_of(model("a", **self.options))
 
     @property
     def states(self) -> dict[str, SimpleNamespace]:

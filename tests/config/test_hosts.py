@@ -62,6 +62,38 @@ class OriginsTests(Mistaken):
         )
         self.assertEqual(origins(text), {*expected.split()})
 
+    def test_apps(self) -> None:
+        """
+        As an app sends it; where a part of it is made up each time, a * is for that.
+        """
+        text = "app://obsidian.md, TAURI://localhost, x-app://A:1, vscode-webview://*"
+        self.assertEqual(
+            origins(text + ",App://Obs*"),
+            {
+                *("app://obsidian.md", "tauri://localhost", "x-app://A:1"),
+                *("vscode-webview://*", "app://Obs*"),
+            },
+        )
+
+    def test_no_pattern_for_pages(self) -> None:
+        """
+        What a browser may have open is never more than one.
+        """
+        for scheme in (
+            *("http", "https", "HTTPS", "ws", "wss", "ftp", "file", "filesystem"),
+            *("null", "data", "blob", "about", "javascript", "view-source", "content"),
+            *("chrome", "chrome-extension", "chrome-untrusted", "moz-extension"),
+            *("safari-extension", "safari-web-extension", "ms-browser-extension"),
+            *("extension", "edge", "brave", "isolated-app", "ipfs", "ipns", "web+x"),
+        ):
+            for text in (f"{scheme}://*", f"{scheme}://a*"):
+                with self.subTest(text):
+                    self.assertEqual(
+                        self.wrong(origins, text),
+                        f"{text!r} would be many pages of a browser; only an app's own "
+                        "scheme may end in *, such as vscode-webview://*",
+                    )
+
     def test_wrong(self) -> None:
         """
         One of each, and all of it.
@@ -69,6 +101,7 @@ class OriginsTests(Mistaken):
         for text in (
             *("chat.example.org", "https://", "https://a/", "https://a/b", "*://a"),
             *("https://*.a", "https://a@b", "https://a b", "Null", "a,,b"),
+            *("app://*.md", "app://**", "app://*:1", "app://a/*", "app:*", "app*"),
         ):
             with self.subTest(text):
                 expected = " is no origin; write one like https://chat.example.org"

@@ -11,6 +11,8 @@ from swapgate.config.loader import Config
 from swapgate.config.options import GENERAL, OPTIONS, scoped
 from tests.config.test_loader import MODEL, read
 
+ROUTE = "[route r]\nheader = User-Agent\nmatch = x\nmodel = a\n"
+
 
 class MistakeTests(SynchronousTestCase):
     """
@@ -28,9 +30,9 @@ class MistakeTests(SynchronousTestCase):
 
     def test_sections(self) -> None:
         """
-        Only [swapgate] and [model NAME], with a name, at least one of them.
+        Only [swapgate], [model NAME] and [route NAME], at least one model.
         """
-        there_are = "there are [swapgate] and [model NAME]"
+        there_are = "there are [swapgate], [model NAME] and [route NAME]"
         nameless = "has an empty name; write what clients send as model"
         none = ": has no model; add a section [model NAME]"
         self.refuses(
@@ -44,6 +46,10 @@ class MistakeTests(SynchronousTestCase):
                 "\n[modle a]\n": (
                     f":2: [modle a] is no section here; did you mean model? {there_are}"
                 ),
+                "[rout a]\n": (
+                    f":1: [rout a] is no section here; did you mean route? {there_are}"
+                ),
+                ROUTE: none,
                 "[Swapgate]\n": (
                     ":1: [Swapgate] is no section here; "
                     f"did you mean swapgate? {there_are}"
@@ -185,6 +191,50 @@ class MistakeTests(SynchronousTestCase):
             }
         )
 
+    def test_auto(self) -> None:
+        """
+        With rules it is what they choose for; without, a name as any other.
+        """
+        auto = MODEL.replace("[model a]", "[model auto]")
+        said = "'auto' is what clients send to have a [route NAME] choose; "
+        self.refuses(
+            {
+                auto + ROUTE: f":1: [model auto] {said}give the model another name",
+                ROUTE + MODEL + "aliases = x, auto\n": (
+                    f":8: [model a] aliases: {said}give the model another alias"
+                ),
+            }
+        )
+        read(auto + MODEL + "aliases = x\n")
+
+    def test_routes(self) -> None:
+        """
+        Each option of a rule has its place, and its line.
+        """
+        for change, said in (
+            (("User-Agent", "User Agent"), ":5: [route r] header: 'User Agent' is no "),
+            (("x", "("), ":6: [route r] match: '(' is no regular expression (missing "),
+            (("x", "(x+)+"), ":6: [route r] match: '(x+)+' could take too long; "),
+            (("= a", "= b"), ":7: [route r] model: 'b' is no model here; write a"),
+            (("header = User-Agent\n", ""), ":4: [route r] needs header; write "),
+            (("header", "heder"), ":5: [route r] heder: is no option here; did you "),
+        ):
+            text = MODEL + ROUTE.replace(*change)
+            with self.subTest(text):
+                error = str(self.assertRaises(ConfigError, read, text))
+                self.assertTrue(error.startswith(f"/etc/c.cfg{said}"), error)
+        self.refuses(
+            {
+                MODEL + "[swapgate]\ndefault_model = b\n": (
+                    ":5: [swapgate] default_model: 'b' is no model here; write a"
+                ),
+                MODEL + ROUTE + ROUTE: (
+                    ":8: [route r] stands here for the second time; "
+                    "make one section of both"
+                ),
+            }
+        )
+
     def test_ports(self) -> None:
         """
         No two models share a port, by whatever name this machine is called.
@@ -304,7 +354,8 @@ class AnythingTests(SynchronousTestCase):
         """
         Any value of any option.
         """
-        for section in (MODEL, MODEL.replace("child", "launchd"), "[swapgate]\n"):
+        launchd = MODEL.replace("child", "launchd")
+        for section in (MODEL, launchd, "[swapgate]\n", "[route r]\n"):
             self.answers(f"{section}{option} = {value}\n{MODEL.replace('a]', 'b]')}")
 
     @settings(max_examples=100, deadline=None)

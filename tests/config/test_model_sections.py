@@ -36,9 +36,12 @@ class HeaderTests(SynchronousTestCase):
             ),
             "modle a": (
                 "is no section here; did you mean model? "
-                "there are [swapgate] and [model NAME]"
+                "there are [swapgate], [model NAME] and [route NAME]"
             ),
-            "zzz": "is no section here; there are [swapgate] and [model NAME]",
+            "zzz": (
+                "is no section here; "
+                "there are [swapgate], [model NAME] and [route NAME]"
+            ),
             "model": "has an empty name; write what clients send as model",
             "model a\u200bb": (
                 "'a\\u200bb' has characters that do not show; take them out"

@@ -12,6 +12,7 @@ from swapgate.config.options import (
     KINDS,
     MODEL,
     OPTIONS,
+    ROUTE,
     Needed,
     allow_only,
     default,
@@ -51,7 +52,8 @@ class TableTests(SynchronousTestCase):
         for name, option in OPTIONS.items():
             scopes = {*option.scopes}
             self.assertTrue(scopes, name)
-            self.assertTrue(scopes <= {GENERAL, MODEL} or scopes <= {*KINDS}, name)
+            allowed = ({GENERAL, MODEL}, {ROUTE}, {*KINDS})
+            self.assertTrue(any(scopes <= each for each in allowed), name)
 
     def test_help_is_one_line(self) -> None:
         """
@@ -81,9 +83,8 @@ class TableTests(SynchronousTestCase):
         These must be written, each with its kind of daemon.
         """
         needed = {n for n, o in OPTIONS.items() if isinstance(o.default, Needed)}
-        self.assertEqual(
-            needed, {"service", "command", "plist", "unit", "start", "stop"}
-        )
+        kinds = {"service", "command", "plist", "unit", "start", "stop"}
+        self.assertEqual(needed, {*kinds, "header", "match", "model"})
 
 
 class ReadTests(SynchronousTestCase):
@@ -150,7 +151,7 @@ class PlaceTests(SynchronousTestCase):
                 "health",
             },
         )
-        self.assertEqual(len(scoped(GENERAL, MODEL, *KINDS)), len(OPTIONS))
+        self.assertEqual(len(scoped(GENERAL, MODEL, ROUTE, *KINDS)), len(OPTIONS))
 
     def test_allow_only(self) -> None:
         """
@@ -161,6 +162,12 @@ class PlaceTests(SynchronousTestCase):
         for scopes, option, place in (
             ((GENERAL,), "pin", "[model NAME]"),
             ((GENERAL,), "plist", "[model NAME]"),
+            ((GENERAL,), "match", "[route NAME]"),
+            ((MODEL, "child"), "header", "[route NAME]"),
+            ((ROUTE,), "pin", "[model NAME]"),
+            ((ROUTE,), "plist", "[model NAME]"),
+            ((ROUTE,), "linger", "[swapgate]"),
+            ((ROUTE,), "listen", "[swapgate]"),
             ((MODEL, "child"), "listen", "[swapgate]"),
             ((MODEL, "child"), "plist", "service = launchd"),
             ((MODEL, "launchd"), "env", "service = child or command"),

@@ -10,20 +10,17 @@ from twisted.internet.ssl import (
     trustRootFromCertificates,
 )
 from twisted.trial.unittest import TestCase
-from twisted.web.client import ResponseNeverReceived, readBody
-from twisted.web.http_headers import Headers
+from twisted.web.client import ResponseNeverReceived
 
 from swapgate.config.daemon_kinds import RemoteSpec
 from swapgate.config.values import Upstream
 from swapgate.daemons.remote import Remote
-from swapgate.upstream.client import (
-    UpstreamClient,
-)
-from swapgate.upstream.request_body import BodyProducer
+from swapgate.upstream.client import UpstreamClient
 from tests.authority import Authority
 from tests.config.test_secrets import KEY, KeyFileCase, remote
 from tests.doubles import owner
 from tests.machine import Machine
+from tests.upstream import Reader
 
 
 class LifeTests(KeyFileCase):
@@ -104,7 +101,7 @@ class TLSTests(TestCase):
         roots = [Certificate.loadPEM(authority.pem) for authority in trusted]
         trust = trustRootFromCertificates(roots) if roots else None
         client = UpstreamClient(upstream, reactor, trust)
-        self.addCleanup(client._pool.closeCachedConnections)
+        self.addCleanup(client.close)
         return client
 
     async def refused(self, client: UpstreamClient) -> str:
@@ -113,9 +110,8 @@ class TLSTests(TestCase):
         """
         with self.assertRaises(ResponseNeverReceived):
             await client.get_status("/health")
-        body = BodyProducer([b"a prompt"])
         with self.assertRaises(ResponseNeverReceived):
-            await client.ask(b"POST", b"/v1/x", Headers(), body)
+            await client.ask(b"POST", b"/v1/x", [], [b"a prompt"])
         self.assertEqual(self.machine.asked, [])
         return client.last_probe
 
@@ -127,10 +123,11 @@ class TLSTests(TestCase):
         for host in ("127.0.0.1", "localhost"):
             client = self.client(Authority(), self.authority, host=host)
             self.assertEqual(await client.get_status("/health"), 200)
-            body = BodyProducer([b"a prompt"])
-            exchange = await client.ask(b"POST", b"/v1/x", Headers(), body)
-            self.assertEqual(exchange.response.code, 200)
-            self.assertIn(b"answers", await readBody(exchange.response))
+            response = await client.ask(b"POST", b"/v1/x", [], [b"a prompt"])
+            self.assertEqual(response.status, 200)
+            reader = Reader()
+            response.connection.deliver_to(reader)
+            self.assertIn(b"answers", await reader.whole)
         self.assertEqual({key for _, key in self.machine.asked}, {f"Bearer {KEY}"})
         self.assertEqual(len(self.machine.asked), 4)
 

@@ -11,6 +11,7 @@ from swapgate.config.options import (
     KINDS,
     MODEL,
     OPTIONS,
+    ROUTE,
     Needed,
     Option,
     Unset,
@@ -25,8 +26,8 @@ _HEAD = """\
 
 All options of the configuration. [etc/swapgate.cfg](../etc/swapgate.cfg) explains the
 usual ones, [daemons.md](daemons.md) the kinds of daemon, [security.md](security.md)
-access, [waiting.md](waiting.md) waiting. `python -m tests.docs.options_page` makes this
-page from `swapgate/config/options.py`.
+access, [waiting.md](waiting.md) waiting, [clients.md](clients.md) routes.
+`python -m tests.docs.options_page` makes this page from `swapgate/config/options.py`.
 
 - A size is a number with GB, GiB, MB or MiB (`8.2 GB`), a rate one with kB/s, KiB/s,
   MB/s or MiB/s, a duration one with ms, s, min or h (a bare number is seconds).
@@ -72,6 +73,7 @@ def page() -> str:
         ("[swapgate]", (GENERAL,)),
         ("[swapgate] for all models, or [model NAME] for one", (GENERAL, MODEL)),
         ("[model NAME]", (MODEL,)),
+        ("[route NAME]", (ROUTE,)),
     ):
         options = {n: o for n, o in OPTIONS.items() if o.scopes == scopes}
         parts.append(f"## {title}\n\n{_table(options, usual)}")

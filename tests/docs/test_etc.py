@@ -14,6 +14,7 @@ from swapgate.config.loader import Config, read_config
 from swapgate.config.model import ModelSpec
 from swapgate.config.options import GENERAL, default, scoped
 from swapgate.config.values import Upstream
+from tests.browsers import BRAVE, CHROME, SAFARI, fields
 from tests.gate import ROOT
 
 
@@ -82,6 +83,19 @@ class RealSetupTests(SynchronousTestCase):
         for pair in combinations(sizes, 2):
             self.assertGreater(sum(pair), config.budget_bytes)
 
+    def test_each_browser_has_a_model(self) -> None:
+        """
+        By what it really sends; everybody else has none but by name.
+        """
+        routing = self.read(self.path.read_text("utf-8")).routing
+        for browser, model in (
+            (BRAVE, "gemma-4-e4b"),
+            (CHROME, "qwen2.5-14b"),
+            (SAFARI, "phi-4-14b"),
+        ):
+            self.assertEqual(routing.model_for(fields(browser)), model)
+        self.assertIsNone(routing.model_for({}))
+
     def test_examples_in_comments(self) -> None:
         """
         What stands there commented out is right too.
@@ -106,6 +120,7 @@ class RealSetupTests(SynchronousTestCase):
         self.assertEqual(config.access.hosts, {"box.lan"})
         self.assertEqual(len(config.access.origins), 2)
         self.assertTrue(config.access.models_need_key)
+        self.assertEqual(config.routing.default_model, "gemma-4-e4b")
         self.assertEqual(config.models[1].extra_paths, {"/v1/tomorrow", "/api/chat"})
         self.assertEqual(config.models[0].first_token_timeout_s, 300.0)
         self.assertEqual(config.limits, Limits(max_connections_per_address=256))

@@ -111,6 +111,18 @@ class AskingTests(EngineCase):
                 self.assertEqual((answer.status, answer.json["model"]), (200, name))
                 self.assertEqual(self.engine(), loaded)
 
+    async def test_no_model(self) -> None:
+        """
+        The engine answers what names no model, as it came, and tells its own name.
+        """
+        await self.launch("default_model = Qwen 2.5")
+        for more in ({}, {"model": None}, {"model": ""}):
+            body = {**self.request("", "Hello!"), **more}
+            if not more:
+                del body["model"]
+            answer = await self.ask(CHAT, body)
+            self.assertEqual((answer.status, answer.json["model"]), (200, "demo-qwen"))
+
     async def test_token_by_token(self) -> None:
         """
         A token has a read and a moment of its own; the last chunk says how it went.

@@ -173,6 +173,15 @@ class HostTests(Case):
             with self.subTest(host):
                 self.assertEqual(self.status(host, access), expected)
 
+    def test_from_a_container(self) -> None:
+        """
+        What Docker calls the machine that it runs on.
+        """
+        host = "host.docker.internal:11430"
+        self.assertEqual(self.status(host), 403)
+        access = Access(hosts=frozenset({"host.docker.internal"}))
+        self.assertEqual(self.status(host, access), 0)
+
     def test_unix_socket(self) -> None:
         """
         It has no port to be said.
@@ -392,6 +401,32 @@ class SharingTests(Case):
             self.refuses(evolve(POST, origin=[PAGE] * 2), LISTED).status, 403
         )
 
+    def test_apps(self) -> None:
+        """
+        A * stands for what an app makes up; no page passes by it.
+        """
+        names = {"app://obsidian.md", "tauri://localhost", "vscode-webview://*"}
+        access = Access(origins=frozenset(names))
+        known = "vscode-webview://1ab2c3d4e5"
+        for origin in ("app://obsidian.md", "tauri://localhost", known, f"{known}:8"):
+            for site in ([], ["cross-site"]):
+                found = self.headers(
+                    origin=[origin], sec_fetch_site=site, access=access
+                )
+                self.assertEqual(found["Access-Control-Allow-Origin"], origin)
+        for origin in (
+            *("vscode-webview://", "vscode-webview://a/b", "vscode-webview://a b"),
+            *(f"{known}, https://evil.example", f"https://evil.example, {known}"),
+            *("vscode-webview-x://a", "x-vscode-webview://a", "vscode-webview:a"),
+            *("https://vscode-webview://a", "http://vscode-webview", "app://evil"),
+            *("app://obsidian.md.evil", "app://obsidian.md/", "APP://obsidian.md"),
+            *("null", "file://", "http://tauri.localhost", f"{known}\n", "*"),
+        ):
+            for site in ([], ["cross-site"]):
+                request = evolve(POST, origin=[origin], sec_fetch_site=site)
+                with self.subTest(origin):
+                    self.assertEqual(self.refuses(request, access).status, 403)
+
     def test_not_listed(self) -> None:
         """
         Others that are granted get only Vary, and only where any origin is listed.
@@ -561,10 +596,23 @@ class KeyTests(Case):
             ("POST", "/health", False, False),
             ("DELETE", "/v1/models", False, False),
             ("OPTIONS", "/health", False, False),
-            ("GET", "/", False, False),
-            ("GET", "/health/", False, False),
-            ("GET", "/v1/models/x", False, False),
-            ("GET", "/v1/model%73", False, False),
+            ("GET", "/", True, True),
+            ("GET", "/api/version", True, True),
+            ("GET", "/api/tags", True, False),
+            ("GET", "/api/ps", False, False),
+            ("POST", "/api/show", False, False),
+            # In whichever form a path is read.
+            ("GET", "/health/", True, True),
+            ("GET", "/v1/v1/health?x", True, True),
+            ("GET", "/v1/models/", True, False),
+            ("GET", "/v1/v1/models", True, False),
+            ("GET", "/v1/model%73", True, False),
+            ("GET", "/v1/models/x", True, False),
+            ("HEAD", "/models/org%2Fmodel%20b", True, False),
+            ("POST", "/v1/models/x", False, False),
+            ("GET", "/v1/models/%ff", False, False),
+            ("GET", "/v1/models/../x", True, False),
+            ("GET", "/v1/models.x", False, False),
             ("GET", "//health", False, False),
             ("GET", "/swapgate/stats", False, False),
             ("OPTIONS", "*", False, False),

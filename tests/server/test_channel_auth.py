@@ -57,7 +57,7 @@ class AuthTests(ChannelCase):
             keys=(Key.of("laptop", "sk-1"),),
         )
         head = (b"Host: x", b"Origin: https://a", b"Authorization: Bearer sk-1")
-        self.say(b"GET / HTTP/1.1", *head)
+        self.say(b"GET /swapgate/state HTTP/1.1", *head)
         [request] = self.resource.requests
         self.assertEqual(request.grant.key_name, "laptop")
         request.finish()
@@ -66,7 +66,7 @@ class AuthTests(ChannelCase):
         )
         # The next one on this connection has to show it again.
         self.wire.clear()
-        self.say(b"GET / HTTP/1.1", *head[:2])
+        self.say(b"GET /swapgate/state HTTP/1.1", *head[:2])
         self.clock.advance(0.05)
         self.assertEqual(self.error(), (401, "invalid_api_key"))
 
@@ -76,7 +76,7 @@ class AuthTests(ChannelCase):
         """
         right = Key.of("laptop", "right")
         self.site.access = Access(keys=(right,), hosts=frozenset({"x"}))
-        head = (b"GET / HTTP/1.1", b"Host: x")
+        head = (b"GET /swapgate/state HTTP/1.1", b"Host: x")
         for delay_s in (0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0):
             self.connect(TCPWire())
             self.say(*head, b"x-api-key: wrong")
@@ -100,7 +100,7 @@ class AuthTests(ChannelCase):
         self.site.access = Access(key_files=("/k",), hosts=frozenset({"x"}))
         self.site.limits = Limits(max_connections=1)
         with capturedLogs() as logged:
-            self.say(b"GET / HTTP/1.1", b"Host: x")
+            self.say(b"GET /swapgate/state HTTP/1.1", b"Host: x")
         # Noted even if it does not wait for the answer.
         self.assertEqual([event["status"] for event in logged], [401])
         waiting, wire = self.channel, self.wire

@@ -48,8 +48,8 @@ class DeadlineTests(ChannelCase):
         """
         10 s in all, however often a byte comes.
         """
-        for _ in range(10):
-            self.channel.dataReceived(b"G")
+        for byte in b"GET /abcde":
+            self.channel.dataReceived(bytes([byte]))
             self.clock.advance(0.99)
         self.assertEqual(self.wire.value(), b"")
         self.clock.advance(0.2)

@@ -2,62 +2,128 @@
 What the patterns match, and what a word means.
 """
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.server import json_grammar as grammar
-from swapgate.server.json_grammar import past, quoted, unescaped, word_fault
+from swapgate.server.json_grammar import (
+    inside,
+    past,
+    quoted,
+    unescaped,
+    whole_values,
+    word_fault,
+)
+
+# What strings are made of, and what ends or breaks them.
+PARTS = (
+    *(
+        "a",
+        "\u00e9",
+        "\U0001f600",
+        '"',
+        "\n",
+        "\\",
+        "\\\\",
+        r"\n",
+        r"\"",
+        r"\x",
+        "u",
+        "d8",
+    ),
+    *(r"\u", r"\u00e9", r"\ud83d", r"\ude00", r"\uDBFF\uDfff", r"\ud7ff", r"\ue000"),
+    "plain " * 30,
+)
 
 
-class RunTests(SynchronousTestCase):
+class ItemRunTests(SynchronousTestCase):
     """
-    How far a run goes, and how it ended.
+    How far a run of small items goes.
     """
-
-    def check(self, run: str, rest: str, *, members: bool, comma: bool) -> None:
-        patterns = grammar.MEMBER_RUN if members else grammar.ITEM_RUN
-        match = patterns[-1].match(run + rest)
-        self.assertIsNotNone(match)
-        assert match is not None
-        self.assertEqual(match[0], run)
-        self.assertEqual(match["comma"] != "", comma)
 
     def test_items(self) -> None:
         """
-        Up to the closer, or after the last comma before something larger.
+        After the last comma before something larger, cut off or at fault.
         """
-        self.check('1, "a" ,[[1]], {"a":1},null', "]", members=False, comma=False)
-        for rest in ("", "12", "[[[1]]],", '{"a":1,"b":2},', '"a', "1e999,", "01,"):
-            self.check("[1,[]],true , ", rest, members=False, comma=True)
-
-    def test_members(self) -> None:
-        """
-        The same for members.
-        """
-        self.check('"a":1,"b" : [{"c":2}] ', "}", members=True, comma=False)
-        for rest in ("", '"b"', '"b":1', '"b":[[[1]]],', '"b":1]', '"\\ud800":1,'):
-            self.check('"a":1, ', rest, members=True, comma=True)
-
-    def test_levels(self) -> None:
-        """
-        Each pattern takes as many levels as its index says.
-        """
-        for levels, (items, members) in enumerate(
-            zip(grammar.ITEM_RUN, grammar.MEMBER_RUN, strict=True)
+        for levels, run in enumerate(
+            ('1, "a" ,null, ', '1,[] ,[1 , "a"],{},{"a":1}, ')
         ):
-            for opens, closes in (("[", "]"), ('{"a":', "}")):
-                fits = opens * levels + "1" + closes * levels
-                deeper = opens + fits + closes
-                self.assertTrue(items.match(fits + ","))
-                self.assertFalse(items.match(deeper + ","))
-                self.assertTrue(members.match(f'"k":{fits},'))
-                self.assertFalse(members.match(f'"k":{deeper},'))
+            for rest in ("", "12", "[[1]],", '{"a":1,"b":2},', '"a', "1e999,", "01,"):
+                match = grammar.ITEM_RUN[levels].match(run + rest)
+                self.assertEqual(match and match[0], run)
+        self.assertIsNone(grammar.ITEM_RUN[0].match("[],"))
 
     def test_no_run(self) -> None:
         """
         What is no JSON is in no run.
         """
         for text in ("[1,],", "[,],", '{"a"},', '{"a":1,},', "NaN,", "+1,", '"\n",'):
-            self.assertIsNone(grammar.ITEM_RUN[-1].match(text))
+            self.assertIsNone(grammar.ITEM_RUN[1].match(text))
+
+
+class WholeTests(SynchronousTestCase):
+    """
+    What is read in C.
+    """
+
+    def test_values(self) -> None:
+        """
+        One, or as many as are here whole; without the last comma.
+        """
+        text = '{"a": [1, "b"]} , "c",true,2 ,[3'
+        first = {"a": [0.0, "b"]}
+        for many, values, end in (
+            (False, [first], 15),
+            (True, [first, "c", True, 0.0], 28),
+        ):
+            found = whole_values(text, 0, 128, many=many)
+            self.assertEqual(found, (values, end))
+        # A number may go on, a string does not.
+        self.assertEqual(whole_values("[],1", 0, 1, many=True), ([[]], 2))
+        self.assertEqual(whole_values('[],"" ', 0, 1, many=True), ([[], ""], 5))
+
+    def test_none(self) -> None:
+        """
+        What is cut off, too deep or at fault.
+        """
+        for text in (
+            *('"a', "[1", "[1}]", '{"a":1', '{"a":1,"a":2}', '{"a":1,"\\u0061":2}'),
+            *(
+                "[NaN]",
+                "[-Infinity]",
+                "[1e999]",
+                "[" + "1" * 1001 + "]",
+                "[01]",
+                "[1,]",
+            ),
+            *('"\x1f"', '"\\x"', '"\\ud83d"', '["\\ude00"]', '{"\\ud83d":1}'),
+            *('"\\ud83d\\\\\\ude00"', '"\\ud83d\\ud83d\\ude00"'),
+            *('[[["a"]]]', '[{"a":[]}]', "[" * 5000 + "]" * 5000),
+        ):
+            self.assertIsNone(whole_values(text, 0, 2, many=False), text[:40])
+            self.assertIsNone(whole_values(text, 0, 2, many=True), text[:40])
+        self.assertIsNone(whole_values("[],[[[]]]", 0, 2, many=True))
+
+    def test_no_fault(self) -> None:
+        """
+        What only looks like one.
+        """
+        for text in (
+            *('"\\ud83d\\ude00"', r'"\\ud83d"', '["[[[", "{{{"]', "[[],[],[]]"),
+            *('[{"a":1},{"a":1}]', '{"a":{"a":1}}', "[" + "1" * 300 + "]"),
+        ):
+            found = whole_values(text, 0, 2, many=False)
+            self.assertEqual(found and found[1], len(text), text)
+
+    @given(st.lists(st.sampled_from(PARTS), max_size=6).map("".join))
+    def test_inside(self, text: str) -> None:
+        """
+        C goes as far as the pattern, which is strict.
+        """
+        end = past(grammar.INSIDE, text, 0)
+        for at in (0, 1):
+            self.assertEqual(inside("x" * at + text, at), at + end)
 
 
 class WordTests(SynchronousTestCase):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.errors import APIError
-from swapgate.server.target import Target, read_target
+from swapgate.server.target import Target, read_model_id, read_target
 
 
 class TargetTests(SynchronousTestCase):
@@ -71,6 +71,29 @@ class TargetTests(SynchronousTestCase):
                 refusal = self.assertRaises(APIError, read_target, raw)
                 self.assertEqual((refusal.status, refusal.code), (400, "bad_path"), raw)
                 self.assertIn(remedy, refusal.message, raw)
+
+    def test_model_ids(self) -> None:
+        """
+        All that comes after /models/, decoded once: a name may hold anything.
+        """
+        for raw, model_id in (
+            (b"/v1/models/a", "a"),
+            (b"/models/a?b=%", "a"),
+            (b"/v1/v1/models/a", "a"),
+            (b"/v1/models/Qwen%202.5", "Qwen 2.5"),
+            (b"/v1/models/org/model", "org/model"),
+            (b"/v1/models/org%2fmodel", "org/model"),
+            (b"/v1/models/a+b%252F%E6%97%A5", "a+b%2F\u65e5"),
+            (b"/v1/models/../x//", "../x//"),
+            (b"/v1/models/models/", "models/"),
+            *((raw, None) for raw in (b"/v1/models", b"/v1/models/", b"/v1/models/?a")),
+            *((raw, None) for raw in (b"/v1/v1/v1/models/a", b"/V1/models/a", b"*")),
+            *((raw, None) for raw in (b"/v1/modelsx/a", b"/x/v1/models/a")),
+            # What the path itself is refused for.
+            *((raw, None) for raw in (b"/models/%ff", b"/models/%", b"/models/a#b")),
+            *((raw, None) for raw in (b"/models/a b", b"/models/a\n", b"/models/\xff")),
+        ):
+            self.assertEqual(read_model_id(raw), model_id, raw)
 
     @given(st.text("/.%25eEfF\\v1 as?#\x00\xe9", max_size=12).map(lambda s: "/" + s))
     def test_any(self, text: str) -> None:

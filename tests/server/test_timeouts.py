@@ -59,10 +59,15 @@ class DeadlineTests(SynchronousTestCase):
 
     def test_nothing_is_expected(self) -> None:
         """
-        No timer is left.
+        Nothing is over then, and what is waited for later has its whole time.
         """
         self.deadline.expect(Wait.HEAD)
         self.deadline.expect(None)
+        self.clock.advance(9)
+        self.deadline.expect(Wait.HEAD)
+        self.lasts(10)
+        self.deadline.expect(Wait.REQUEST)
+        self.deadline.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_body_buys_time(self) -> None:
