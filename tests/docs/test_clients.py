@@ -9,6 +9,7 @@ import sys
 import tomllib
 from importlib.util import find_spec
 
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,6 +17,7 @@ from swapgate.config.loader import Config
 from tests.browsers import BRAVE, CHROME, SAFARI, fields
 from tests.config.test_loader import MODEL, read
 from tests.gate import ROOT
+from tests.rig import Answer, RigCase
 from tests.rig_twistd import TwistdCase
 
 TEXT = (ROOT / "docs" / "clients.md").read_text("utf-8")
@@ -180,3 +182,45 @@ class RunTests(TwistdCase):
             ran.append(package)
         self.assertIn("openai", ran)
         await self.terminate()
+
+
+class ErrorTests(RigCase):
+    """
+    The table of errors: a load fails after its client was told of the wait.
+    """
+
+    general = "keepalive = 100 ms"
+    timeout = 60
+
+    async def test_rows(self) -> None:
+        """
+        Each path of the table: 200, the wait and the error as it says, a proper end.
+        """
+        part = TEXT.partition("## What is seen of a wait, and of an error\n")[2]
+        rows = re.findall(r"^\| (`/.*?) \| (.*?) \| .*?`(.*?)`", part, re.MULTILINE)
+        wanted = [
+            (path, wait, error)
+            for paths, wait, error in rows
+            for path in re.findall(r"`(.*?)`", paths)
+        ]
+        self.assertEqual(len(wanted), 6)
+        names = [f"m{number}" for number in range(len(wanted))]
+        self.memory = dict.fromkeys(names, "1 GB")
+        await self.start(**dict.fromkeys(names, "--load-time 9 --exit-after 1"))
+        body = {"stream": True, "prompt": "?"}
+        body["messages"] = [{"role": "user", "content": "?"}]
+        asked = [
+            Deferred.fromCoroutine(self.ask(path, {"model": name, **body}))
+            for name, (path, _, _) in zip(names, wanted, strict=True)
+        ]
+        answers: list[Answer] = await gatherResults(asked)
+        for (path, wait, error), answer in zip(wanted, answers, strict=True):
+            with self.subTest(path=path):
+                first, *_, last = filter(None, answer.body.decode().split("\n"))
+                self.assertEqual(answer.status, 200)
+                self.assertEqual(first.startswith(":"), wait == "a comment")
+                if error.startswith("event"):
+                    self.assertIn(f"\n{error}\n", answer.body.decode())
+                else:
+                    self.assertTrue(last.startswith(error.partition(":")[0]), last)
+                self.assertIn("could not be loaded", last)
