@@ -1,17 +1,20 @@
 """
-swapgate: one OpenAI-compatible port for daemons that do not fit together in memory.
+swapgate: one port, of OpenAI's, Anthropic's and Ollama's API, for daemons that do not
+fit together in memory.
 
 The way of one request, and the order to read in:
 
     server/site, channel  accept its connection, within bounds and deadlines
-    server/request_head   check its head; server/auth then checks host, origin and API
+    server/request_parser parse its head; server/auth then checks host, origin and API
                           key, server/target the path: all before the body is read
     server/json_body      find `model` and `stream` in the body as it arrives
     api/resource          dispatch: own answers, /swapgate/ (api/admin; api/status makes
-                          the state), or a model's, by the paths of api/routes
+                          the state), /api/ (api/ollama_resource, which translates), or
+                          a model's, by the paths of api/routes
     api/proxy             lease the model, ask, ask again once where a daemon has died;
                           api/keepalive tells the client of the wait, api/responses of
-                          an error, such as the 409 of a failed load
+                          an error, such as the 409 of a failed load, both in the words
+                          of the API that was asked (api/surfaces)
     fleet/scheduler       queue the request; carry out what fleet/planner decides, which
                           keeps the memory budget and is fair: evict, start, admit
     fleet/supervisor      launch, poll and stop daemons by the means of `daemons`; the

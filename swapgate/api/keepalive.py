@@ -61,7 +61,11 @@ class WaitNotifier:
 
     def _message(self) -> bytes:
         now_s, text = self._clock.seconds(), self._describe_wait()
-        as_reasoning = self._spec.notice == "reasoning" and self._path in _CHATS
+        as_reasoning = (
+            self._spec.notice == "reasoning"
+            and self._path in _CHATS
+            and not self._surface.translates
+        )
         if as_reasoning and now_s - self._last_notice_s >= _NOTICE_INTERVAL_S:
             first, self._last_notice_s = self._last_notice_s == -inf, now_s
             return sse.reasoning_chunk(

@@ -111,7 +111,7 @@ class OllamaResource:
             return Times(request.log_entry.load_s, took_s)
 
         if asked.daemon_path is None:
-            await self._load(asked)
+            await self._load(request, asked)
             answer(request, 200, loaded(asked, created_at, times()))
             return
         request.body.replace(asked.body)
@@ -122,7 +122,7 @@ class OllamaResource:
             OllamaSurface(asked, created_at, times),
         )
 
-    async def _load(self, asked: OllamaRequest) -> None:
+    async def _load(self, request: GatewayRequest, asked: OllamaRequest) -> None:
         """
         Load a model, or let it be unloaded when it is idle.
         """
@@ -131,6 +131,8 @@ class OllamaResource:
             return
         entry = QueuedRequest(keep_alive_s=asked.keep_alive_s)
         (await self._scheduler.lease(asked.model, entry)).release()
+        request.log_entry.model = asked.model
+        request.log_entry.waited(queue_s=entry.queue_s, load_s=entry.load_s)
 
     def _listed(self, spec: ModelSpec) -> ListedModel:
         """

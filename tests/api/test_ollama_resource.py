@@ -156,6 +156,16 @@ class HeldTests(ChatCase):
         said = [line["message"]["content"] for line in self.lines()]
         self.assertEqual(said, ["", "", "Paris.", ""])
 
+    def test_no_reasoning(self) -> None:
+        """
+        Also where OpenAI's clients are told of a wait as reasoning.
+        """
+        self.gateway(notice="reasoning")
+        self.ask(json.dumps({"model": "a", "messages": MESSAGES}).encode(), path=CHAT)
+        self.clock.advance(5.1)
+        self.assertNotIn(b"data:", self.client.value())
+        self.assertIn(b'"content":""', self.client.value())
+
     def test_a_failed_load(self) -> None:
         self.hold(LoadFailed("a", "no such file", 3.6))
         self.scheduler.go_on()
@@ -297,7 +307,10 @@ class OwnTests(AdminCase):
         loading = self.post("/api/generate", model="a")
         self.assertEqual(loading.value(), b"")
         self.farm.come_up("a")
-        self.assertEqual(json.loads(loading.answer()[2])["done_reason"], "load")
+        told = json.loads(loading.answer()[2])
+        self.assertEqual(told["done_reason"], "load")
+        self.assertGreater(told["load_duration"], 0)
+        self.assertLess(told["eval_duration"], told["load_duration"])
         self.assertEqual(self.up(), ["a"])
         [shown] = self.get("/api/ps")["models"]
         self.assertTrue(shown["expires_at"].startswith("9999"))
