@@ -5,7 +5,7 @@ Page Assist's recorded requests, and the official client of OpenAI.
 import json
 from typing import Any
 
-from openai import APIStatusError, AuthenticationError, OpenAI
+from openai import APIStatusError, AuthenticationError, BadRequestError, OpenAI
 from twisted.internet.threads import deferToThread
 
 from tests.gate import ROOT
@@ -131,6 +131,26 @@ class OpenAITests(RigCase):
         self.assertEqual(error.status_code, 409)
         self.assertIn("no such model", error.message)
         self.assertEqual(len(self.told("started")), 1)
+
+    async def test_an_image_without_vision_is_not_retried(self) -> None:
+        """
+        The engine's 500 is raised as a request's fault, in its words, after one try.
+        """
+        await self.start()
+        said = "image input is not supported - hint: you may need to provide the mmproj"
+        sent = {"code": 500, "message": said, "type": "server_error"}
+
+        def use() -> BadRequestError:
+            wish = {"status": 500, "body": {"error": sent}}
+            with self.client() as client, self.assertRaises(BadRequestError) as raised:
+                client.completions.create(
+                    model="a", prompt="hi", stream=True, extra_body={"x_fake": wish}
+                )
+            error: BadRequestError = raised.exception
+            return error
+
+        self.assertIn(said, (await deferToThread(use)).message)
+        self.assertEqual(len(self.told("begun")), 1)
 
     async def test_a_cut_stream_raises(self) -> None:
         """
