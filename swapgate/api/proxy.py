@@ -75,7 +75,7 @@ class ProxyRequest:
                 outcome = await self._try(lease)
             except BadUpstreamResponse as error:
                 self._log_unanswered(lease, str(error))
-                why = f"; the last time {error}"
+                why = f"\nthe last time {error}"
             finally:
                 failed = outcome is not Outcome.WHOLE and not request.disconnected
                 lease.release(suspect=failed and lease.ended is None)
@@ -89,7 +89,8 @@ class ProxyRequest:
                 # Another try would load again what was just unloaded.
                 raise lease.ended.refusal()
         raise upstream_failed(
-            f"the daemon of {log_entry.model} failed twice without an answer{why}"
+            f"the daemon of {log_entry.model} failed twice without an answer; ask "
+            f"again, and see its log if that does not help{why}"
         )
 
     async def _lease(self) -> Lease:

@@ -200,7 +200,7 @@ class Relay(LineReceiver):
         self._fail(f"fell silent for {allowed_s:g} s")
 
     def _fail(self, what: str) -> None:
-        self._end_early(upstream_failed(f"the model's daemon {what}"))
+        self._end_early(upstream_failed(f"the model's daemon {what}; ask again"))
 
     def _end_early(self, error: APIError) -> None:
         if self._ended:

@@ -57,10 +57,16 @@ class ShuttingDown(Exception):
 class LoadFailed(Exception):
     """
     A model could not be loaded: `reason` in words, `retry_in_s` until it may be again.
+
+    :param reason: its first line is for a person; the daemon's own words come after it.
     """
 
     def __init__(self, model: str, reason: str, retry_in_s: float) -> None:
-        super().__init__(f"{model} could not be loaded: {reason}")
+        why, newline, words = reason.partition("\n")
+        super().__init__(
+            f"{model} could not be loaded: {why}; it can be tried again in "
+            f"{max(retry_in_s, 0):.0f} s{newline}{words}"
+        )
         self.model, self.reason, self.retry_in_s = model, reason, retry_in_s
 
 

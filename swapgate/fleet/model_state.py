@@ -273,16 +273,20 @@ class ModelState:
             told.errback(self.not_stopped(now_s))
 
     def not_stopped(self, now_s: float) -> NotStopped:
-        return NotStopped(f"{self.spec.name} is {self.still_there(now_s)}")
-
-    def still_there(self, now_s: float) -> str:
-        """
-        What to tell of a stop that does not end.
-        """
-        return (
-            f"still there {now_s - self.since_s:.0f} s after it was told to stop: "
-            f"{self.daemon.remains()}"
+        return NotStopped(
+            f"{self.spec.name} is {self._still_there(now_s)}, and keeps its memory "
+            "until it ends; end it by hand\n"
+            f"what is left of it: {self.daemon.remains()}"
         )
+
+    def endless_stop(self, now_s: float) -> str:
+        """
+        What to log of a stop that does not end.
+        """
+        return f"{self._still_there(now_s)}: {self.daemon.remains()}"
+
+    def _still_there(self, now_s: float) -> str:
+        return f"still there {now_s - self.since_s:.0f} s after it was told to stop"
 
     def end_life(self) -> None:
         """
@@ -319,7 +323,7 @@ class ModelState:
         """
         words = self.daemon.last_words()
         if words not in reason:
-            reason = f"{reason}; its last words: {words}"
+            reason = f"{reason}\n{words}"
         self.back_off.failed(now_s, reason)
         self.last_error = (reason, now_s)
         self.queue.refuse(lambda: self.failure(now_s))
