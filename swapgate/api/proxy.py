@@ -32,6 +32,8 @@ from swapgate.server.request import GatewayRequest
 from swapgate.server.target import Target
 from swapgate.upstream.response_parser import BadUpstreamResponse
 
+# Page Assist's title has the question in it; a chat that is long is no such request.
+_SMALL = 64 * 1024
 # The request was sent, or could not be, and no byte of an answer came.
 _UNANSWERED = (
     ConnectError,
@@ -102,6 +104,7 @@ class ProxyRequest:
         entry = QueuedRequest(
             client=_client_identity(request),
             streams=streams,
+            small=not streams and request.received <= _SMALL,
             keep_alive_s=self._model_request.keep_alive_s,
         )
         leased = self._scheduler.lease(name, entry)
