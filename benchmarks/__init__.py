@@ -5,7 +5,7 @@ What the README's numbers come from: the gateway against the direct connection.
 
 With --against another commit is measured as well, in turns with the checkout.
 
-Reading order: `rows`, `agent_rows` and `fleet_rows` (what is measured, and what it may
-be), `client` (the clock), `processes` (the gateway and the stand-in daemons of
-`tests/fake_llama.py`), `install` (another commit).
+Reading order: `rows`, `agent_rows`, `fleet_rows`, `ollama_rows` (what is measured, and
+what it may be), `client` (the clock), `processes` (the gateway and the stand-in daemons
+of `tests/fake_llama.py`), `install` (another commit).
 """

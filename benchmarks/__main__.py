@@ -18,6 +18,7 @@ from benchmarks.fair_rows import FAIR_ROWS
 from benchmarks.fleet_rows import FLEET_ROWS
 from benchmarks.guard_rows import GUARD_ROWS
 from benchmarks.install import installed
+from benchmarks.ollama_rows import OLLAMA_ROWS
 from benchmarks.processes import CHECKOUT, raise_descriptor_limit
 from benchmarks.rows import ROWS
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from benchmarks.measured import Measured, Row
     from benchmarks.processes import Install
 
-ALL_ROWS = [*ROWS, *AGENT_ROWS, *FLEET_ROWS, *GUARD_ROWS, *FAIR_ROWS]
+ALL_ROWS = [*ROWS, *AGENT_ROWS, *FLEET_ROWS, *GUARD_ROWS, *FAIR_ROWS, *OLLAMA_ROWS]
 TURNS = 5
 
 

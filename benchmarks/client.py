@@ -90,10 +90,13 @@ class Client:
 class Stream:
     """
     A stream of events that carry when they left the daemon.
+
+    :param sent_ns: finds that time in an event.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, sent_ns: re.Pattern[bytes] = SENT_NS) -> None:
         self.client = client
+        self._sent_ns = sent_ns
         self.latencies_ms: list[float] = []
         self.over = False
         self._open_line = self._tail = b""
@@ -103,7 +106,7 @@ class Stream:
         # The engine's clock is this one: it is the machine's, not the process's.
         now = time.monotonic_ns()
         text = self._open_line + data
-        for sent in SENT_NS.findall(text):
+        for sent in self._sent_ns.findall(text):
             self.latencies_ms.append((now - int(sent)) / 1e6)
         self._open_line = text[text.rfind(b"\n") + 1 :]
         self._tail = (self._tail + data)[-len(FINAL_CHUNK) :]

@@ -49,12 +49,15 @@ def free_port() -> int:
 class Model:
     """
     A stand-in daemon, reachable through the gateway and directly.
+
+    :param wish: how it answers a request that does not say so, in JSON.
     """
 
     name: str
     port: int
     load_s: float = 0.0
     journal: str = ""
+    wish: str = ""
 
     def argv(self) -> list[str]:
         options: dict[str, object] = {
@@ -64,6 +67,8 @@ class Model:
         }
         if self.journal:
             options["--journal"] = self.journal
+        if self.wish:
+            options["--wish"] = self.wish
         pairs = (str(part) for pair in options.items() for part in pair)
         return [sys.executable, str(STAND_IN), *pairs]
 

@@ -58,8 +58,9 @@ def unsent(transport: Any) -> int:
     """
     if isinstance(transport, FileDescriptor):
         return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-    if isinstance(transport, TLSMemoryBIOProtocol):
-        clear = sum(map(len, transport._appSendBuffer))
+    if isinstance(transport, ProtocolWrapper):
+        tls = isinstance(transport, TLSMemoryBIOProtocol)
+        clear = sum(map(len, transport._appSendBuffer)) if tls else 0
         return clear + unsent(transport.transport)
     return 0
 

@@ -4,7 +4,8 @@ A stand-in for llama-server: a real process with the engine's manners, and fault
     python tests/fake_llama.py --port 8081 --load-time 0.3 --journal /tmp/journal
 
 The command line (see `options`) chooses how the process lives and dies; the object
-under `x_fake` in a request's JSON body (see `Wish`) how that request is answered.
+under `x_fake` in a request's JSON body (see `Wish`) how that request is answered, or
+`--wish` where a request has none, as one that was translated.
 What happened is told in the journal, one JSON object a line; a plain answer tells
 in `x_request` what reached the daemon.
 
@@ -57,6 +58,7 @@ class Wish(NamedTuple):
     first_token_delay_s: float = 0.0  # silence after the headers
     tokens: int = 3
     token_bytes: int = 4
+    timed: bool = False  # a token's text is when it was sent, as in x_sent_ns
     interval_s: float = 0.0
     crlf: bool = False
     after: int | None = None  # after so many tokens `scrap` is sent, `then` happens
@@ -268,7 +270,7 @@ class Connection:
             return
         try:
             asked: dict[str, Any] = json.loads(request.body or b"{}")
-            wish = Wish(**asked.get("x_fake", {}))
+            wish = Wish(**asked.get("x_fake", self.daemon.args.wish))
         except (ValueError, TypeError, AttributeError) as error:
             broken = {"code": 500, "message": str(error), "type": "server_error"}
             status = 500 if isinstance(error, ValueError) else 400
@@ -351,10 +353,11 @@ class Connection:
                 self.break_off(wish)
             if wish.interval_s:
                 self.pause(began + n * wish.interval_s - time.monotonic())
-            text = f"{n} ".ljust(wish.token_bytes, "x")
+            sent_ns = time.monotonic_ns()
+            text = f"{sent_ns if wish.timed else n} ".ljust(wish.token_bytes, "x")
             delta = {"content": text} if n else {"role": "assistant", "content": text}
             choice = {"index": 0, "delta": delta, "text": text, "finish_reason": None}
-            sent = {"x_sent_ns": time.monotonic_ns()}
+            sent = {"x_sent_ns": sent_ns}
             say(json.dumps(common | {"choices": [choice]} | sent))
         if wish.after is not None:
             self.break_off(wish)
@@ -401,6 +404,7 @@ def options() -> argparse.ArgumentParser:
     add("--exit-status", type=int, default=1)
     add("--last-words", default="", metavar="TEXT", help="on stderr, when it exits")
     add("--http-version", metavar="1.N", help="close after each answer of HTTP/1.N")
+    add("--wish", type=json.loads, default={}, metavar="JSON", help="see above")
     add("--grandchild", action="store_true", help="leave a child in the same group")
     return parser
 

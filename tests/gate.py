@@ -42,6 +42,7 @@ PURE = (
     "api/openai",
     "api/routes",
     "api/sse",
+    "api/surfaces",
     "config/access",
     "config/url_paths",
     "config/daemon_kinds",

@@ -269,6 +269,22 @@ class FakeLlamaTests(SynchronousTestCase):
         self.assertEqual(lines[4], b"data: [DONE]")
         self.assertTrue(heard.endswith(b"\r\n0\r\n\r\n"))
 
+    def test_timed_stream(self) -> None:
+        """
+        A request without a wish has that of the command line; here, times for tokens.
+        """
+        self.start("--wish", '{"tokens": 1, "timed": true}')
+        self.until("listening")
+        client = self.ask(stream=True)
+        with client:
+            heard = b""
+            while not heard.endswith(b"\r\n0\r\n\r\n"):
+                heard += client.recv(65536)
+        [line] = [line for line in heard.split(b"\n") if b"x_sent_ns" in line]
+        event = json.loads(line[6:])
+        text = event["choices"][0]["delta"]["content"]
+        self.assertEqual(text, f"{event['x_sent_ns']} ")
+
     def test_messages(self) -> None:
         """
         The Anthropic API has event lines.

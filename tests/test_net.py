@@ -2,7 +2,7 @@
 Network: ports, endpoints, and writes that leave at once.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, FirstError, gatherResults
@@ -20,6 +20,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -99,6 +100,9 @@ class SendTests(SynchronousTestCase):
         socket.write(b"ij")
         self.assertEqual(unsent(socket), 7)
         self.assertEqual(unsent(StringTransport()), 0)
+        wrapper = ProtocolWrapper(cast(Any, None), cast(Any, None))
+        wrapper.transport = cast(Any, socket)
+        self.assertEqual(unsent(wrapper), 7)
 
     def test_flush(self) -> None:
         """

@@ -1,5 +1,5 @@
 """
-Ollama's surface: what its clients get of a daemon's OpenAI answer, and of a wait. Pure.
+Ollama's surface: what its clients get of a daemon's OpenAI answer, and of a wait.
 
 Events of the daemon's stream become whole lines; a wait is a line without content.
 """

@@ -38,6 +38,8 @@ _WHOLE_EVENTS = (b"\n\n", b"\n\r\n")
 # A longer line, or a longer answer that is kept until it is complete, is a daemon's
 # fault and would only fill the memory.
 _MAX_BUFFERED = 64 * 2**20
+# An answer that is no stream becomes an event in one go.
+_MAX_LATE = 4 * 2**20
 _OK = 200
 
 
@@ -140,7 +142,8 @@ class Relay(LineReceiver):
         self._out.append(data)
         if self._collects:
             self._collected += len(data)
-            if self._collected > _MAX_BUFFERED:
+            most = _MAX_BUFFERED if self._surface.translates else _MAX_LATE
+            if self._collected > most:
                 self._fail("sent an endless answer")
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -211,7 +214,8 @@ class Relay(LineReceiver):
             if self._streams:
                 if self._event_is_open and not self._surface.translates:
                     out += b"\n"
-                out += self._surface.failure(error)
+                if self._surface.failed is None:
+                    out += self._surface.failure(error)
             self._out = [out]
             self._end(Outcome.CUT)
         else:
@@ -222,6 +226,8 @@ class Relay(LineReceiver):
         """
         Write what is left, and end the client's response as the outcome requires.
         """
+        # Its connection may serve another client by now, and is not to be paused.
+        self._ended = True
         if outcome is not Outcome.UNANSWERED:
             out = b"".join(self._out)
             if self._collects:
@@ -233,7 +239,6 @@ class Relay(LineReceiver):
                     self._copy_head()
             self._request.write(out)
         transport: Any = self._request.channel.transport
-        self._ended = True
         self._stall_timer.stop()
         self._request.unregisterProducer()
         if outcome is Outcome.WHOLE or (
@@ -298,9 +303,10 @@ class Relay(LineReceiver):
             self._connection.abort_now()
 
     def pauseProducing(self) -> None:
-        # The client is slow now; the daemon's silence is no stall.
-        self._stall_timer.stop()
-        self.transport.pauseProducing()
+        if not self._ended:
+            # The client is slow now; the daemon's silence is no stall.
+            self._stall_timer.stop()
+            self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         if not self._ended:

@@ -18,6 +18,7 @@ from swapgate.api import sse
 from swapgate.errors import APIError, anthropic_error, upstream_failed
 
 _LONGEST_MESSAGE: Final = 1000
+_LONGEST_ERROR: Final = 64 * 1024
 _FIRST_ERROR: Final = 400
 
 
@@ -88,7 +89,10 @@ class Surface:
         A daemon's answer that is no stream, to a client whose stream has begun.
         """
         if status < _FIRST_ERROR:
-            return b"".join(b"data: %b\n" % line for line in body.splitlines()) + b"\n"
+            lines = (
+                body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removesuffix(b"\n")
+            )
+            return b"data: " + lines.replace(b"\n", b"\ndata: ") + b"\n\n"
         error = _error_of(body)
         if isinstance(error, dict):
             return sse.event({"error": error})
@@ -154,7 +158,7 @@ def _error_of(body: bytes) -> Any:
     What a daemon calls its error; its words, where it is no JSON.
     """
     try:
-        return json.loads(body)["error"]
+        return json.loads(body if len(body) <= _LONGEST_ERROR else b"")["error"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return body.decode("utf-8", "replace")[:_LONGEST_MESSAGE]
 

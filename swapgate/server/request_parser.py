@@ -245,6 +245,10 @@ class RequestParser:
             return
         self._add(_END)
         self.begun = False
+        self._target = b""
+        if not self._llhttp.should_keep_alive():
+            # A trailer may have said so.
+            self._head.persistent = False
         self._over |= not self._head.persistent
 
     def _too_long(self) -> APIError:

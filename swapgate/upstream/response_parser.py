@@ -133,6 +133,8 @@ class ResponseParser:
                     f"it sent {self._interim} heads, and no answer"
                 )
             self.headers, self.is_complete = [], False
+            # It would read no more after one that is to be the last.
+            self._llhttp = HttpResponseParser(self)
         else:
             self._check_framing()
             self.status = status
@@ -169,3 +171,5 @@ class ResponseParser:
 
     def on_message_complete(self) -> None:
         self.is_complete = True
+        # A trailer may say that it is the last.
+        self.keeps_open &= self._llhttp.should_keep_alive()

@@ -653,3 +653,20 @@ class ReuseTests(RelayCase):
         self.rig.die()
         self.assertEqual(self.rig.outcomes, [Outcome.WHOLE])
         self.assertTrue(done.called)
+
+    def test_a_slow_client(self) -> None:
+        """
+        The end of an answer fills its buffer: the connection, which others may have by
+        then, is not paused for it.
+        """
+        self.open_stream()
+        write = self.rig.client.write
+
+        def fill(data: bytes) -> None:
+            write(data)
+            self.rig.relay.pauseProducing()
+
+        self.rig.client.write = fill  # type: ignore[method-assign]
+        self.rig.say(b"0\r\n\r\n")
+        self.assertIs(self.rig.pool.take(), self.rig.connection)
+        self.assertEqual(self.rig.daemon.producerState, "producing")

@@ -19,6 +19,7 @@ from twisted.web.client import ResponseNeverReceived
 
 from swapgate.api.resource import Gateway
 from swapgate.config.limits import Limits
+from swapgate.config.loader import Config
 from swapgate.fleet.lease import Lease, LoadFailed, QueuedRequest, ShuttingDown
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.site import GatewaySite
@@ -118,6 +119,10 @@ class FakeScheduler:
     late: bool = False
     waiting: Deferred[Lease] = field(factory=Deferred)
     leases: list[Lease] = field(factory=list)
+
+    @property
+    def config(self) -> Config:
+        return config_of(model("a", **self.options))
 
     @property
     def states(self) -> dict[str, SimpleNamespace]:

@@ -10,6 +10,28 @@ from swapgate.api.surfaces import OPENAI, surface_of
 from swapgate.errors import APIError
 
 
+class RelayedTests(SynchronousTestCase):
+    """
+    What is relayed as it is.
+    """
+
+    def test_unaltered(self) -> None:
+        headers, body = [(b"A", b"b")], b'data: {"a": 1}\n\n'
+        OPENAI.begin()
+        self.assertEqual(OPENAI.headers(headers), headers)
+        self.assertEqual(OPENAI.lines(body), body)
+        self.assertEqual(OPENAI.end(), b"")
+        self.assertEqual(OPENAI.whole(400, body), (400, body))
+        self.assertIsNone(OPENAI.failed)
+        self.assertIs(surface_of("/v1/embeddings"), OPENAI)
+
+    def test_a_wait(self) -> None:
+        """
+        A comment, which every reader skips.
+        """
+        self.assertEqual(OPENAI.wait("2 ahead"), b": swapgate: 2 ahead\n\n")
+
+
 class FailureTests(SynchronousTestCase):
     """
     The last words of a stream.

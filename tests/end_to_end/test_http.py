@@ -73,7 +73,6 @@ class OwnAnswersTests(RigCase):
             ("/props", {"model": "a"}, 403, None),
             ("/lora-adapters", {"model": "a"}, 403, None),
             ("/models/load", {"model": "a"}, 403, None),
-            ("/api/pull", {"model": "a"}, 403, "not_relayed"),
             ("/v1/load_lora_adapter", {"model": "a"}, 403, "not_relayed"),
             ("/v1/v1/slots/0", {"model": "a"}, 403, "not_relayed"),
             ("/sleep/", {"model": "a"}, 403, "not_relayed"),
@@ -81,8 +80,7 @@ class OwnAnswersTests(RigCase):
             ("/v1/v1/v1/chat/completions", {"model": "a"}, 404, "not_found"),
             ("/V1/chat/completions", {"model": "a"}, 404, "not_found"),
             ("/v1/tomorrow", {"model": "a"}, 404, "not_found"),
-            ("/api/chat", {"model": "a"}, 404, "not_found"),
-            ("/", {"model": "a"}, 404, "not_found"),
+            ("/", {"model": "a"}, 405, "method_not_allowed"),
             ("/v1/./chat/completions", {"model": "a"}, 400, None),
             ("/v1/../props", {"model": "a"}, 400, None),
             ("/v1//chat/completions", {"model": "a"}, 400, None),
@@ -209,12 +207,12 @@ class ConnectionTests(RigCase):
 
     async def test_too_much_behind_a_held_request(self) -> None:
         """
-        More than 16 KiB behind a request would hide its hang-up: the connection ends.
+        Much behind a request would hide its hang-up: the connection ends.
         """
         await self.start(a="--never-healthy")
         client = await self.connect()
         client.send("/v1/chat/completions", {"model": "a"})
-        client.transport.write(b"x" * 17 * 1024)
+        client.transport.write(b"x" * 32 * 1024)
         await client.closed()
 
     async def test_http_1_0(self) -> None:

@@ -58,11 +58,14 @@ class BrowserTests(RoutesCase):
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
         await self.start()
+        asked = 0
         for browser, model in ((BRAVE, "a"), (CHROME, "b"), (SAFARI, "c")):
             headers = {k.replace("-", "_"): v for k, v in browser.items()}
             for body in (b'{"x":  1}', b'{"model": "auto"}', b'{"model":null}'):
                 answer = await self.ask(CHAT, body, **headers)
                 self.assertEqual(answer.status, 200, answer.body)
+                asked += 1
+                await self.until_told("finished", count=asked)
                 self.assertEqual(self.told("finished")[-1]["name"], model)
         sent = [entry["model"] for entry in self.told("finished")]
         self.assertEqual(sent, [None, "auto", None] * 3)

@@ -87,6 +87,47 @@ class RequestTests(ChannelCase):
                 self.assertEqual(self.wire.value().count(b"HTTP/1.1 200 "), 2)
                 self.assertEqual(self.wire.value().count(b"HTTP/1.1 400 "), 1)
 
+    def test_much_at_once_behind_a_held_request(self) -> None:
+        """
+        As much in the same read as in others: none of it is parsed before its turn.
+        """
+        get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        self.channel.dataReceived(get * 1000)
+        self.assertTrue(self.wire.aborted)
+        self.connect(TCPWire())
+        self.resource.at_once = True
+        self.channel.dataReceived(get * 1000)
+        while self.clock.getDelayedCalls() and len(self.resource.requests) < 1001:
+            self.clock.advance(0)
+        self.assertEqual(self.wire.value().count(b"HTTP/1.1 200 "), 1000)
+
+    def test_the_last_one_by_a_trailer(self) -> None:
+        """
+        `Connection: close` behind a body closes as well, and what follows is no fault.
+        """
+        self.resource.at_once = True
+        self.say(
+            b"POST / HTTP/1.1",
+            b"Host: x",
+            b"Transfer-Encoding: chunked",
+            body=b"0\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        )
+        self.assertEqual(self.wire.value().count(b"HTTP/1.1 "), 1)
+        self.assertIn(b"\r\nConnection: close\r\n", self.wire.value())
+        self.assertTrue(self.wire.disconnecting)
+
+    def test_no_continue_for_an_old_client(self) -> None:
+        """
+        It would take it for the answer.
+        """
+        self.say(
+            b"POST / HTTP/1.0",
+            b"Host: x",
+            b"Expect: 100-continue",
+            b"Content-Length: 1",
+        )
+        self.assertEqual(self.wire.value(), b"")
+
     def test_a_bare_line_feed(self) -> None:
         """
         It ends no line of a head, and nothing is waited for after it.

@@ -184,6 +184,35 @@ class ReadingTests(SynchronousTestCase):
             self.assertEqual(read(*data).why, "it sent 17 heads, and no answer")
 
 
+class LastTests(SynchronousTestCase):
+    """
+    What says that no other response follows, and what only seems to.
+    """
+
+    def test_a_trailer(self) -> None:
+        chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+        for data, keeps_open in (
+            (chunks + b"\r\n", True),
+            (chunks + b"Connection: close\r\n\r\n", False),
+        ):
+            for pieces in split(data):
+                self.assertEqual(read(*pieces).keeps_open, keeps_open)
+
+    def test_an_interim_response(self) -> None:
+        """
+        The final one follows, whatever that says of the connection.
+        """
+        final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+        for interim in (
+            b"HTTP/1.0 100 Continue\r\n\r\n",
+            b"HTTP/1.1 103 Early Hints\r\nConnection: close\r\n\r\n",
+        ):
+            for pieces in split(interim + final):
+                reading = read(*pieces)
+                self.assertEqual((reading.status, reading.body), (200, b"hi"))
+                self.assertTrue(reading.keeps_open)
+
+
 class RefusalTests(SynchronousTestCase):
     """
     What one client reads like this and another like that, or what has no end.
