@@ -21,7 +21,7 @@ def body_of(message: object, kind: object = "server_error", code: int = 500) -> 
 
 class ToldStatusTests(SynchronousTestCase):
     """
-    The bodies are llama-server's, as it sent them.
+    The messages are llama-server's: seen from a real one, or read in its source.
     """
 
     def test_fails_again(self) -> None:
