@@ -32,6 +32,7 @@ FOLDERS = ROOT / "_trial_temp_gate"
 SUMMARY = re.compile(r"^(PASSED|FAILED)(?: \((.*)\))?\n", re.MULTILINE)
 # Covered wholly, branches too, each by its own tests alone.
 PURE = (
+    "api/engine_errors",
     "api/ollama",
     "api/ollama_answers",
     "api/ollama_chunks",

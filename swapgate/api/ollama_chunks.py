@@ -209,7 +209,7 @@ def decoded(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T:
         return decoder.decode(data)
     except _BAD_JSON as error:
         raise upstream_failed(
-            f"the model's daemon sent what is no answer: {error}"
+            f"the model's daemon sent what is no answer; ask again\n{error}"
         ) from None
 
 

@@ -32,6 +32,8 @@ from swapgate.server.request import GatewayRequest
 from swapgate.server.target import Target
 from swapgate.upstream.response_parser import BadUpstreamResponse
 
+# Page Assist's title has the question in it; a chat that is long is no such request.
+_SMALL = 64 * 1024
 # The request was sent, or could not be, and no byte of an answer came.
 _UNANSWERED = (
     ConnectError,
@@ -75,7 +77,7 @@ class ProxyRequest:
                 outcome = await self._try(lease)
             except BadUpstreamResponse as error:
                 self._log_unanswered(lease, str(error))
-                why = f"; the last time {error}"
+                why = f"\nthe last time {error}"
             finally:
                 failed = outcome is not Outcome.WHOLE and not request.disconnected
                 lease.release(suspect=failed and lease.ended is None)
@@ -89,7 +91,8 @@ class ProxyRequest:
                 # Another try would load again what was just unloaded.
                 raise lease.ended.refusal()
         raise upstream_failed(
-            f"the daemon of {log_entry.model} failed twice without an answer{why}"
+            f"the daemon of {log_entry.model} failed twice without an answer; ask "
+            f"again, and see its log if that does not help{why}"
         )
 
     async def _lease(self) -> Lease:
@@ -101,6 +104,7 @@ class ProxyRequest:
         entry = QueuedRequest(
             client=_client_identity(request),
             streams=streams,
+            small=not streams and request.received <= _SMALL,
             keep_alive_s=self._model_request.keep_alive_s,
         )
         leased = self._scheduler.lease(name, entry)

@@ -7,7 +7,8 @@ Relay: streams a daemon's answer to the client, token by token, with backpressur
    other body passes as it comes. What one read brings is one write, and a flush.
 3. Nothing is written before the first byte of the body: until then the status is free,
    and the request can be sent again.
-4. An answer that was cut never looks whole: an error event where it is a stream, then
+4. An engine's error that would come again is no 5xx: see `engine_errors`.
+5. An answer that was cut never looks whole: an error event where it is a stream, then
    an end without the final chunk (RFC 9112, 8).
 """
 
@@ -24,7 +25,7 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from swapgate.api import sse
+from swapgate.api import engine_errors, sse
 from swapgate.api.headers import copy_response_head
 from swapgate.api.stall_timer import StallTimer
 from swapgate.api.surfaces import Surface
@@ -96,8 +97,10 @@ class Relay(LineReceiver):
             (self._promised or surface.translates) and response.status != _OK
         )
         # An answer that is no stream becomes one event of the promised stream, or is
-        # translated, for which all of it is needed.
-        self._collects = (self._promised or surface.translates) and not self._streams
+        # translated, or shows whose fault it is: all of it is needed for that.
+        self._collects = not self._streams and (
+            self._promised or surface.translates or _is_looked_into(response)
+        )
         self._collected = 0
         if not self._streams:
             self.setRawMode()
@@ -200,7 +203,7 @@ class Relay(LineReceiver):
         self._fail(f"fell silent for {allowed_s:g} s")
 
     def _fail(self, what: str) -> None:
-        self._end_early(upstream_failed(f"the model's daemon {what}"))
+        self._end_early(upstream_failed(f"the model's daemon {what}; ask again"))
 
     def _end_early(self, error: APIError) -> None:
         if self._ended:
@@ -229,10 +232,11 @@ class Relay(LineReceiver):
             out = b"".join(self._out)
             if self._collects:
                 out = self._collected_answer(out)
-            elif outcome is Outcome.WHOLE:
-                out = self._surface.lines(out) + self._surface.end()
-            if not self._request.startedWriting:
-                self._copy_head()
+            else:
+                if outcome is Outcome.WHOLE:
+                    out = self._surface.lines(out) + self._surface.end()
+                if not self._request.startedWriting:
+                    self._copy_head()
             self._request.write(out)
         transport: Any = self._request.channel.transport
         self._stall_timer.stop()
@@ -265,9 +269,13 @@ class Relay(LineReceiver):
         """
         What the client gets of an answer that is no stream.
         """
-        status = self._response.status
+        status = engine_errors.told_status(self._response.status, body)
         if self._promised:
             return self._surface.late(status, body)
+        if not self._surface.translates:
+            copy_response_head(self._response, self._request)
+            self._request.setResponseCode(status)
+            return body
         status, body = self._surface.whole(status, body)
         self._request.setResponseCode(status)
         self._request.setHeader(b"Content-Type", b"application/json")
@@ -307,3 +315,14 @@ class Relay(LineReceiver):
 
     def stopProducing(self) -> None:
         self._abort()
+
+
+def _is_looked_into(response: Response) -> bool:
+    """
+    Whether this may be an engine's error that would come again, and small enough.
+    """
+    return (
+        response.status in engine_errors.LOOKED_AT
+        and response.length is not None
+        and response.length <= engine_errors.MAX_BODY
+    )

@@ -94,14 +94,13 @@ def _error_for(error: BaseException | None) -> APIError | None:
     match error:
         case APIError():
             return error
-        case lease.LoadFailed(retry_in_s=wait_s):
-            return _unavailable(
-                "model_load_failed",
-                f"{error}; it can be tried again in {max(wait_s, 0):.0f} s",
-            )
+        case lease.LoadFailed():
+            return _unavailable("model_load_failed", str(error))
         case lease.TooLarge():
             return _unavailable(
-                "model_too_large", f"this model can never be up: {error}"
+                "model_too_large",
+                "this model can never be loaded, as pinned models keep the memory it "
+                f"needs; choose another one, or change pin or memory_budget\n{error}",
             )
         case lease.UnknownModel():
             return APIError(
@@ -117,10 +116,7 @@ def _error_for(error: BaseException | None) -> APIError | None:
                 "was given up; ask again to load it",
             )
         case lease.NotStopped():
-            return _unavailable(
-                "model_not_stopped",
-                f"{error}; it counts against the memory budget until it has ended",
-            )
+            return _unavailable("model_not_stopped", str(error))
         case lease.Unloaded():
             return _unavailable(
                 "model_unloaded",

@@ -169,7 +169,9 @@ def daemon_error(status: int, body: bytes) -> APIError:
     """
     error = _error_of(body)
     if not isinstance(error, dict):
-        return upstream_failed(f"the model's daemon answered {status}: {error}")
+        return upstream_failed(
+            f"the model's daemon answered {status}, and said:\n{error}"
+        )
     return APIError(
         status=status,
         code=str(error.get("code") or error.get("type") or "upstream_error"),

@@ -25,6 +25,7 @@ _REACHED_BY_LOOPBACK = frozenset(
     {"0.0.0.0", "127.0.0.1", "::", "::1", "::ffff:127.0.0.1"}  # noqa: S104
 )
 _LOOK_AGAIN_S = 1.0
+_REMEDY = "stop that process, or give the model another port"
 _ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
 
 
@@ -146,8 +147,10 @@ def port_conflict(leader: int, port: int) -> str | None:
     inherited = own - {address for address, pid in listeners if pid in family}
     foreign = Counter(address for address, pid in listeners if pid not in family)
     if any(foreign[address] > (address in inherited) for address in foreign):
-        return f"another process listens on port {port}"
-    return None if own else f"the daemon itself does not listen on port {port}"
+        return f"another process listens on port {port}; {_REMEDY}"
+    if own:
+        return None
+    return f"the daemon itself does not listen on port {port}; see its command"
 
 
 @define
@@ -198,8 +201,7 @@ def who_listens(port: int) -> str:
 
 
 def port_in_use(port: int, holder: str) -> str:
-    remedy = "stop that process, or give the model another port"
-    return f"port {port} is in use ({holder}); {remedy}"
+    return f"port {port} is in use ({holder}); {_REMEDY}"
 
 
 def _listeners(port: int) -> list[tuple[str, int | None]]:

@@ -57,10 +57,16 @@ class ShuttingDown(Exception):
 class LoadFailed(Exception):
     """
     A model could not be loaded: `reason` in words, `retry_in_s` until it may be again.
+
+    :param reason: its first line is for a person; the daemon's own words come after it.
     """
 
     def __init__(self, model: str, reason: str, retry_in_s: float) -> None:
-        super().__init__(f"{model} could not be loaded: {reason}")
+        why, newline, words = reason.partition("\n")
+        super().__init__(
+            f"{model} could not be loaded: {why}; it can be tried again in "
+            f"{max(retry_in_s, 0):.0f} s{newline}{words}"
+        )
         self.model, self.reason, self.retry_in_s = model, reason, retry_in_s
 
 
@@ -94,6 +100,8 @@ class Lease:
     since_s: float
     # It has waited through an unload: the next one waits for its answer's end.
     owed: bool
+    # Whose stream it is for; None: it is no stream, or of an unknown client.
+    stream_of: Hashable = None
     # Set by the holder: ends the answer, for the reason given.
     cut: Callable[[Cut], None] | None = None
     # Why its answer is not waited for, or is no loss if it ends early.
@@ -123,12 +131,14 @@ class QueuedRequest:
 
     :param client: its client, as far as that can be told; None is unknown.
     :param streams: whether a stream was asked for.
+    :param small: it is no stream, and its body is small: it may follow one.
     :param keep_alive_s: how long its model stays up when it is idle; None: as long as
         the configuration says.
     """
 
     client: Hashable = None
     streams: bool = False
+    small: bool = False
     keep_alive_s: float | None = None
     model: str = field(default="", init=False)
     number: int = field(default=0, init=False)

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 from swapgate.config.model import ModelSpec
 from swapgate.daemons import Daemon
 from swapgate.fleet.back_off import BackOff
+from swapgate.fleet.follow_ups import FollowUps
 from swapgate.fleet.health import HealthPoll
 from swapgate.fleet.lease import Cut, Lease, LoadFailed, NotStopped, QueuedRequest
 from swapgate.fleet.lifecycle import Action, Event, Life, Phase, step
@@ -73,6 +74,7 @@ class ModelState:
     # To be unloaded on request, whatever waits for it.
     leaving: bool = False
     unloads: Unloads = field(factory=Unloads)
+    _follow_ups: FollowUps = field(factory=FollowUps)
     # Since when it is looked at whether it can be started, and when it was last.
     _checking_since_s: float = inf
     _checked_at_s: float = -inf
@@ -115,6 +117,7 @@ class ModelState:
             full=self.room == 0,
             leaving=self.leaving or self.retired,
             overdue=now_s >= self._overdue_at_s(fair_wait_s),
+            follow_ups=bool(self.follow_ups(now_s)),
             stuck=self.stuck,
         )
 
@@ -126,6 +129,7 @@ class ModelState:
             self._overdue_at_s(fair_wait_s),
             self._check_hangs_at_s,
             self._lingers_until_s,
+            self._follow_ups.until_s,
         )
 
     def _overdue_at_s(self, fair_wait_s: float) -> float:
@@ -135,6 +139,22 @@ class ModelState:
     @property
     def _lingers_until_s(self) -> float:
         return self._answered_s + self.spec.linger_s
+
+    def follow_ups(self, now_s: float) -> Sequence[QueuedRequest]:
+        """
+        The requests that follow a stream which has just ended, as many as it has room
+        for.
+        """
+        return self._follow_ups.among(self.queue.entries, now_s)[: self.room]
+
+    def is_drained(self, now_s: float) -> bool:
+        """
+        Whether it drains, gives no answer any more, and waits for no follow-up.
+        """
+        if self.life.phase is not Phase.DRAINING or self.leases:
+            return False
+        hurries = self.leaving or self.retired or self.suspect
+        return hurries or now_s >= self._follow_ups.until_s
 
     @property
     def admits(self) -> bool:
@@ -273,16 +293,20 @@ class ModelState:
             told.errback(self.not_stopped(now_s))
 
     def not_stopped(self, now_s: float) -> NotStopped:
-        return NotStopped(f"{self.spec.name} is {self.still_there(now_s)}")
-
-    def still_there(self, now_s: float) -> str:
-        """
-        What to tell of a stop that does not end.
-        """
-        return (
-            f"still there {now_s - self.since_s:.0f} s after it was told to stop: "
-            f"{self.daemon.remains()}"
+        return NotStopped(
+            f"{self.spec.name} is {self._still_there(now_s)}, and keeps its memory "
+            "until it ends; end it by hand\n"
+            f"what is left of it: {self.daemon.remains()}"
         )
+
+    def endless_stop(self, now_s: float) -> str:
+        """
+        What to log of a stop that does not end.
+        """
+        return f"{self._still_there(now_s)}: {self.daemon.remains()}"
+
+    def _still_there(self, now_s: float) -> str:
+        return f"still there {now_s - self.since_s:.0f} s after it was told to stop"
 
     def end_life(self) -> None:
         """
@@ -290,6 +314,7 @@ class ModelState:
         """
         self.stop_polling()
         self.leases.clear()
+        self._follow_ups.clear()
         self.suspect = self.leaving = self.stuck = False
         for told in self.unloads.take():
             told.callback(None)
@@ -319,7 +344,7 @@ class ModelState:
         """
         words = self.daemon.last_words()
         if words not in reason:
-            reason = f"{reason}; its last words: {words}"
+            reason = f"{reason}\n{words}"
         self.back_off.failed(now_s, reason)
         self.last_error = (reason, now_s)
         self.queue.refuse(lambda: self.failure(now_s))
@@ -405,7 +430,15 @@ class ModelState:
     ) -> Lease:
         assert self.client is not None
         self.keep_alive(entry.keep_alive_s)
-        lease = Lease(self.spec, self.client, partial(release, self), now_s, entry.owed)
+        self._follow_ups.admitted(entry)
+        lease = Lease(
+            self.spec,
+            self.client,
+            partial(release, self),
+            now_s,
+            entry.owed,
+            entry.client if entry.streams else None,
+        )
         self.leases.add(lease)
         return lease
 
@@ -414,6 +447,8 @@ class ModelState:
             lease.end(why)
 
     def take_back(self, lease: Lease, now_s: float) -> None:
+        if lease.stream_of is not None:
+            self._follow_ups.expect(lease.stream_of, now_s)
         self.leases.remove(lease)
         self._last_used_s = self._answered_s = now_s
 

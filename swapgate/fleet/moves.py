@@ -23,6 +23,8 @@ class ModelView:
     :param overdue: a request has waited for it so long that others must make way.
     :param unchecked: whether it can be started at all is yet to be looked at; nothing
         is evicted for it before, and it is not started.
+    :param follow_ups: requests wait for it that follow a stream which has just ended
+        here; they are admitted even if its turn is over.
     :param stuck: its stop does not end: its memory counts, and nothing waits for it
         that could be had otherwise.
     """
@@ -40,6 +42,7 @@ class ModelView:
     leaving: bool
     overdue: bool
     unchecked: bool
+    follow_ups: bool
     stuck: bool
 
 
@@ -47,6 +50,15 @@ class ModelView:
 class Admit:
     """
     Admit the requests that wait for this model, as many as it takes at a time.
+    """
+
+    name: str
+
+
+@frozen
+class FollowUp:
+    """
+    Admit only the requests that follow a stream which has just ended here.
     """
 
     name: str
@@ -82,4 +94,4 @@ class Check:
     name: str
 
 
-Move = Admit | Start | Evict | Check
+Move = Admit | FollowUp | Start | Evict | Check

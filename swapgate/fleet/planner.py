@@ -10,6 +10,7 @@ A pure function of a view of each model: it returns moves and does nothing itsel
 3. A model in use stays, until a request for another one is overdue.
 4. What counts never passes the budget: a start waits until what was evicted is gone.
 5. Nothing is evicted for a model of which it is not known that it can be started.
+6. What follows a stream that has just ended is admitted before the model goes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,7 @@ from operator import le
 from attrs import define, field
 
 from swapgate.fleet.lifecycle import Phase
-from swapgate.fleet.moves import Admit, Check, Evict, ModelView, Move, Start
+from swapgate.fleet.moves import Admit, Check, Evict, FollowUp, ModelView, Move, Start
 
 # Up to this many candidates the smallest set is found by trying all of them.
 _EXHAUSTIVE = 8
@@ -38,6 +39,7 @@ def plan(views: Iterable[ModelView], waiting: Sequence[str], budget: int) -> lis
     board.keep_what_is_not_needed()
     if not waiting:
         board.preload()
+    board.admit_follow_ups()
     return board.moves
 
 
@@ -212,6 +214,19 @@ class _Board:
             view.lingers,
             view.name in self.wanted,
         )
+
+    def admit_follow_ups(self) -> None:
+        """
+        Before anything is evicted: a model without an answer to give is gone at once.
+        """
+        self.moves[:0] = [
+            FollowUp(view.name)
+            for view in self.views.values()
+            if view.follow_ups
+            and view.phase in {Phase.READY, Phase.DRAINING}
+            and not (view.suspect or view.full or view.leaving)
+            and Admit(view.name) not in self.moves
+        ]
 
     def keep_what_is_not_needed(self) -> None:
         """

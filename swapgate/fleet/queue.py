@@ -2,7 +2,7 @@
 Wait queue: the requests that wait for one model, in order of arrival.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from math import inf
 
@@ -79,19 +79,30 @@ class WaitQueue:
 
         :param room: to so many of them; None: to all.
         """
-        for entry in islice(self._take_all(), room):
+        for entry in islice(self._take(list(self.entries)), room):
+            entry.lease.callback(make_lease(entry))
+
+    def let_in_these(
+        self,
+        entries: Sequence[QueuedRequest],
+        make_lease: Callable[[QueuedRequest], Lease],
+    ) -> None:
+        """
+        Admit these, wherever they stand.
+        """
+        for entry in self._take(entries):
             entry.lease.callback(make_lease(entry))
 
     def refuse(self, error: Callable[[], Exception]) -> None:
         """
         Fail all of them.
         """
-        for entry in self._take_all():
+        for entry in self._take(list(self.entries)):
             entry.lease.errback(error())
 
-    def _take_all(self) -> Iterator[QueuedRequest]:
+    def _take(self, entries: Sequence[QueuedRequest]) -> Iterator[QueuedRequest]:
         # One by one: a request that is answered may make others leave.
-        for entry in list(self.entries):
+        for entry in entries:
             if entry in self.entries:
                 self.take_out(entry)
                 yield entry

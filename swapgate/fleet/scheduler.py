@@ -38,7 +38,7 @@ from swapgate.fleet.lease import (
 )
 from swapgate.fleet.lifecycle import Event, ImpossibleEvent, Phase
 from swapgate.fleet.model_state import ModelState
-from swapgate.fleet.moves import Admit, Check, Evict, ModelView, Move, Start
+from swapgate.fleet.moves import Admit, Check, Evict, FollowUp, ModelView, Move, Start
 from swapgate.fleet.planner import plan, stuck_before
 from swapgate.fleet.queue import WaitQueue
 from swapgate.fleet.reload import reconfigure, replace
@@ -151,7 +151,10 @@ class Scheduler:
         )
         self._set_alarm()
         self._finder.stop()
-        return self._shutdown.begin()
+        stopped = self._shutdown.begin()
+        # What waits for a follow-up waits no longer.
+        self._carry_on()
+        return stopped
 
     def _check_stopped(self) -> None:
         if self._shutdown is not None:
@@ -272,7 +275,7 @@ class Scheduler:
         if suspect:
             self._supervisor.examine(state)
         self._begin_unload(state)
-        if not state.leases and state.life.phase is not Phase.READY:
+        if self._is_drained(state):
             self.tell(state, Event.IDLE)
         elif self.held:
             # It may be let go now, or have room for one more.
@@ -303,19 +306,39 @@ class Scheduler:
                     changed = True
                     self._step(*self._inbox.popleft())
                 moves = list(self._plan())
-                changed |= bool(moves)
                 for move in moves:
                     self._carry_out(move)
+                ended = self._end_drained()
+                changed |= ended or bool(moves)
                 # Letting people in makes no other move possible; what they do at once
                 # may, and comes back to here.
-                self._busy |= bool(self._inbox) or any(
-                    not isinstance(move, Admit | Check) for move in moves
+                self._busy |= (
+                    ended
+                    or bool(self._inbox)
+                    or any(
+                        not isinstance(move, Admit | FollowUp | Check) for move in moves
+                    )
                 )
         finally:
             self._carrying = False
         self._set_alarm()
         if changed:
             self._tell_watchers()
+
+    def _end_drained(self) -> bool:
+        """
+        Stop what need not wait for a follow-up any more; whether there was any.
+        """
+        drained = list(filter(self._is_drained, self.states.values()))
+        for state in drained:
+            self._step(state, Event.IDLE)
+        return bool(drained)
+
+    def _is_drained(self, state: ModelState) -> bool:
+        # There is none to wait for while the gateway stops, or where nothing else is
+        # wanted: then no title would have to wait for a swap.
+        waits = self._shutdown is None and self.held
+        return state.is_drained(self.clock.seconds() if waits else inf)
 
     def _plan_and_tell(self) -> None:
         """
@@ -391,6 +414,9 @@ class Scheduler:
             case Admit():
                 state.queue.let_in(partial(self._lend, state), state.room)
                 state.unloads.owing = False
+            case FollowUp():
+                entries = state.follow_ups(self.clock.seconds())
+                state.queue.let_in_these(entries, partial(self._lend, state))
             case Check():
                 state.check_begins(self.clock.seconds())
                 self._finder.check(state).addCallback(self._end_check, state)
@@ -433,7 +459,7 @@ class Scheduler:
         self._supervisor.settle(state, before, event, reason)
         for action in actions:
             self._supervisor.act(state, action)
-        if state.life.phase is Phase.DRAINING and not state.leases:
+        if self._is_drained(state):
             self._step(state, Event.IDLE)
         if state.retired and not state.life.phase.resident:
             replace(state, self.states)

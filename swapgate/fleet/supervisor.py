@@ -88,7 +88,7 @@ class Supervisor:
 
     def _is_stuck(self, state: ModelState) -> None:
         now_s = self._clock.seconds()
-        words = state.still_there(now_s)
+        words = state.endless_stop(now_s)
         self._log.warn("{model}: {words}", model=state.spec.name, words=words)
         state.is_stuck(now_s)
         self._plan_again()
@@ -225,7 +225,8 @@ class Supervisor:
         """
         now_s, name, after = self._clock.seconds(), state.spec.name, state.life.phase
         failed = state.life.failing or after is Phase.FAILED
-        self._swaps.note(name, before, after, reason, now_s, failed=failed)
+        cause, _, _ = reason.partition("\n")
+        self._swaps.note(name, before, after, cause, now_s, failed=failed)
         if before is Phase.STARTING:
             took_s = state.queue.load_ends()
             if after is Phase.READY:
@@ -261,4 +262,7 @@ def _unhealthy(state: ModelState) -> str:
     timeout_s, asked = state.spec.load_timeout_s, state.daemon.upstream.url
     shown = state.client.last_probe if state.client is not None else ""
     seen = f"{asked}, {shown}" if shown else asked
-    return f"it was not healthy within {timeout_s:g} s ({seen})"
+    return (
+        f"it was not healthy within {timeout_s:g} s; raise load_timeout if it needs "
+        f"more\n{seen}"
+    )

@@ -360,7 +360,7 @@ class ActionTests(AdminCase):
         self.farm.pass_time(19)
         status, error = client.error()
         self.assertEqual((status, error["code"]), (409, "model_not_stopped"))
-        self.assertIn("told to stop: process 9; it counts", error["message"])
+        self.assertIn("told to stop, and keeps its memory", error["message"])
 
     def test_now(self) -> None:
         """

@@ -324,7 +324,19 @@ class StatusTests(HeldCase):
         self.ask(STREAM, b"User-Agent: me")
         [entry] = self.scheduler.entries
         self.assertTrue(entry.streams)
+        self.assertFalse(entry.small)
         self.assertEqual(entry.client, ("192.168.1.1", b"me"))
+
+    def test_what_may_follow_a_stream(self) -> None:
+        """
+        A small request that is no stream.
+        """
+        for size, small in ((100, True), (64 * 1024, True), (64 * 1024 + 1, False)):
+            self.gateway(Daemon())
+            body = b'{"model": "a", "prompt": ""}'
+            self.ask(body.replace(b'""', b'"%b"' % (b"x" * (size - len(body)))))
+            [entry] = self.scheduler.entries
+            self.assertEqual((entry.streams, entry.small), (False, small))
 
     def test_cut_in_the_middle(self) -> None:
         """

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from swapgate.api.engine_errors import MAX_BODY
 from swapgate.api.relay import Outcome, Relay
 from swapgate.api.surfaces import OPENAI
 from swapgate.fleet.lease import Lease
@@ -373,6 +374,65 @@ class PlainTests(RelayCase):
         self.rig.chunks(b"{")
         self.rig.die()
         self.assertTrue(self.rig.client.aborted)
+
+
+class EngineErrorTests(RelayCase):
+    """
+    An engine's own 5xx.
+    """
+
+    vision = (
+        b'{"error":{"code":500,"message":"image input is not supported - hint: if this '
+        b'is unexpected, you may need to provide the mmproj","type":"server_error"}}'
+    )
+
+    def hear(self, body: bytes, length: int | None = None) -> bytes:
+        """
+        What the client hears of a 500 with this body.
+        """
+        size = b"Content-Length: %d" % (len(body) if length is None else length)
+        self.rig.open(head(JSON, size, status=b"500 Internal Server Error"))
+        self.rig.say(body)
+        return self.rig.client.heard()
+
+    def test_the_request_is_at_fault(self) -> None:
+        """
+        It is a 400 in the engine's own words, so that no client retries it.
+        """
+        status, _, rest = self.hear(self.vision).partition(b"\r\n")
+        self.assertEqual(status, b"HTTP/1.1 400 Bad Request")
+        self.assertIn(b"Content-Length: %d\r\n" % len(self.vision), rest)
+        self.assertIn(b"Content-Type: application/json\r\n", rest)
+        self.assertTrue(rest.endswith(b"\r\n\r\n" + self.vision))
+        self.assertEqual(self.rig.outcomes, [Outcome.WHOLE])
+
+    def test_all_else_passes(self) -> None:
+        """
+        As it came: other words, and what is no JSON.
+        """
+        for body in (b'{"error": {"message": "out of memory"}}', b"oops", b""):
+            with self.subTest(body=body):
+                self.rig = RelayRig()
+                heard = self.hear(body)
+                self.assertTrue(heard.startswith(b"HTTP/1.1 500 "), heard)
+                self.assertTrue(heard.endswith(b"\r\n\r\n" + body))
+
+    def test_a_large_one_is_not_kept(self) -> None:
+        """
+        It passes as it comes.
+        """
+        heard = self.hear(self.vision, length=MAX_BODY + 1)
+        self.assertTrue(heard.startswith(b"HTTP/1.1 500 "), heard)
+        self.assertTrue(heard.endswith(self.vision))
+
+    def test_cut_short(self) -> None:
+        """
+        Nothing of it went out: the request can be sent again.
+        """
+        self.assertEqual(self.hear(self.vision[:50], len(self.vision)), b"")
+        self.rig.die()
+        self.assertEqual(self.rig.client.heard(), b"")
+        self.assertEqual(self.rig.outcomes, [Outcome.UNANSWERED])
 
 
 class FailureTests(RelayCase):

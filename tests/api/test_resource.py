@@ -207,13 +207,16 @@ class LeaseTests(Case):
         """
         409, what happened, when to come back, and not before.
         """
-        self.gateway(LoadFailed("a", "no such file", 3.6))
+        self.gateway(LoadFailed("a", "exited\nerror: no such file", 3.6))
         self.ask()
         status, error = self.client.error()
         self.assertEqual((status, error["code"]), (409, "model_load_failed"))
         self.assertEqual(self.client.answer()[1]["x-should-retry"], "false")
-        self.assertIn("no such file", error["message"])
-        self.assertIn("in 4 s", error["message"])
+        first, words = error["message"].split("\n")
+        self.assertEqual(
+            first, "a could not be loaded: exited; it can be tried again in 4 s"
+        )
+        self.assertEqual(words, "error: no such file")
         self.assertEqual(error["param"], "model")
 
     def test_back_off_is_over(self) -> None:

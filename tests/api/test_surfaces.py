@@ -108,10 +108,10 @@ class LateAnswerTests(SynchronousTestCase):
         It is put into one, and cut to a length that can be read.
         """
         for body, said in (
-            (b'{"error": "no"}', "answered 500: no"),
-            (b"<html>\xff", "answered 500: <html>\ufffd"),
-            (b"[]", "answered 500: []"),
-            (b"{}", "answered 500: {}"),
+            (b'{"error": "no"}', "answered 500, and said:\nno"),
+            (b"<html>\xff", "answered 500, and said:\n<html>\ufffd"),
+            (b"[]", "answered 500, and said:\n[]"),
+            (b"{}", "answered 500, and said:\n{}"),
             (b"x" * 5000, "x" * 900),
         ):
             told = OPENAI.late(500, body)

@@ -277,12 +277,13 @@ class ChildTests(TestCase):
         if sys.platform.startswith("linux"):
             self.assertEqual(
                 child.port_conflict(),
-                f"the daemon itself does not listen on port {port}",
+                f"the daemon itself does not listen on port {port}; see its command",
             )
             with socket.create_server(("127.0.0.1", port)):
                 self.assertEqual(
                     child.port_conflict(),
-                    f"another process listens on port {port}",
+                    f"another process listens on port {port}; stop that process, or "
+                    "give the model another port",
                 )
 
     async def test_a_lost_port(self) -> None:

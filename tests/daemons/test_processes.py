@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from swapgate.daemons import processes
 
+REMEDY = "stop that process, or give the model another port"
 _LISTEN = (
     "import socket, sys;"
     "s = socket.create_server(('127.0.0.1', 0), reuse_port=True);"
@@ -145,7 +146,7 @@ class PortTests(TestCase):
         pid, _ = self.listener(sys.executable, "-c", _LISTEN)
         with socket.create_server(("127.0.0.1", 0)) as stranger:
             port = stranger.getsockname()[1]
-            said = f"another process listens on port {port}"
+            said = f"another process listens on port {port}; {REMEDY}"
             self.assertEqual(processes.port_conflict(pid, port), said)
 
     def test_a_stranger_beside_it(self) -> None:
@@ -154,7 +155,7 @@ class PortTests(TestCase):
         """
         pid, port = self.listener(sys.executable, "-c", _LISTEN)
         with socket.create_server(("127.0.0.1", port), reuse_port=True):
-            said = f"another process listens on port {port}"
+            said = f"another process listens on port {port}; {REMEDY}"
             self.assertEqual(processes.port_conflict(pid, port), said)
 
     def holds(self, pid: int, port: int) -> bool:
@@ -203,7 +204,9 @@ class PortTests(TestCase):
         with subprocess.Popen(["true"]) as child:
             pass
         said = processes.port_conflict(child.pid, 9)
-        self.assertEqual(said, "the daemon itself does not listen on port 9")
+        self.assertEqual(
+            said, "the daemon itself does not listen on port 9; see its command"
+        )
 
     def test_who_listens(self) -> None:
         """

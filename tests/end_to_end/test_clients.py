@@ -5,21 +5,34 @@ Page Assist's recorded requests, and the official client of OpenAI.
 import json
 from typing import Any
 
-from openai import APIStatusError, AuthenticationError, OpenAI
+from openai import APIStatusError, AuthenticationError, BadRequestError, OpenAI
 from twisted.internet.threads import deferToThread
 
 from tests.gate import ROOT
-from tests.rig import Answer, RigCase, events_of
+from tests.rig import Answer, Client, RigCase, events_of
 
 
-class PageAssistTests(RigCase):
+def recordings() -> list[dict[str, Any]]:
     """
-    Requests of the browser extension, replayed as they were recorded.
+    What the browser extension really sends.
+    """
+    found: list[dict[str, Any]] = json.loads(
+        (ROOT / "tests" / "page_assist.json").read_text()
+    )
+    return found
+
+
+class PageAssistCase(RigCase):
+    """
+    Replays its requests as they were recorded.
     """
 
     extra = {"a": "aliases = fast, embed, nomic-embed-text"}
 
     async def replay(self, recorded: dict[str, Any]) -> Answer:
+        return await (await self.send(recorded)).answer()
+
+    async def send(self, recorded: dict[str, Any]) -> Client:
         client = await self.connect()
         body = recorded["body"].encode()
         headers = dict(recorded["headers"])
@@ -30,15 +43,20 @@ class PageAssistTests(RigCase):
         lines = [f"{recorded['method']} {recorded['path']} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         client.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
-        return await client.answer()
+        return client
+
+
+class PageAssistTests(PageAssistCase):
+    """
+    Each of them, as the extension reads its answer.
+    """
 
     async def test_all_are_answered(self) -> None:
         """
         Models, chat, images, tools, titles, embeddings: each as the extension reads it.
         """
         await self.start()
-        recordings = json.loads((ROOT / "tests" / "page_assist.json").read_text())
-        for recorded in recordings:
+        for recorded in recordings():
             with self.subTest(name=recorded["name"]):
                 answer = await self.replay(recorded)
                 self.assertEqual(answer.status, 200, answer.body)
@@ -59,6 +77,62 @@ class PageAssistTests(RigCase):
         self.assertEqual(chunks[0]["choices"][0]["delta"]["role"], "assistant")
         for chunk in chunks:
             self.assertIn("choices", chunk)
+
+
+class TitleTests(PageAssistCase):
+    """
+    Two tabs with a model each, of which one fits, and titles on.
+    """
+
+    general = "fair_wait = 100 ms"
+
+    def recorded(self, name: str, model: str, **wish: Any) -> dict[str, Any]:
+        """
+        A recorded request, but for its model, and for what its stream is to be like.
+        """
+        [found] = [each for each in recordings() if each["name"] == name]
+        body = found["body"].replace('"fast"', json.dumps(model))
+        if wish:
+            body = json.dumps({**json.loads(body), "x_fake": wish})
+        return {**found, "body": body}
+
+    async def test_two_loads(self) -> None:
+        """
+        Each title is answered before its model goes, though the other one is waited
+        for.
+        """
+        await self.start(a="", b="")
+        first = await self.send(
+            self.recorded("custom_chat", "a", tokens=20, interval_s=0.05)
+        )
+        await first.until(b"x_sent_ns")
+        second = await self.send(self.recorded("custom_chat", "b"))
+        for tab, model in ((first, "a"), (second, "b")):
+            self.assertEqual(events_of((await tab.answer()).body)[-1], "[DONE]")
+            title = await self.replay(self.recorded("title", model))
+            self.assertEqual((title.status, title.json["model"]), (200, model))
+        self.assertEqual([each["name"] for each in self.told("started")], ["a", "b"])
+
+    async def test_another_client_waits(self) -> None:
+        """
+        The same request of another client comes when its model's turn does.
+        """
+        await self.start(a="", b="")
+        first = await self.send(
+            self.recorded("custom_chat", "a", tokens=20, interval_s=0.05)
+        )
+        await first.until(b"x_sent_ns")
+        second = await self.send(self.recorded("custom_chat", "b"))
+        await first.answer()
+        title = self.recorded("title", "a")
+        title["headers"] = [
+            [name, "curl/8" if name == "User-Agent" else value]
+            for name, value in title["headers"]
+        ]
+        self.assertEqual((await self.replay(title)).status, 200)
+        await second.answer()
+        started = [each["name"] for each in self.told("started")]
+        self.assertEqual(started, ["a", "b", "a"])
 
 
 class OpenAITests(RigCase):
@@ -131,6 +205,26 @@ class OpenAITests(RigCase):
         self.assertEqual(error.status_code, 409)
         self.assertIn("no such model", error.message)
         self.assertEqual(len(self.told("started")), 1)
+
+    async def test_an_image_without_vision_is_not_retried(self) -> None:
+        """
+        The engine's 500 is raised as a request's fault, in its words, after one try.
+        """
+        await self.start()
+        said = "image input is not supported - hint: you may need to provide the mmproj"
+        sent = {"code": 500, "message": said, "type": "server_error"}
+
+        def use() -> BadRequestError:
+            wish = {"status": 500, "body": {"error": sent}}
+            with self.client() as client, self.assertRaises(BadRequestError) as raised:
+                client.completions.create(
+                    model="a", prompt="hi", stream=True, extra_body={"x_fake": wish}
+                )
+            error: BadRequestError = raised.exception
+            return error
+
+        self.assertIn(said, (await deferToThread(use)).message)
+        self.assertEqual(len(self.told("begun")), 1)
 
     async def test_a_cut_stream_raises(self) -> None:
         """

@@ -130,8 +130,9 @@ class DownTests(RemoteCase):
         self.assertEqual(answer.status, 409)
         self.assertEqual(answer.error["code"], "model_load_failed")
         self.assertIn(
-            f"not healthy within 0.5 s (http://127.0.0.1:{self.machine.port}, "
-            "GET /health: Connection was refused",
+            "not healthy within 0.5 s; raise load_timeout if it needs more; it can be "
+            f"tried again in 1 s\nhttp://127.0.0.1:{self.machine.port}, GET /health: "
+            "Connection was refused",
             answer.error["message"],
         )
         self.machine.turn_on()

@@ -9,7 +9,7 @@ from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.fleet.lifecycle import Phase
-from swapgate.fleet.moves import Admit, Evict, ModelView, Move, Start
+from swapgate.fleet.moves import Admit, Evict, FollowUp, ModelView, Move, Start
 from swapgate.fleet.planner import plan
 from tests.fleet.test_planner import at, ready, snapshots, stopped
 
@@ -46,6 +46,44 @@ class FairnessTests(SynchronousTestCase):
             self.check([useful, late("b")], ["b", "a"], Evict("a"))
         self.check([ready("a"), stopped("b")], ["b", "a"], Admit("a"))
         self.check([ready("a"), stopped("b")], ["b"], Evict("a"))
+
+    def test_what_follows_a_stream(self) -> None:
+        """
+        It is let in though the model has had its turn: before it is evicted, or while
+        it drains; its other requests are not.
+        """
+        for up in (ready("a"), ready("a", in_flight=1)):
+            self.check(
+                [evolve(up, follow_ups=True), late("b")],
+                ["b", "a"],
+                FollowUp("a"),
+                Evict("a"),
+            )
+        draining = evolve(at("a", Phase.DRAINING), follow_ups=True)
+        self.check([draining, late("b")], ["b", "a"], FollowUp("a"))
+        self.check([evolve(draining, follow_ups=False), late("b")], ["b", "a"])
+
+    def test_what_follows_a_stream_as_all_do(self) -> None:
+        """
+        Where the model admits all that wait, it is one of them.
+        """
+        up = evolve(ready("a"), follow_ups=True)
+        self.check([up, stopped("b")], ["b", "a"], Admit("a"))
+
+    def test_what_follows_a_stream_too_late(self) -> None:
+        """
+        A model that may be dead, has no room, or is unloaded on request, admits none.
+        """
+        draining = evolve(at("a", Phase.DRAINING), follow_ups=True)
+        for view in (
+            evolve(draining, suspect=True),
+            evolve(draining, full=True),
+            evolve(draining, leaving=True),
+        ):
+            self.check([view, late("b")], ["b", "a"])
+        for phase in (Phase.STOPPING, Phase.STOPPED, Phase.STARTING, Phase.FAILED):
+            view = evolve(at("a", phase), follow_ups=True)
+            self.assertNotIn(FollowUp("a"), plan([view, late("b")], ["b", "a"], 10))
 
     def test_whom_it_is_for(self) -> None:
         """

@@ -2,6 +2,7 @@
 Thousands of random histories: the budget holds at every instant, all are served.
 """
 
+from collections.abc import Hashable
 from typing import Any, cast
 
 from attrs import define
@@ -26,7 +27,9 @@ from swapgate.config.model import ModelSpec
 from swapgate.fleet.lease import (
     Lease,
     LoadFailed,
+    NotLoaded,
     NotStopped,
+    QueuedRequest,
     QueueFull,
     TooLarge,
     UnknownModel,
@@ -84,6 +87,7 @@ class Waiter:
 
     name: str
     asked_s: float
+    entry: QueuedRequest
     lease: Deferred[Any]
 
 
@@ -103,6 +107,9 @@ class Histories(RuleBasedStateMachine):
         self.waiting: list[Waiter] = []
         self.leases: list[Lease] = []
         self.wrongs: list[str] = []
+        # Of which model and client, and when; each may have one request served out of
+        # turn, at once.
+        self.streams_ended: list[tuple[str, Hashable, float]] = []
         # Models that have, or had, a max_active.
         self.limited: set[str] = set()
         # Who was let in last, and when.
@@ -142,21 +149,51 @@ class Histories(RuleBasedStateMachine):
 
     # What clients do.
 
-    def ask(self, name: str) -> None:
-        waiter = Waiter(name, self.farm.clock.seconds(), Deferred())
+    def ask(self, name: str, entry: QueuedRequest | None = None) -> None:
+        entry = entry or QueuedRequest()
+        waiter = Waiter(name, self.farm.clock.seconds(), entry, Deferred())
         self.waiting.append(waiter)
 
         def served(lease: Lease) -> None:
-            self.judge(waiter)
+            if not self.follows(entry, name):
+                self.judge(waiter)
             self.waiting.remove(waiter)
             self.leases.append(lease)
 
         def refused(failure: Any) -> None:
-            failure.trap(LoadFailed, TooLarge, UnknownModel, CancelledError, QueueFull)
+            failure.trap(
+                LoadFailed,
+                TooLarge,
+                UnknownModel,
+                CancelledError,
+                QueueFull,
+                NotLoaded,
+            )
             if not failure.check(CancelledError):
                 self.waiting.remove(waiter)
 
-        waiter.lease = self.scheduler.lease(name).addCallbacks(served, refused)
+        lease = self.scheduler.lease(name, entry)
+        waiter.lease = lease.addCallbacks(served, refused)
+
+    def follows(self, entry: QueuedRequest, name: str) -> bool:
+        """
+        Whether it is the one small request that may come after a stream.
+        """
+        if entry.small:
+            for ended in self.streams_ended:
+                late_s = self.farm.clock.seconds() - ended[2]
+                if ended[:2] == (name, entry.client) and late_s < 0.3 + 0.001:
+                    self.streams_ended.remove(ended)
+                    return True
+        return False
+
+    def end(self, n: int, *, suspect: bool = False) -> None:
+        lease = self.leases.pop(n)
+        if lease.stream_of is not None:
+            self.streams_ended.append(
+                (lease.spec.name, lease.stream_of, self.farm.clock.seconds())
+            )
+        lease.release(suspect=suspect)
 
     def judge(self, served: Waiter) -> None:
         """
@@ -196,6 +233,14 @@ class Histories(RuleBasedStateMachine):
         for _ in range(count):
             self.ask(name)
 
+    @rule(data=st.data(), client=st.sampled_from(["me", "you"]), small=st.booleans())
+    def somebody_chats(self, data: st.DataObject, client: str, small: bool) -> None:
+        """
+        A stream, or what may follow one.
+        """
+        name = data.draw(st.sampled_from(self.names()))
+        self.ask(name, QueuedRequest(client=client, streams=not small, small=small))
+
     @rule(data=st.data())
     def one_model_is_asked_for_again_and_again(self, data: st.DataObject) -> None:
         """
@@ -208,13 +253,13 @@ class Histories(RuleBasedStateMachine):
                 self.farm.clients[name].health = 200
             self.farm.clock.pump([0.2] * 5)
             while len(self.leases) > 1:
-                self.leases.pop(0).release()
+                self.end(0)
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), suspect=st.booleans())
     def an_answer_ends(self, data: st.DataObject, suspect: bool) -> None:
         n = data.draw(st.integers(0, len(self.leases) - 1))
-        self.leases.pop(n).release(suspect=suspect)
+        self.end(n, suspect=suspect)
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
@@ -291,7 +336,7 @@ class Histories(RuleBasedStateMachine):
         # Where one at a time is answered and fair_wait is 0, each may take a swap.
         for _ in range(40 + 20 * len(self.waiting)):
             while self.leases:
-                self.leases.pop().release()
+                self.end(-1)
             for daemon in self.up():
                 if "halt" in daemon.told[-1:]:
                     daemon.end("exited with status 0")

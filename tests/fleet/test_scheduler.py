@@ -293,8 +293,8 @@ class FailedLoadTests(FleetCase):
         for each in waiting:
             self.assertEqual(
                 str(self.failure_of(each)),
-                "a could not be loaded: exited with status 1; "
-                "its last words: error: no such file",
+                "a could not be loaded: exited with status 1; it can be tried again in "
+                "1 s\nerror: no such file",
             )
 
     def test_a_launch_that_is_not_possible(self) -> None:
