@@ -11,7 +11,16 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config.loader import candidates, read_config
-from tests.gate import BROWSER, ENGINE, OLDER_CPU, PURE, ROOT, all_jobs, module_of
+from tests.gate import (
+    BROWSER,
+    CLIENTS,
+    ENGINE,
+    OLDER_CPU,
+    PURE,
+    ROOT,
+    all_jobs,
+    module_of,
+)
 
 PACKAGE = ROOT / "swapgate"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -55,7 +64,7 @@ class HouseTests(SynchronousTestCase):
         By one job of the gate, or by another environment.
         """
         found = {module_of(path) for path in (ROOT / "tests").rglob("test_*.py")}
-        elsewhere = {*ENGINE, *OLDER_CPU, *BROWSER}
+        elsewhere = {*ENGINE, *OLDER_CPU, *BROWSER, *CLIENTS}
         self.assertLessEqual(elsewhere, found)
         run = [module for job in all_jobs() for module in job.modules]
         self.assertEqual(sorted(run), sorted(found - elsewhere))
