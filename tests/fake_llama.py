@@ -5,7 +5,8 @@ A stand-in for llama-server: a real process with the engine's manners, and fault
 
 The command line (see `options`) chooses how the process lives and dies; the object
 under `x_fake` in a request's JSON body (see `Wish`) how that request is answered, or
-`--wish` where a request has none, as one that was translated.
+`--wish` where a request has none, as one of a real client, or one that was translated;
+the shape is that of the API that was asked (see `Shape`).
 What happened is told in the journal, one JSON object a line; a plain answer tells
 in `x_request` what reached the daemon.
 
@@ -16,6 +17,7 @@ One file, though a long one, because it is run as a script, by its path.
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import json
 import os
@@ -41,6 +43,8 @@ class Wish(NamedTuple):
     die_before_answer: int = 0  # SIGKILL at the first n such, counted in --state
     bad_response: str | None = None  # these bytes (latin-1) are the answer; then close
     delay_s: float = 0.0  # silence before the status line
+    sees: bool = True  # else an image is answered 500, as without --mmproj
+    calls_tools: bool = False  # a request with tools by a call of the first of them
 
     # Its head.
     status: int = 200
@@ -82,7 +86,7 @@ SCRAPS = {
     "bad_chunk": b"no size\r\n: what follows is no chunk\r\n",
 }
 
-# One answer that fits every API: chat, completions, embeddings.
+# One answer that fits every API of OpenAI's: chat, completions, embeddings.
 MESSAGE = {"role": "assistant", "content": "Paris."}
 ANSWER = {
     "id": "fake-1",
@@ -93,6 +97,8 @@ ANSWER = {
     ],
     "data": [{"object": "embedding", "index": 0, "embedding": [0.25, -0.5]}],
 }
+# What a called tool gets, in the pieces in which it is streamed.
+ARGUMENTS = ('{"city"', ': "Pa', 'ris"}')
 # What the last chunk of a stream and every plain answer carry.
 COUNTS = {
     "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
@@ -101,8 +107,15 @@ COUNTS = {
         "prompt_n": 7,
         "prompt_ms": 1.5,
         "predicted_n": 3,
-        "predicted_per_second": 90.5,
+        "predicted_ms": 33.1,
+        "predicted_per_second": 90.6,
     },
+}
+BLIND = {
+    "code": 500,
+    "message": "image input is not supported - hint: if this is unexpected, you may "
+    "need to provide the mmproj",
+    "type": "server_error",
 }
 LOADING = {"message": "Loading model", "type": "unavailable_error", "code": 503}
 
@@ -132,6 +145,238 @@ class Request(NamedTuple):
             "body_length": len(self.body),
             "body_sha256": hashlib.sha256(self.body).hexdigest(),
         }
+
+
+class Shape:
+    """
+    How one API says an answer: OpenAI's chats and completions.
+
+    :ivar tool: the tool that it calls instead of saying anything.
+    """
+
+    ends_with_done = True
+
+    def __init__(self, model: str, tool: str) -> None:
+        self.model, self.tool = model, tool
+        self.call = {"name": tool, "arguments": "".join(ARGUMENTS)}
+
+    def whole(self) -> dict[str, Any]:
+        if not self.tool:
+            return ANSWER | COUNTS
+        call = {"id": "call_1", "type": "function", "function": self.call}
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+        return ANSWER | COUNTS | {"choices": [choice]}
+
+    def begin(self) -> list[Any]:
+        return []
+
+    def piece(self, n: int, text: str) -> dict[str, Any]:
+        """
+        The event of one token, or of a piece of the call's arguments.
+        """
+        delta: dict[str, Any] = {"content": text}
+        if self.tool:
+            call: dict[str, Any] = {"index": 0, "function": {"arguments": text}}
+            if not n:
+                call |= {"id": "call_1", "type": "function"}
+                call["function"]["name"] = self.tool
+            delta = {"tool_calls": [call]}
+        if not n:
+            delta = {"role": "assistant", **delta}
+        return self.chunk(delta, "" if self.tool else text, None)
+
+    def end(self) -> list[Any]:
+        return [self.chunk({}, "", "tool_calls" if self.tool else "stop") | COUNTS]
+
+    def chunk(self, delta: Any, text: str, reason: str | None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "text": text, "finish_reason": reason}
+        common = {"id": "fake-1", "object": "chat.completion.chunk", "created": 1}
+        return {**common, "model": self.model, "choices": [choice]}
+
+
+class Messages(Shape):
+    """
+    Anthropic's.
+    """
+
+    ends_with_done = False
+
+    def block(self, *, filled: bool) -> dict[str, Any]:
+        if self.tool:
+            given = json.loads(self.call["arguments"]) if filled else {}
+            return {"type": "tool_use", "id": "t_1", "name": self.tool, "input": given}
+        return {"type": "text", "text": "Paris." if filled else ""}
+
+    def message(self, *, filled: bool) -> dict[str, Any]:
+        reason = "tool_use" if self.tool else "end_turn"
+        return {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": self.model,
+            "content": [self.block(filled=True)] if filled else [],
+            "stop_reason": reason if filled else None,
+            "stop_sequence": None,
+            "usage": {"input_tokens": 7, "output_tokens": 3 if filled else 0},
+        }
+
+    def whole(self) -> dict[str, Any]:
+        return self.message(filled=True)
+
+    def begin(self) -> list[Any]:
+        block = self.block(filled=False)
+        return [
+            {"type": "message_start", "message": self.message(filled=False)},
+            {"type": "content_block_start", "index": 0, "content_block": block},
+        ]
+
+    def piece(self, n: int, text: str) -> dict[str, Any]:
+        delta = {"type": "text_delta", "text": text}
+        if self.tool:
+            delta = {"type": "input_json_delta", "partial_json": text}
+        return {"type": "content_block_delta", "index": 0, "delta": delta}
+
+    def end(self) -> list[Any]:
+        reason = self.message(filled=True)["stop_reason"]
+        delta = {"stop_reason": reason, "stop_sequence": None}
+        usage = {"output_tokens": 3}
+        return [
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": delta, "usage": usage},
+            {"type": "message_stop"},
+        ]
+
+
+class Responses(Shape):
+    """
+    OpenAI's newer one.
+    """
+
+    ends_with_done = False
+
+    def __init__(self, model: str, tool: str) -> None:
+        super().__init__(model, tool)
+        self.said: list[str] = []
+
+    def item(self, text: str | None, status: str = "completed") -> dict[str, Any]:
+        """
+        :param text: None: it begins.
+        """
+        if self.tool:
+            call = {"type": "function_call", "call_id": "call_1", "name": self.tool}
+            return {"id": "item_1", **call, "arguments": text or "", "status": status}
+        part: Any = {"type": "output_text", "text": text, "annotations": []}
+        content = [] if text is None else [part]
+        said = {"type": "message", "role": "assistant", "content": content}
+        return {"id": "item_1", **said, "status": status}
+
+    def response(self, status: str, *output: Any) -> dict[str, Any]:
+        return {
+            "id": "resp_1",
+            "object": "response",
+            "created_at": 1,
+            "model": self.model,
+            "status": status,
+            "error": None,
+            "incomplete_details": None,
+            "instructions": None,
+            "metadata": {},
+            "output": list(output),
+            "parallel_tool_calls": False,
+            "tool_choice": "auto",
+            "tools": [],
+            "temperature": 1.0,
+            "top_p": 1.0,
+            "usage": {
+                "input_tokens": 7,
+                "input_tokens_details": {"cached_tokens": 0},
+                "output_tokens": 3,
+                "output_tokens_details": {"reasoning_tokens": 0},
+                "total_tokens": 10,
+            },
+        }
+
+    def whole(self) -> dict[str, Any]:
+        text = self.call["arguments"] if self.tool else "Paris."
+        return self.response("completed", self.item(text))
+
+    def begin(self) -> list[Any]:
+        item = self.item(None, "in_progress")
+        part = {"type": "output_text", "text": "", "annotations": []}
+        events: list[Any] = [
+            {"type": "response.created", "response": self.response("in_progress")},
+            {"type": "response.output_item.added", "output_index": 0, "item": item},
+        ]
+        if not self.tool:
+            here = {"item_id": "item_1", "output_index": 0, "content_index": 0}
+            events.append({"type": "response.content_part.added", **here, "part": part})
+        return events
+
+    def piece(self, n: int, text: str) -> dict[str, Any]:
+        self.said.append(text)
+        kind = "function_call_arguments" if self.tool else "output_text"
+        here = {"item_id": "item_1", "output_index": 0, "content_index": 0}
+        return {"type": f"response.{kind}.delta", **here, "delta": text, "logprobs": []}
+
+    def end(self) -> list[Any]:
+        text = "".join(self.said)
+        item = self.item(text)
+        here = {"item_id": "item_1", "output_index": 0, "content_index": 0}
+        done = {"type": "response.output_text.done", "text": text, "logprobs": []}
+        if self.tool:
+            kind = "response.function_call_arguments.done"
+            done = {"type": kind, "name": self.tool, "arguments": text}
+        ended = self.response("completed", item)
+        return [
+            here | done,
+            {"type": "response.output_item.done", "output_index": 0, "item": item},
+            {"type": "response.completed", "response": ended},
+        ]
+
+
+class Embeddings(Shape):
+    """
+    One for each text, in Base64 if that is asked for.
+    """
+
+    def __init__(self, asked: dict[str, Any]) -> None:
+        super().__init__("", "")
+        self.asked = asked
+
+    def whole(self) -> dict[str, Any]:
+        sent = self.asked.get("input", "")
+        vector: Any = [0.25, -0.5]
+        if self.asked.get("encoding_format") == "base64":
+            vector = base64.b64encode(struct.pack("<2f", *vector)).decode()
+        data = [
+            {"object": "embedding", "index": index, "embedding": vector}
+            for index in range(len(sent) if isinstance(sent, list) else 1)
+        ]
+        return ANSWER | COUNTS | {"object": "list", "data": data}
+
+
+def shape_of(path: str, asked: dict[str, Any], tool: str, model: str) -> Shape:
+    """
+    That of the API of this path.
+    """
+    if path == "/v1/embeddings":
+        return Embeddings(asked)
+    if path == "/v1/messages":
+        return Messages(model, tool)
+    return (Responses if path == "/v1/responses" else Shape)(model, tool)
+
+
+def tool_in(asked: dict[str, Any]) -> str:
+    """
+    The name of the first tool of a request; nothing once it was called, or without one.
+    """
+    said = json.dumps(asked.get("messages") or asked.get("input") or "")
+    results = ('"role": "tool"', '"tool_result"', '"function_call_output"')
+    if not asked.get("tools") or any(result in said for result in results):
+        return ""
+    tool = asked["tools"][0]
+    return str(tool.get("function", tool)["name"])
 
 
 class Daemon:
@@ -285,11 +530,15 @@ class Connection:
             if wish.bad_response is not None:
                 self.send(wish.bad_response.encode("latin-1"))
                 raise ConnectionAbortedError
+            if not wish.sees and b'"image' in request.body:
+                wish = wish._replace(status=500, body={"error": BLIND})
+            model = self.daemon.args.name
+            tool = tool_in(asked) if wish.calls_tools else ""
+            shape = shape_of(path, asked, tool, model)
             if asked.get("stream") and wish.status == 200:
-                self.stream(request, wish, path)
+                self.stream(request, wish, shape)
             else:
-                ours = ANSWER | COUNTS | {"x_request": told}
-                ours["model"] = self.daemon.args.name
+                ours = shape.whole() | {"x_request": told, "model": model}
                 self.plain(request, wish, ours)
         except ConnectionAbortedError:  # by us
             raise
@@ -329,42 +578,39 @@ class Connection:
         if wish.chunked:
             self.send(b"0\r\n\r\n")
 
-    def stream(self, request: Request, wish: Wish, path: str) -> None:
+    def stream(self, request: Request, wish: Wish, shape: Shape) -> None:
         """
         Server-sent events, a write for each.
         """
         end = "\r\n" if wish.crlf else "\n"
-        # The engine names its events in this API only.
-        name = f"event: content_block_delta{end}" if path == "/v1/messages" else ""
-        common = {"id": "fake-1", "object": "chat.completion.chunk", "created": 1}
-        common["model"] = self.daemon.args.name
 
-        def say(data: str) -> None:
-            self.chunk(f"{name}data: {data}{end}{end}".encode())
+        def say(*events: dict[str, Any]) -> None:
+            for event in events:
+                # The engine names its events where they have a type.
+                name = f"event: {event['type']}{end}" if "type" in event else ""
+                self.chunk(f"{name}data: {json.dumps(event)}{end}{end}".encode())
 
         event_stream = ("Content-Type", "text/event-stream")
         self.head(request, wish, event_stream, ("Transfer-Encoding", "chunked"))
         for _ in range(wish.comments):
             self.chunk(f": still reading{end}{end}".encode())
         self.pause(wish.first_token_delay_s)
+        say(*shape.begin())
         began = time.monotonic()
-        for n in range(wish.tokens):
+        for n in range(len(ARGUMENTS) if shape.tool else wish.tokens):
             if n == wish.after:
                 self.break_off(wish)
             if wish.interval_s:
                 self.pause(began + n * wish.interval_s - time.monotonic())
             sent_ns = time.monotonic_ns()
             text = f"{sent_ns if wish.timed else n} ".ljust(wish.token_bytes, "x")
-            delta = {"content": text} if n else {"role": "assistant", "content": text}
-            choice = {"index": 0, "delta": delta, "text": text, "finish_reason": None}
-            sent = {"x_sent_ns": sent_ns}
-            say(json.dumps(common | {"choices": [choice]} | sent))
+            event = shape.piece(n, ARGUMENTS[n] if shape.tool else text)
+            say(event | {"x_sent_ns": sent_ns})
         if wish.after is not None:
             self.break_off(wish)
-        last = {"index": 0, "delta": {}, "text": "", "finish_reason": "stop"}
-        say(json.dumps(common | {"choices": [last]} | COUNTS))
-        if not wish.no_done:
-            say("[DONE]")
+        say(*shape.end())
+        if shape.ends_with_done and not wish.no_done:
+            self.chunk(f"data: [DONE]{end}{end}".encode())
         self.pause(wish.after_done_hold_s)
         self.send(b"0\r\n\r\n")
 

@@ -2,6 +2,7 @@
 Gate: runs trial and fails where trial would not, on no tests or too little covered.
 
     python -m tests.gate pure | tests [--coverage PERCENT] | engine | browser
+    python -m tests.gate clients
 
 1. Each test runs once. The tests of a pure module run in a process of their own, whose
    coverage data alone must show the module covered; all data together make the total.
@@ -76,11 +77,21 @@ ENGINE = (
     "tests.engine.test_real",
     "tests.engine.test_process",
     "tests.engine.test_streams",
+    "tests.engine.test_clients",
 )
 # The engine on an older CPU than this one's, which QEMU plays.
 OLDER_CPU = ("tests.engine.test_older_cpu",)
 # Those that need a browser.
 BROWSER = ("tests.end_to_end.test_browser",)
+# Those that need the clients of PyPI and npm; what takes the longest comes first.
+CLIENTS = (
+    "tests.clients.test_node",
+    "tests.clients.test_openai",
+    "tests.clients.test_litellm",
+    "tests.clients.test_llm",
+    "tests.clients.test_ollama",
+    "tests.clients.test_anthropic",
+)
 # Folders whose tests mostly wait, for processes and in real time.
 REAL_TIME = ("daemons", "end_to_end")
 # What takes the longest comes first, so that all cores are done at about one time.
@@ -94,10 +105,13 @@ LONGEST = (
 # Run as programs of their own, or by another environment.
 NOT_MEASURED = (
     "tests/check_wheel.py",
+    "tests/client_rig.py",
+    "tests/clients/*.py",
     "tests/engine_rig.py",
     "tests/fake_*.py",
     "tests/gate.py",
     "tests/end_to_end/test_browser.py",
+    "tests/engine/test_clients.py",
     "tests/engine/test_older_cpu.py",
     "tests/engine/test_process.py",
     "tests/engine/test_real.py",
@@ -172,6 +186,27 @@ def trial(*names: str) -> None:
     print(output, flush=True)
     if not good:
         sys.exit(f"failed, or no test ran: {' '.join(names)}")
+    something_passed(ended)
+
+
+def trial_each(*names: str) -> None:
+    """
+    Run each of these in a process of its own, as many at a time as there are cores.
+    """
+    shutil.rmtree(FOLDERS, ignore_errors=True)
+    FOLDERS.mkdir()
+    ended: Counter[str] = Counter()
+    failed = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        folders = (f"--temp-directory={FOLDERS / name}" for name in names)
+        runs = pool.map(run_trial, folders, names)
+        for name, (good, counts, output) in zip(names, runs, strict=True):
+            print(output, flush=True)
+            ended += counts
+            if not good:
+                failed.append(name)
+    if failed:
+        sys.exit(f"failed, or no test ran: {', '.join(failed)}")
     something_passed(ended)
 
 
@@ -302,7 +337,7 @@ def all_jobs() -> list[Job]:
     Each test module that no other environment runs is in one of them.
     """
     jobs = pure_jobs()
-    taken = {*ENGINE, *OLDER_CPU, *BROWSER}
+    taken = {*ENGINE, *OLDER_CPU, *BROWSER, *CLIENTS}
     taken.update(*(job.modules for job in jobs))
     folders: dict[str, list[str]] = {}
     for path in sorted(TESTS.rglob("test_*.py")):
@@ -328,13 +363,16 @@ def main() -> None:
     Run what the command line asks for.
     """
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("pure", "tests", "engine", "browser"))
+    known = ("pure", "tests", "engine", "browser", "clients")
+    parser.add_argument("what", choices=known)
     parser.add_argument("--coverage", default="0")
     args = parser.parse_args()
     if args.what == "pure":
         run_jobs(pure_jobs(), args.coverage)
     elif args.what == "tests":
         run_jobs(all_jobs(), args.coverage)
+    elif args.what == "clients":
+        trial_each(*CLIENTS)
     elif args.what == "browser":
         if chromium() is not None:
             trial(*BROWSER)

@@ -285,15 +285,98 @@ class FakeLlamaTests(SynchronousTestCase):
         text = event["choices"][0]["delta"]["content"]
         self.assertEqual(text, f"{event['x_sent_ns']} ")
 
+    def events(self, target: str, **body: Any) -> list[Any]:
+        """
+        The data of a stream's events, with what each is called.
+        """
+        client = self.ask(target, stream=True, **body)
+        heard = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+        lines = [line for line in heard.split("\n") if line.startswith(("ev", "da"))]
+        events = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+        named = [line[7:] for line in lines if line.startswith("event: ")]
+        self.assertEqual(named, [event["type"] for event in events if "type" in event])
+        return events
+
     def test_messages(self) -> None:
         """
-        The Anthropic API has event lines.
+        Anthropic's API: named events, a text or a call between a begin and an end.
+        """
+        self.start("--wish", '{"calls_tools": true, "tokens": 1}')
+        self.until("listening")
+        begin, block, piece, *_, end = self.events("/v1/messages")
+        self.assertEqual(begin["type"], "message_start")
+        self.assertEqual(block["content_block"], {"type": "text", "text": ""})
+        self.assertEqual(piece["delta"], {"type": "text_delta", "text": "0 xx"})
+        self.assertEqual(end, {"type": "message_stop"})
+        events = self.events("/v1/messages", tools=[{"name": "weather"}])
+        self.assertEqual(events[1]["content_block"]["name"], "weather")
+        pieces = [event["delta"]["partial_json"] for event in events[2:5]]
+        self.assertEqual(json.loads("".join(pieces)), {"city": "Paris"})
+
+    def test_responses(self) -> None:
+        """
+        OpenAI's newer API: named events, the last of which has all that was said.
+        """
+        self.start("--wish", '{"calls_tools": true, "tokens": 2}')
+        self.until("listening")
+        events = self.events("/v1/responses")
+        self.assertEqual(events[0]["type"], "response.created")
+        self.assertEqual(events[-1]["type"], "response.completed")
+        [item] = events[-1]["response"]["output"]
+        self.assertEqual(item["content"][0]["text"], "0 xx1 xx")
+        events = self.events("/v1/responses", tools=[{"name": "weather"}])
+        [item] = events[-1]["response"]["output"]
+        self.assertEqual(item["name"], "weather")
+        self.assertEqual(json.loads(item["arguments"]), {"city": "Paris"})
+
+    def test_tools(self) -> None:
+        """
+        The first tool is called, until its result is sent.
+        """
+        self.start("--wish", '{"calls_tools": true}')
+        self.until("listening")
+        tools = [{"type": "function", "function": {"name": "weather"}}]
+        *events, last = self.events("/v1/chat/completions", tools=tools)
+        calls = [
+            event["choices"][0]["delta"]["tool_calls"][0]["function"]
+            for event in events
+        ]
+        self.assertEqual(calls[0]["name"], "weather")
+        arguments = "".join(call["arguments"] for call in calls)
+        self.assertEqual(json.loads(arguments), {"city": "Paris"})
+        self.assertEqual(last["choices"][0]["finish_reason"], "tool_calls")
+        messages = [{"role": "tool", "content": "sunny"}]
+        first, *_ = self.events("/v1/chat/completions", tools=tools, messages=messages)
+        self.assertIn("content", first["choices"][0]["delta"])
+
+    def test_embeddings(self) -> None:
+        """
+        One for each text; in Base64 where that is asked for.
         """
         self.start()
         self.until("listening")
-        client = self.ask("/v1/messages", stream=True)
+        path = "/v1/embeddings"
+        heard = self.ask(path, input=["a", "b"]).makefile("rb").read()
+        found = json.loads(heard.partition(b"\r\n\r\n")[2])["data"]
+        self.assertEqual([each["index"] for each in found], [0, 1])
+        self.assertEqual(found[1]["embedding"], [0.25, -0.5])
+        asked = {"input": "a", "encoding_format": "base64"}
+        heard = self.ask(path, **asked).makefile("rb").read()
+        self.assertIn(b'"AACAPgAAAL8="', heard)
+
+    def test_an_image(self) -> None:
+        """
+        Without eyes it answers 500, as the engine does without an mmproj.
+        """
+        self.start("--wish", '{"sees": false}')
+        self.until("listening")
+        image = {"type": "image_url", "image_url": {"url": "data:,"}}
+        messages = [{"role": "user", "content": [image]}]
+        client = self.ask(stream=True, messages=messages)
         heard = b"".join(iter(lambda: client.recv(65536), b""))
-        self.assertIn(b"\nevent: content_block_delta\ndata: {", heard)
+        self.assertTrue(heard.startswith(b"HTTP/1.1 500 "))
+        self.assertIn(b"image input is not supported", heard)
+        self.assertIn(b"HTTP/1.1 200 ", self.ask(stream=True).recv(65536))
 
     def test_interval(self) -> None:
         """

@@ -6,12 +6,23 @@ import ast
 import os
 import pwd
 import sys
+import tomllib
+from configparser import ConfigParser
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config.loader import candidates, read_config
-from tests.gate import BROWSER, ENGINE, OLDER_CPU, PURE, ROOT, all_jobs, module_of
+from tests.gate import (
+    BROWSER,
+    CLIENTS,
+    ENGINE,
+    OLDER_CPU,
+    PURE,
+    ROOT,
+    all_jobs,
+    module_of,
+)
 
 PACKAGE = ROOT / "swapgate"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -55,7 +66,7 @@ class HouseTests(SynchronousTestCase):
         By one job of the gate, or by another environment.
         """
         found = {module_of(path) for path in (ROOT / "tests").rglob("test_*.py")}
-        elsewhere = {*ENGINE, *OLDER_CPU, *BROWSER}
+        elsewhere = {*ENGINE, *OLDER_CPU, *BROWSER, *CLIENTS}
         self.assertLessEqual(elsewhere, found)
         run = [module for job in all_jobs() for module in job.modules]
         self.assertEqual(sorted(run), sorted(found - elsewhere))
@@ -112,6 +123,22 @@ class HouseTests(SynchronousTestCase):
                 self.assertIn("HOME", words, f"for twistd in {path}")
         expected = {"check_wheel.py", "engine_rig.py", "processes.py", "test_tap.py"}
         self.assertEqual(spawners, expected)
+
+    def test_the_oldest_versions_are_tested(self) -> None:
+        """
+        The environment `oldest` has each library's lowest version that is allowed.
+        """
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        lowest = {
+            each.partition(",")[0].replace(">=", "==")
+            for each in project["dependencies"]
+        }
+        tox = ConfigParser(interpolation=None)
+        tox.read(ROOT / "tox.ini")
+        pinned = {
+            each for each in tox["testenv:oldest"]["deps"].split() if "==" in each
+        }
+        self.assertEqual(pinned, lowest)
 
     def test_the_plugin_folder_is_no_package(self) -> None:
         """

@@ -3,6 +3,7 @@ Page Assist's recorded requests, and the official client of OpenAI.
 """
 
 import json
+from hashlib import sha256
 from typing import Any
 
 from openai import APIStatusError, AuthenticationError, BadRequestError, OpenAI
@@ -12,14 +13,12 @@ from tests.gate import ROOT
 from tests.rig import Answer, Client, RigCase, events_of
 
 
-def recordings() -> list[dict[str, Any]]:
+def recordings(prefix: str = "/") -> list[dict[str, Any]]:
     """
-    What the browser extension really sends.
+    What the browser extension really sends, to the paths that begin so.
     """
-    found: list[dict[str, Any]] = json.loads(
-        (ROOT / "tests" / "page_assist.json").read_text()
-    )
-    return found
+    text = (ROOT / "tests" / "page_assist.json").read_text("utf-8")
+    return [each for each in json.loads(text) if each["path"].startswith(prefix)]
 
 
 class PageAssistCase(RigCase):
@@ -51,21 +50,48 @@ class PageAssistTests(PageAssistCase):
     Each of them, as the extension reads its answer.
     """
 
-    async def test_all_are_answered(self) -> None:
+    async def test_openai(self) -> None:
         """
-        Models, chat, images, tools, titles, embeddings: each as the extension reads it.
+        Models, chat, images, tools, titles, embeddings: each as the extension reads it;
+        the daemon gets the bytes that it has sent.
         """
         await self.start()
-        for recorded in recordings():
+        for recorded in recordings("/v1/"):
             with self.subTest(name=recorded["name"]):
                 answer = await self.replay(recorded)
                 self.assertEqual(answer.status, 200, answer.body)
                 if recorded["method"] == "GET":
                     self.assertIn("fast", [e["id"] for e in answer.json["data"]])
-                elif json.loads(recorded["body"]).get("stream"):
+                    continue
+                got = self.told("begun")[-1]["body_sha256"]
+                self.assertEqual(got, sha256(recorded["body"].encode()).hexdigest())
+                if json.loads(recorded["body"]).get("stream"):
                     self.check_stream(answer)
                 else:
                     self.assertIn("choices", answer.json)
+
+    async def test_ollama(self) -> None:
+        """
+        Its look whether anything runs, the models, a chat that does not say `stream`.
+        """
+        await self.start()
+        [tags, chat] = recordings("/api/")
+        [root] = [each for each in recordings("/") if each["path"] == "/"]
+        self.assertEqual((await self.replay(root)).status, 200)
+        models = (await self.replay(tags)).json["models"]
+        self.assertIn("fast", [model["name"] for model in models])
+        answer = await self.replay(chat)
+        self.assertEqual(answer.status, 200, answer.body)
+        self.assertEqual(answer.headers["content-type"], "application/x-ndjson")
+        # It wants the newline of the last line, too.
+        self.assertTrue(answer.body.endswith(b"\n"))
+        *lines, last = map(json.loads, answer.body.splitlines())
+        text = "".join(line["message"]["content"] for line in lines)
+        self.assertEqual(text.split(), ["0", "xx1", "xx2", "xx"])
+        # Of these it makes the tokens per second that it shows.
+        self.assertTrue(last["done"])
+        self.assertGreater(last["eval_count"], 0)
+        self.assertGreater(last["eval_duration"], 0)
 
     def check_stream(self, answer: Answer) -> None:
         """
