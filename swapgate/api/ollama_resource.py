@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -23,14 +22,13 @@ from swapgate.api.ollama import (
 )
 from swapgate.api.ollama_answers import loaded
 from swapgate.api.ollama_chunks import Times
-from swapgate.api.ollama_listings import ListedModel, ps, show, tags, version
+from swapgate.api.ollama_listings import ps, show, tags, version
+from swapgate.api.ollama_models import listed
 from swapgate.api.ollama_requests import OllamaRequest, asked_model, translate
 from swapgate.api.ollama_surface import OllamaSurface
 from swapgate.api.openai import ModelRequest
 from swapgate.api.responses import allow_only, answer
 from swapgate.api.surfaces import Surface
-from swapgate.config.daemon_kinds import ChildSpec
-from swapgate.config.model import ONE_AT_A_TIME, ModelSpec
 from swapgate.fleet.lease import QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.request import GatewayRequest, Route
@@ -80,12 +78,12 @@ class OllamaResource:
             found = version()
         elif path == "/api/tags":
             specs = self._scheduler.config.models
-            found = tags(self._listed(spec) for spec in specs)
+            found = tags(listed(spec, self._started) for spec in specs)
         else:
             now_s, epoch_s = self._clock.seconds(), time.time()
             found = ps(
                 (
-                    self._listed(state.spec),
+                    listed(state.spec, self._started),
                     None if idle_at is None else epoch_s + idle_at - now_s,
                 )
                 for state in self._scheduler.states.values()
@@ -99,7 +97,7 @@ class OllamaResource:
         config = self._scheduler.config
         name = find_model(asked, config.names)
         [spec] = [each for each in config.models if each.name == name]
-        answer(request, 200, json.dumps(show(self._listed(spec))).encode())
+        answer(request, 200, json.dumps(show(listed(spec, self._started))).encode())
 
     async def _run(self, request: GatewayRequest, *, path: str) -> None:
         began_s = self._clock.seconds()
@@ -133,48 +131,3 @@ class OllamaResource:
         (await self._scheduler.lease(asked.model, entry)).release()
         request.log_entry.model = asked.model
         request.log_entry.waited(queue_s=entry.queue_s, load_s=entry.load_s)
-
-    def _listed(self, spec: ModelSpec) -> ListedModel:
-        """
-        What the configuration, and the model's file, say of it.
-        """
-        argv = spec.service.command.words if isinstance(spec.service, ChildSpec) else ()
-        file = _file(_option(argv, "-m", "--model"), spec)
-        context = _option(argv, "-c", "--ctx-size") or ""
-        capabilities = ["completion", "tools"]
-        if _option(argv, "--mmproj", "-mm") is not None:
-            capabilities.append("vision")
-        if {"--embedding", "--embeddings"} & set(argv):
-            capabilities = ["embedding"]
-        sized = spec.memory_bytes != ONE_AT_A_TIME
-        return ListedModel(
-            name=spec.name,
-            aliases=spec.aliases,
-            memory_bytes=spec.memory_bytes if sized else 0,
-            modified_s=file[1] if file else self._started,
-            file_bytes=file[0] if file else None,
-            context_length=int(context) if context.isdecimal() else None,
-            capabilities=tuple(capabilities),
-        )
-
-
-def _option(argv: tuple[str, ...], *names: str) -> str | None:
-    """
-    The value of an option of llama-server's command line.
-    """
-    return next(
-        (argv[at + 1] for at, word in enumerate(argv[:-1]) if word in names), None
-    )
-
-
-def _file(path: str | None, spec: ModelSpec) -> tuple[int, float] | None:
-    """
-    Size and time of a model's file; None where it is unknown.
-    """
-    if path is None or not isinstance(spec.service, ChildSpec):
-        return None
-    try:
-        found = Path(spec.service.cwd, path).stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime
