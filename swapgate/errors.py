@@ -3,6 +3,7 @@ API errors: status, code, message and headers of an error response; each API's s
 """
 
 import json
+import re
 
 from attrs import define
 
@@ -56,6 +57,7 @@ class APIError(Exception):
 
 
 UPSTREAM_FAILED = "upstream_failed"
+_MESSAGES = re.compile(rb"(?:/v1)+/messages")
 _ANTHROPIC_TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -90,7 +92,7 @@ def error_body(error: APIError, target: bytes) -> bytes:
     """
     if target.startswith(b"/api/"):
         body: dict[str, object] = {"error": error.message}
-    elif target.startswith(b"/v1/messages"):
+    elif _MESSAGES.match(target):
         body = anthropic_error(error)
     else:
         body = {"error": error.error}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -24,6 +24,11 @@ _NEVER: Final = re.compile(
     r"/api/(pull|push|create|copy|delete|blobs)(/.*)?", re.DOTALL
 )
 
+# What ends a line in Unicode besides; in JSON it stands in strings only.
+_LINE_ENDS: Final = tuple(
+    (character.encode(), b"\\u%04x" % ord(character))
+    for character in ("\u0085", "\u2028", "\u2029")
+)
 # The form that curl sends unasked.
 _FORM: Final = b"application/x-www-form-urlencoded"
 
@@ -85,7 +90,17 @@ def error_line(error: APIError) -> bytes:
     """
     An error in Ollama's shape: a body, or the last line of a stream.
     """
-    return msgspec.json.encode({"error": error.message}) + b"\n"
+    return json_line({"error": error.message})
+
+
+def json_line(fields: Mapping[str, Any]) -> bytes:
+    """
+    One line of JSON, for every reader: some end lines at other characters, too.
+    """
+    line = msgspec.json.encode(fields)
+    for character, escape in _LINE_ENDS:
+        line = line.replace(character, escape)
+    return line + b"\n"
 
 
 def find_model(asked: str, names: Mapping[str, str]) -> str:

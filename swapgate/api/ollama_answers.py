@@ -15,10 +15,10 @@ import msgspec
 from attrs import define, field
 from msgspec import Struct
 
-from swapgate.api.ollama import CHAT, EMBED, EMBEDDINGS, error_line
+from swapgate.api.ollama import CHAT, EMBED, EMBEDDINGS, error_line, json_line
 from swapgate.api.ollama_chunks import DaemonAnswer, Said, Times, Usage, decoded
 from swapgate.api.ollama_requests import OllamaRequest
-from swapgate.errors import APIError
+from swapgate.errors import APIError, upstream_failed
 
 
 class _Embedding(Struct):
@@ -32,6 +32,9 @@ class _Embeddings(Struct):
 
 
 _decode_embeddings: Final = msgspec.json.Decoder(_Embeddings)
+_NOT_OVER: Final = (
+    "the model's daemon ended its answer without saying that it was over; ask again"
+)
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -61,7 +64,7 @@ class OllamaAnswer:
         """
         if self.ended:
             return b""
-        if data == b"[DONE]":
+        if data.strip() == b"[DONE]":
             self.ended = True
             return b""
         try:
@@ -88,7 +91,12 @@ class OllamaAnswer:
         """
         The last line, at [DONE] or at the clean end of a stream without it.
         """
-        calls = b"" if self.error else self._calls_line()
+        if self.error:
+            return b""
+        if not self.ended and self._said.finish_reason is None:
+            # Here the last line would claim it, which is the gateway's own.
+            return self.fail(upstream_failed(_NOT_OVER))
+        calls = self._calls_line()
         if self.error:
             return calls
         self.ended = True
@@ -132,11 +140,11 @@ class OllamaAnswer:
         line = {"model": self._request.asked, "created_at": self._created_at}
         fields: dict[str, Any] = {"thinking": said.thinking} if said.thinking else {}
         if self._request.path != CHAT:
-            return _encode({**line, "response": said.content, **fields, **more}) + b"\n"
+            return json_line({**line, "response": said.content, **fields, **more})
         if calls:
             fields["tool_calls"] = calls
         message = {"role": "assistant", "content": said.content, **fields}
-        return _encode({**line, "message": message, **more}) + b"\n"
+        return json_line({**line, "message": message, **more})
 
 
 def loaded(request: OllamaRequest, created_at: str, times: Times) -> bytes:

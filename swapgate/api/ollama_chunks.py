@@ -70,6 +70,9 @@ class _Chunk(Struct):
     usage: Usage | None = None
     timings: _Timings | None = None
     error: Any = None
+    # An error of vLLM's.
+    object: str | None = None
+    message: Any = None
     # /infill
     content: str | None = None
     stop_type: str | None = None
@@ -113,9 +116,13 @@ class _ToolCall:
     name: str = ""
     arguments: list[str] = field(factory=list)
 
-    def fields(self, index: int) -> dict[str, Any]:
+    def fields(self, index: int, *, cut: bool) -> dict[str, Any]:
+        """
+        :param cut: the answer was cut at its length, the call perhaps with it.
+        """
         try:
-            arguments = _decode_arguments.decode("".join(self.arguments) or "{}")
+            text = "".join(self.arguments) or ("" if cut else "{}")
+            arguments = _decode_arguments.decode(text)
         except _BAD_JSON:
             raise upstream_failed(
                 f"the model's call of {self.name} was cut off, or is malformed: its "
@@ -145,6 +152,8 @@ class DaemonAnswer:
         chunk = decoded(_decode, data)
         if chunk.error is not None:
             raise upstream_failed(_text(chunk.error))
+        if chunk.object == "error":
+            raise upstream_failed(_text(chunk.message))
         self._usage = chunk.usage or self._usage
         self._timings = chunk.timings or self._timings
         if not chunk.choices:
@@ -167,7 +176,8 @@ class DaemonAnswer:
         :raises APIError: where one is not whole.
         """
         calls, self._calls = self._calls, {}
-        return [calls[index].fields(index) for index in sorted(calls)]
+        cut = self.finish_reason == "length"
+        return [calls[index].fields(index, cut=cut) for index in sorted(calls)]
 
     def counts(self, times: Times) -> dict[str, int]:
         """
@@ -191,12 +201,24 @@ class DaemonAnswer:
 
     def _collect(self, fragments: Iterable[_Fragment]) -> None:
         for place, fragment in enumerate(fragments):
-            index = place if fragment.index is None else fragment.index
+            index = self._place(fragment, place)
             call = self._calls.setdefault(index, _ToolCall())
             function = fragment.function or _Function()
             call.id = call.id or fragment.id or ""
             call.name = call.name or function.name or ""
             call.arguments.append(function.arguments or "")
+
+    def _place(self, fragment: _Fragment, place: int) -> int:
+        """
+        Which call a fragment belongs to; without an index a new id begins a new one.
+        """
+        if fragment.index is not None:
+            return fragment.index
+        known = self._calls.get(place)
+        while known is not None and fragment.id and known.id != fragment.id:
+            place += 1
+            known = self._calls.get(place)
+        return place
 
 
 def decoded(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T:

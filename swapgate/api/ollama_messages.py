@@ -27,6 +27,8 @@ _MEDIA_TYPES: Final = {
     "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
     "image/bmp": re.compile(rb"BM"),
 }
+# Of one message; each becomes an object.
+_MOST_IMAGES: Final = 100
 
 
 class _Function(Struct):
@@ -123,6 +125,8 @@ def content_of(
     """
     if not images:
         return text
+    if len(images) > _MOST_IMAGES:
+        raise wrong(param, f"are more than {_MOST_IMAGES}")
     parts: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
     for place, image in enumerate(images):
         url = f"data:{_media_type(image, f'{param}[{place}]')};base64,{image}"

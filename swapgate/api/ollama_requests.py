@@ -38,7 +38,12 @@ _UNITS_S: Final = {
     "h": 3600.0,
 }
 # An object takes some 25 times the memory of its text; text may hold braces, too.
-_MOST_OPENERS: Final = 200_000
+_MOST_OPENERS: Final = 100_000
+# Of 12 MiB a usual body is translated in 50 ms, and nothing else is done meanwhile.
+_LONGEST_BODY: Final = 12 * 2**20
+_LONGEST_DURATION: Final = 64
+# A time of day is wanted of it, and there is none after the year 9999.
+_FOR_EVER_S: Final = 100 * 365 * 86400.0
 _NOTHING: Final = re.compile(rb'null|""|\[\s*\]')
 _NUMBER: Final = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
 
@@ -169,6 +174,10 @@ def translate(path: str, body: bytes, names: Mapping[str, str]) -> OllamaRequest
 
 
 def _read(body: bytes) -> _Body:
+    if len(body) > _LONGEST_BODY:
+        message = "the body is larger than 12 MiB, the most of Ollama's API here; send "
+        message += "a smaller one, or ask /v1/chat/completions"
+        raise APIError(status=413, code="body_too_large", message=message)
     if body.count(b"{") + body.count(b"[") > _MOST_OPENERS:
         message = (
             f"the body has more than {_MOST_OPENERS} braces and brackets that open"
@@ -195,10 +204,12 @@ def _keep_alive_s(value: float | str | None) -> float | None:
     if value is None or value == "":
         return None
     seconds = _duration_s(value) if isinstance(value, str) else value
-    return inf if seconds < 0 else seconds
+    return seconds if 0 <= seconds < _FOR_EVER_S else inf
 
 
 def _duration_s(text: str) -> float:
+    if len(text) > _LONGEST_DURATION:
+        raise wrong("keep_alive", f"is {len(text)} characters long")
     if _NUMBER.fullmatch(text):
         return float(text)
     match = _DURATION.fullmatch(text)

@@ -31,6 +31,7 @@ from swapgate.api.responses import allow_only, answer
 from swapgate.api.surfaces import Surface
 from swapgate.fleet.lease import QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
+from swapgate.server.body_memory import bodies_full, too_large
 from swapgate.server.request import GatewayRequest, Route
 from swapgate.server.request_parser import RequestHead
 from swapgate.server.target import Target
@@ -112,6 +113,7 @@ class OllamaResource:
             await self._load(request, asked)
             answer(request, 200, loaded(asked, created_at, times()))
             return
+        self._check_size(request, len(asked.body))
         request.body.replace(asked.body)
         await self._relay(
             request,
@@ -120,12 +122,24 @@ class OllamaResource:
             OllamaSurface(asked, created_at, times),
         )
 
+    def _check_size(self, request: GatewayRequest, size: int) -> None:
+        """
+        What is sent in place of the body may be larger.
+        """
+        site = request.channel.site
+        if size > site.limits.max_body_bytes:
+            raise too_large(site.limits)
+        if not site.body_memory.has_room(size - request.body.length, site.limits):
+            raise bodies_full(site.limits)
+
     async def _load(self, request: GatewayRequest, asked: OllamaRequest) -> None:
         """
         Load a model, or let it be unloaded when it is idle.
         """
         if asked.unloads:
-            self._scheduler.states[asked.model].keep_alive(0.0)
+            state = self._scheduler.states[asked.model]
+            if state.life.phase.resident:
+                state.keep_alive(0.0)
             return
         entry = QueuedRequest(keep_alive_s=asked.keep_alive_s)
         (await self._scheduler.lease(asked.model, entry)).release()

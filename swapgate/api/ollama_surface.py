@@ -13,9 +13,10 @@ from swapgate.api.ollama_answers import OllamaAnswer, embeddings
 from swapgate.api.ollama_chunks import Times
 from swapgate.api.ollama_requests import OllamaRequest
 from swapgate.api.surfaces import Surface, daemon_error
-from swapgate.errors import APIError
+from swapgate.errors import APIError, upstream_failed
 
-_FIRST_ERROR = 400
+_OK = 200
+_LONGEST_STREAM = 256 * 2**20
 _OWN_HEADERS = frozenset({b"content-type", b"accept"})
 
 
@@ -36,6 +37,8 @@ class OllamaSurface(Surface):
     _created_at: str
     _times: Callable[[], Times]
     _answer: OllamaAnswer = field(init=False)
+    # Tool calls are kept until they are whole.
+    _length: int = field(default=0, init=False)
     # The data of an event that has not ended yet.
     _data: list[bytes] = field(factory=list, init=False)
 
@@ -47,6 +50,7 @@ class OllamaSurface(Surface):
         return [*kept, (b"Content-Type", b"application/json")]
 
     def begin(self) -> None:
+        self._length = 0
         self._answer = OllamaAnswer(self._request, self._created_at)
         self._data.clear()
 
@@ -64,9 +68,15 @@ class OllamaSurface(Surface):
         for line in data.splitlines():
             if line.startswith(b"data:"):
                 self._data.append(line[5:].removeprefix(b" "))
+                self._length += len(line)
+            elif line.startswith(b"error:"):
+                # llama-server's own, between two events.
+                self._data.append(b'{"error":%b}' % line[6:])
             elif not line and self._data:
                 out.append(self._answer.feed(b"\n".join(self._data)))
                 self._data.clear()
+        if self._length > _LONGEST_STREAM and self.failed is None:
+            out.append(self.failure(upstream_failed("the model's daemon never ends")))
         return b"".join(out)
 
     def end(self) -> bytes:
@@ -81,7 +91,7 @@ class OllamaSurface(Surface):
 
     def whole(self, status: int, body: bytes) -> tuple[int, bytes]:
         try:
-            if status >= _FIRST_ERROR:
+            if status != _OK:
                 raise daemon_error(status, body)
             if self._request.path in {CHAT, GENERATE}:
                 return status, self._answer.whole(body, self._times())

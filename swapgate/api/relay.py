@@ -12,6 +12,7 @@ Relay: streams a daemon's answer to the client, token by token, with backpressur
    an end without the final chunk (RFC 9112, 8).
 """
 
+import re
 from enum import Enum
 from typing import Any
 
@@ -34,6 +35,8 @@ from swapgate.fleet.lease import Cut, Lease
 from swapgate.net import flush, send_now
 from swapgate.upstream.connection import Response
 
+# Lines that say nothing of an answer: comments and blank ones.
+_COMMENTS = re.compile(rb"(?:(?::[^\n]*|\r)?\n)*")
 _WHOLE_EVENTS = (b"\n\n", b"\n\r\n")
 # A longer line, or a longer answer that is kept until it is complete, is a daemon's
 # fault and would only fill the memory.
@@ -76,7 +79,7 @@ class Relay(LineReceiver):
     ) -> None:
         # Cancelled when the client has gone.
         self.done: Deferred[Outcome] = Deferred(lambda _: self._abort())
-        self._request = request
+        self._request: Any = request
         self._response = response
         self._connection = response.connection
         self._surface = surface
@@ -175,12 +178,14 @@ class Relay(LineReceiver):
         self._out.clear()
         if self._surface.failed is not None:
             self._out.append(data)
-            self._end(Outcome.CUT)
+            self._end(Outcome.WHOLE)
             self._connection.abort_now()
             return
         if not data:
             return
-        self._has_written = True
+        self._has_written = self._has_written or not (
+            self._streams and _COMMENTS.fullmatch(data)
+        )
         transport = self._request.channel.transport
         if self._request.startedWriting:
             self._request.sentLength += len(data)
@@ -208,9 +213,11 @@ class Relay(LineReceiver):
     def _end_early(self, error: APIError) -> None:
         if self._ended:
             return
-        if self._has_written or (self._out and not self._collects):
+        out = b"".join(self._out)
+        only_comments = self._streams and _COMMENTS.fullmatch(out)
+        if self._has_written or (out and not self._collects and not only_comments):
             self._partial_line.clear()
-            out = self._surface.lines(b"".join(self._out))
+            out = self._surface.lines(out)
             if self._streams:
                 if self._event_is_open and not self._surface.translates:
                     out += b"\n"
@@ -233,11 +240,14 @@ class Relay(LineReceiver):
             if self._collects:
                 out = self._collected_answer(out)
             else:
-                if outcome is Outcome.WHOLE:
+                if outcome is Outcome.WHOLE and self._surface.failed is None:
                     out = self._surface.lines(out) + self._surface.end()
                 if not self._request.startedWriting:
                     self._copy_head()
             self._request.write(out)
+        if self._surface.failed is not None:
+            # The daemon has told it: there is nothing to suspect it of.
+            self._request.log_entry.error = self._surface.failed.code
         transport: Any = self._request.channel.transport
         self._stall_timer.stop()
         self._request.unregisterProducer()
@@ -260,6 +270,9 @@ class Relay(LineReceiver):
         """
         Give the client's response its status and headers.
         """
+        if self._streams:
+            # From here on its client is told of a failure by an event.
+            self._request.promised_by = self._surface
         if not self._surface.translates:
             copy_response_head(self._response, self._request)
         elif self._streams:

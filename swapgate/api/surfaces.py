@@ -14,6 +14,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from attrs import evolve
+
 from swapgate.api import sse
 from swapgate.errors import APIError, anthropic_error, upstream_failed
 
@@ -158,9 +160,14 @@ def _error_of(body: bytes) -> Any:
     What a daemon calls its error; its words, where it is no JSON.
     """
     try:
-        return json.loads(body if len(body) <= _LONGEST_ERROR else b"")["error"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return body.decode("utf-8", "replace")[:_LONGEST_MESSAGE]
+        said = json.loads(body if len(body) <= _LONGEST_ERROR else b"")
+    except (ValueError, RecursionError):
+        said = None
+    if isinstance(said, dict):
+        for name in ("error", "message", "detail"):
+            if said.get(name):
+                return said[name]
+    return body.decode("utf-8", "replace")[:_LONGEST_MESSAGE]
 
 
 def daemon_error(status: int, body: bytes) -> APIError:
@@ -168,12 +175,15 @@ def daemon_error(status: int, body: bytes) -> APIError:
     A daemon's own error, with its words.
     """
     error = _error_of(body)
+    failed = upstream_failed(
+        f"the model's daemon answered {status}, and said:\n{error}"
+    )
+    known = status >= _FIRST_ERROR
     if not isinstance(error, dict):
-        return upstream_failed(
-            f"the model's daemon answered {status}, and said:\n{error}"
-        )
+        # What the client is to blame for stays so.
+        return evolve(failed, status=status) if known and status < 500 else failed
     return APIError(
-        status=status,
+        status=status if known else failed.status,
         code=str(error.get("code") or error.get("type") or "upstream_error"),
         message=str(error.get("message") or "the model's daemon gave no reason"),
     )

@@ -316,6 +316,7 @@ class ModelState:
         self.leases.clear()
         self._follow_ups.clear()
         self.suspect = self.leaving = self.stuck = False
+        self._keep_alive_s = None
         for told in self.unloads.take():
             told.callback(None)
         if self._examination is not None:

@@ -123,7 +123,7 @@ class StreamTests(SynchronousTestCase):
             [event({"delta": {"content": "a", "reasoning_content": "t"}})],
             [event({"delta": {"reasoning_content": "t"}}), event({"text": "a"})],
         ):
-            got = streamed(answering(GENERATE), events)
+            got = streamed(answering(GENERATE), [*events, b"[DONE]"])
             self.assertEqual("".join(each["response"] for each in got), "a")
             self.assertEqual("".join(each.get("thinking", "") for each in got), "t")
             self.assertNotIn("message", got[0])
@@ -145,13 +145,12 @@ class StreamTests(SynchronousTestCase):
 
     def test_reasons(self) -> None:
         """
-        Ollama says stop also after tool calls, and where there is no reason.
+        Ollama says stop also after tool calls.
         """
         for reason, expected in (
             ("stop", "stop"),
             ("length", "length"),
             ("tool_calls", "stop"),
-            (None, "stop"),
             ("content_filter", "content_filter"),
         ):
             got = streamed(answering(), [event({"delta": {}, "finish_reason": reason})])
@@ -165,11 +164,52 @@ class StreamTests(SynchronousTestCase):
         calls = [{"id": "i", "function": function}]
         message = {"role": "assistant", "content": "", "tool_calls": calls}
         end = event({"delta": {}, "finish_reason": "tool_calls"})
-        for events in ([end, event(usage={})], []):
+        for events in ([end, event(usage={})], [b"[DONE] "]):
             first = event({"delta": {"tool_calls": [_CALL]}})
             got = streamed(answering(), [first, *events])
             self.assertEqual(got[0], {**_HEAD, "message": message, "done": False})
             self.assertEqual([each["done"] for each in got], [False, True])
+
+    def test_an_end_without_a_word(self) -> None:
+        """
+        Is none: the last line would be the gateway's own claim, and a call, too.
+        """
+        for events in ([], [event({"delta": {"tool_calls": [_CALL]}})]):
+            answer = answering()
+            *_, last = streamed(answer, events)
+            self.assertIn("without saying that it was over", last["error"])
+
+    def test_calls_without_an_index(self) -> None:
+        """
+        A new id begins a new one.
+        """
+        calls = [
+            {"id": name, "function": {"name": name, "arguments": "{}"}}
+            for name in ("f", "g")
+        ]
+        events = [event({"delta": {"tool_calls": [call]}}) for call in calls]
+        got = streamed(answering(), [*events, b"[DONE]"])
+        told = [each["function"]["name"] for each in got[0]["message"]["tool_calls"]]
+        self.assertEqual(told, ["f", "g"])
+
+    def test_a_call_of_which_only_the_name_came(self) -> None:
+        """
+        It is given without arguments only where the answer was not cut.
+        """
+        call = {"id": "i", "function": {"name": "f"}}
+        for reason, fine in (("tool_calls", True), ("length", False)):
+            said = {"delta": {"tool_calls": [call]}, "finish_reason": reason}
+            got = streamed(answering(), [event(said)])
+            self.assertEqual("error" not in got[-1], fine)
+
+    def test_line_ends(self) -> None:
+        """
+        No line has a character in it at which a reader may end it.
+        """
+        text = "a\u0085b\u2028c\u2029d"
+        line = answering().line(text)
+        self.assertEqual(line.decode().splitlines(), [line.decode().rstrip("\n")])
+        self.assertEqual(json.loads(line)["message"]["content"], text)
 
     def test_a_call_that_was_cut_off(self) -> None:
         """

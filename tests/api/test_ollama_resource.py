@@ -5,6 +5,7 @@ Ollama's API at the gateway: requests that it translates, and what it answers it
 import json
 from typing import Any
 
+from swapgate.config.limits import Limits
 from swapgate.fleet.lease import LoadFailed
 from tests.api.test_admin import AdminCase
 from tests.api.test_resource import OK_LINE, Case, Client, Daemon
@@ -117,6 +118,7 @@ class StreamTests(ChatCase):
         self.daemon.say(STREAM + chunk(token("Pa") + b"data: " + error + b"\n\n"))
         self.assertIn("too long", self.lines()[-1]["error"])
         self.assertTrue(self.daemon.wire.disconnecting)
+        self.assertEqual(self.scheduler.released, [False], "it is well")
 
     def test_asked_again(self) -> None:
         """
@@ -217,6 +219,16 @@ class WholeTests(ChatCase):
         self.gateway()
         self.ask(b"{", path=CHAT)
         self.assertIn("JSON", self.client.error()[1])
+        for status, told, said in (
+            (b"400 Bad Request", {"object": "error", "message": "no"}, (400, "no")),
+            (b"422 Unprocessable Entity", {"detail": "no"}, (422, "no")),
+            (b"302 Found", {}, (502, "302")),
+        ):
+            self.chat(Daemon(), messages=MESSAGES, stream=False)
+            self.daemon.say(whole(status, **told))
+            code, text = self.client.error()
+            self.assertEqual(code, said[0])
+            self.assertIn(said[1], text)
         self.gateway()
         self.ask(b"{}", path=b"/api/pull")
         self.assertEqual(self.client.error()[0], 501)
@@ -230,6 +242,20 @@ class WholeTests(ChatCase):
         self.assertGreater(memory.taken, 100_000)
         self.daemon.say(STREAM + b"0\r\n\r\n")
         self.assertEqual(memory.taken, 0)
+
+    def test_what_grows(self) -> None:
+        """
+        What is sent in place of the body is within the same bounds.
+        """
+        fields = {"model": "a", "messages": [{"role": "user", "images": ["Qk0="] * 90}]}
+        self.gateway(Daemon())
+        self.channel.site.limits = Limits(max_body_bytes=3000)
+        self.ask(json.dumps(fields).encode(), path=CHAT)
+        self.assertEqual(self.client.error()[0], 413)
+        self.gateway(Daemon())
+        self.channel.site.limits = Limits(max_bodies_bytes=9000)
+        self.ask(json.dumps(fields).encode(), path=CHAT)
+        self.assertEqual(self.client.error()[0], 503)
 
     def test_content_types(self) -> None:
         """

@@ -464,3 +464,41 @@ class ProxyTests(Case):
         self.gateway(CancelledError())
         self.ask()
         self.assertEqual(self.client.value(), b"")
+
+
+class CommentsTests(Case):
+    """
+    A daemon that has said nothing but comments.
+    """
+
+    STREAM = OK_LINE + (
+        b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"8\r\n: ping\n\n\r\n"
+    )
+
+    def test_asked_again(self) -> None:
+        """
+        It has not begun to answer: another life of it may.
+        """
+        first, second = Daemon(), Daemon()
+        self.gateway(first, second)
+        self.ask(path=b"/v1/chat/completions")
+        first.say(self.STREAM)
+        first.die()
+        second.say(self.STREAM + b"9\r\ndata: a\n\n\r\n0\r\n\r\n")
+        self.assertIn(b"data: a\n\n", self.client.value())
+        self.assertTrue(self.client.value().endswith(b"0\r\n\r\n"))
+        self.assertEqual(self.scheduler.released, [True, False])
+
+    def test_twice(self) -> None:
+        """
+        Its client is told so, and the end is a proper one.
+        """
+        daemons = Daemon(), Daemon()
+        self.gateway(*daemons)
+        self.ask(path=b"/v1/chat/completions")
+        for daemon in daemons:
+            daemon.say(self.STREAM)
+            daemon.die()
+        self.assertIn(b"failed twice", self.client.value())
+        self.assertTrue(self.client.value().endswith(b"0\r\n\r\n"))
