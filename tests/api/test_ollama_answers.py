@@ -217,7 +217,10 @@ class StreamTests(SynchronousTestCase):
         """
         call = {"function": {"name": "f", "arguments": "{"}}
         first = {"delta": {"content": "a", "tool_calls": [call]}}
-        for events in ([event({**first, "finish_reason": "length"})], [event(first)]):
+        for events in (
+            [event({**first, "finish_reason": "length"})],
+            [event(first), b"[DONE]"],
+        ):
             answer = answering()
             got = streamed(answer, events)
             self.assertEqual(got[0]["message"]["content"], "a")

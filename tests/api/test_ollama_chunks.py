@@ -197,6 +197,24 @@ class ToolCallTests(SynchronousTestCase):
             self.assertIn("the model's call of f was cut off", error.message)
 
 
+class PlaceTests(SynchronousTestCase):
+    """
+    Fragments without an index.
+    """
+
+    def test_a_new_id(self) -> None:
+        """
+        Begins a new call; the same one goes on.
+        """
+        answer = DaemonAnswer()
+        for ident, arguments in (("f", "{"), ("g", "{}"), ("f", "}")):
+            function = {"name": ident, "arguments": arguments}
+            fragment = {"id": ident, "function": function}
+            taken(answer, **choice(delta={"tool_calls": [fragment]}))
+        told = [each["function"]["name"] for each in answer.take_calls()]
+        self.assertEqual(told, ["f", "g"])
+
+
 class ErrorTests(SynchronousTestCase):
     """
     What is no answer.
@@ -217,6 +235,14 @@ class ErrorTests(SynchronousTestCase):
                 taken(DaemonAnswer(), error=error)
             self.assertEqual(caught.exception.message, expected)
             self.assertEqual(caught.exception.status, 502)
+
+    def test_another_form(self) -> None:
+        """
+        vLLM's has its message beside its kind.
+        """
+        with self.assertRaises(APIError) as raised:
+            taken(DaemonAnswer(), object="error", message="too long", code=400)
+        self.assertIn("too long", str(raised.exception))
 
     def test_nonsense(self) -> None:
         """

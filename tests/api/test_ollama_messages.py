@@ -67,6 +67,15 @@ class ImageTests(SynchronousTestCase):
                 [{"type": "image_url", "image_url": url}],
             )
 
+    def test_too_many(self) -> None:
+        """
+        Each becomes an object, ten times as large as the smallest.
+        """
+        self.assertEqual(len(content_of("", ["Qk0="] * 100, "images")), 100)
+        with self.assertRaises(APIError) as raised:
+            content_of("", ["Qk0="] * 101, "images")
+        self.assertIn("more than 100", str(raised.exception))
+
     def test_no_image(self) -> None:
         """
         Is refused by its place: a daemon would answer 500.

@@ -226,6 +226,15 @@ class AllPathsTests(SynchronousTestCase):
                 self.assertIn(f"got `{found}` - at `$.{place}`", message)
         self.assertIn("`role`", self.refused(messages=[{}]).message)
 
+    def test_too_large(self) -> None:
+        """
+        It is translated in one go.
+        """
+        with self.assertRaises(APIError) as raised:
+            asked(CHAT, messages=[{"role": "user", "content": "x" * 12 * 2**20}])
+        self.assertEqual(raised.exception.status, 413)
+        self.assertIn("12 MiB", str(raised.exception))
+
     def test_too_many_objects(self) -> None:
         """
         Are refused before they are made; a text with many braces is not.
