@@ -9,6 +9,7 @@ from swapgate.config.limits import Limits
 from swapgate.fleet.lease import LoadFailed
 from tests.api.test_admin import AdminCase
 from tests.api.test_resource import OK_LINE, Case, Client, Daemon
+from tests.rig import unchunked
 
 CHAT = b"/api/chat"
 STREAM = (
@@ -31,14 +32,6 @@ def whole(status: bytes, **body: Any) -> bytes:
     data = json.dumps(body).encode()
     head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\n" % status
     return head + b"Content-Length: %d\r\n\r\n" % len(data) + data
-
-
-def unchunked(body: bytes) -> bytes:
-    data = b""
-    while body:
-        size, _, body = body.partition(b"\r\n")
-        data, body = data + body[: int(size, 16)], body[int(size, 16) + 2 :]
-    return data
 
 
 class ChatCase(Case):
