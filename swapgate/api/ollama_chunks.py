@@ -17,7 +17,7 @@ from swapgate.errors import upstream_failed
 _T = TypeVar("_T")
 _LONGEST_MESSAGE: Final = 1000
 # What is raised for what is not JSON, not UTF-8, not as it should be, or too deep.
-_BAD_JSON: Final = (ValueError, RecursionError)
+_BAD_JSON: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 # What /infill calls an end; "none" is before it.
 _STOP_TYPES: Final = {"eos": "stop", "word": "stop", "limit": "length"}
 
