@@ -44,10 +44,14 @@ def run(arguments: Sequence[str]) -> NoReturn:
     xllamacpp = load_package()
     # It serves in threads of its own for as long as it is referred to.
     _server = load_model(xllamacpp, settings)
+    # A signal that comes just before a pause(), or to another thread, would not end it.
+    wakeup, signalled = os.pipe()
+    os.set_blocking(signalled, False)
+    signal.set_wakeup_fd(signalled)
     for number in _SIGNALS:
         signal.signal(number, lambda *_: os._exit(0))
-    while True:
-        signal.pause()
+    os.read(wakeup, 1)
+    os._exit(0)
 
 
 def check_model(settings: Settings, field: str, option: str) -> None:
