@@ -448,7 +448,8 @@ class ModelState:
             lease.end(why)
 
     def take_back(self, lease: Lease, now_s: float) -> None:
-        if lease.stream_of is not None:
+        # Where nothing is to linger, no swap is to wait for a title, either.
+        if lease.stream_of is not None and self.spec.linger_s > 0:
             self._follow_ups.expect(lease.stream_of, now_s)
         self.leases.remove(lease)
         self._last_used_s = self._answered_s = now_s

@@ -124,11 +124,22 @@ class TitleTests(FollowUpCase):
         self.assertNoResult(self.title("a"))
         self.assertTrue(self.goes())
 
+    def test_nothing_lingers(self) -> None:
+        """
+        Where models do not, no swap waits for a title.
+        """
+        self.use(model("a"), model("b"))
+        first = self.chat("a")
+        self.farm.come_up("a")
+        self.ask("b")
+        self.end(first)
+        self.assertEqual(self.told("a")[-1], "halt")
+
     def test_idle_already(self) -> None:
         """
         The moment counts for a model too whose turn ends after the stream did.
         """
-        self.use(model("a"), model("b"))
+        self.use(model("a", linger_s=0.01), model("b"))
         first = self.chat("a")
         self.farm.come_up("a")
         self.end(first)
@@ -138,6 +149,7 @@ class TitleTests(FollowUpCase):
         title = self.title("a")
         self.successResultOf(title)
         self.end(title)
+        self.farm.pass_time(0.1)
         self.assertTrue(self.goes())
 
     def test_others_wait(self) -> None:
