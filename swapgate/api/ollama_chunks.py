@@ -235,17 +235,6 @@ def decoded(decoder: msgspec.json.Decoder[_T], data: bytes) -> _T:
         ) from None
 
 
-def error_text(body: bytes) -> str:
-    """
-    The message of a daemon's error, which may be OpenAI's object or anything else.
-    """
-    try:
-        error = msgspec.json.decode(body)
-    except _BAD_JSON:
-        return body.decode("utf-8", "replace")[:_LONGEST_MESSAGE]
-    return _text(error.get("error", error) if isinstance(error, dict) else error)
-
-
 def _text(error: object) -> str:
     if isinstance(error, dict):
         error = error.get("message") or error

@@ -1,7 +1,7 @@
 """
 Ollama's API: what is listed of models, from what is known of them. Pure.
 
-Clients are strict about fields that nobody may know: `size` must be a whole number,
+Clients are strict about fields that may be unknown: `size` must be a whole number,
 `digest` hexadecimal, `modified_at` a date, and `details` must be whole.
 """
 
@@ -71,8 +71,8 @@ def ps(up: Iterable[tuple[ListedModel, float | None]]) -> dict[str, Any]:
     """
     The answer to GET /api/ps.
 
-    :param up: the models that are up, each with the time when it is unloaded if nobody
-        asks for it, in seconds of the epoch; None is never.
+    :param up: the models that are up, each with the time when it is unloaded if no
+        request asks for it, in seconds of the epoch; None is never.
     """
     entries = []
     for model, expires_s in up:

@@ -285,14 +285,13 @@ class Relay(LineReceiver):
         status = engine_errors.told_status(self._response.status, body)
         if self._promised:
             return self._surface.late(status, body)
-        if not self._surface.translates:
-            copy_response_head(self._response, self._request)
-            self._request.setResponseCode(status)
-            return body
         status, body = self._surface.whole(status, body)
+        if self._surface.translates:
+            self._request.setHeader(b"Content-Type", b"application/json")
+            self._request.setHeader(b"Content-Length", b"%d" % len(body))
+        else:
+            copy_response_head(self._response, self._request)
         self._request.setResponseCode(status)
-        self._request.setHeader(b"Content-Type", b"application/json")
-        self._request.setHeader(b"Content-Length", b"%d" % len(body))
         return body
 
     def _end_would_look_whole(self) -> bool:

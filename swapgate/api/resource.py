@@ -97,9 +97,10 @@ class Gateway(Resource):
 
         :raises APIError: where it is refused, whatever its body may be.
         """
-        model_id = read_model_id(head.target)
-        if model_id is not None and head.method in {b"GET", b"HEAD"}:
-            return Route(partial(_answer, body=self._entry(model_id)))
+        if head.method in {b"GET", b"HEAD"}:
+            model_id = read_model_id(head.target)
+            if model_id is not None:
+                return Route(partial(_answer, body=self._entry(model_id)))
         target = read_target(head.target)
         body = self._answers.get(target.path)
         if body is not None:

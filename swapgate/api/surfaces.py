@@ -82,7 +82,7 @@ class Surface:
 
     def whole(self, status: int, body: bytes) -> tuple[int, bytes]:
         """
-        Status and body of a translated answer that is no stream.
+        Status and body of an answer that is no stream.
         """
         return status, body
 

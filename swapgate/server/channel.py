@@ -3,8 +3,8 @@ Channel: one client's HTTP connection, from bytes to a request that may be proce
 
 1. A head is parsed, then authorized, then its method, target and size are checked; all
    before a byte of the body is kept, and before a 100 Continue.
-2. What fails is refused in the OpenAI shape, and the connection closes: what follows a
-   bad request cannot be told from its rest.
+2. What fails is refused in the shape of the API that was asked, and the connection
+   closes: what follows a bad request cannot be told from its rest.
 3. At every time at most one deadline runs: for a head, a body, the next request, or for
    the client to take what was written. None runs while a request is processed.
 4. Requests are answered one after the other (RFC 9112, 9.3.2). What is pipelined waits,

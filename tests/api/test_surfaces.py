@@ -6,7 +6,7 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.api.surfaces import OPENAI, surface_of
+from swapgate.api.surfaces import OPENAI, daemon_error, surface_of
 from swapgate.errors import APIError
 
 
@@ -134,3 +134,28 @@ class LateAnswerTests(SynchronousTestCase):
             self.assertTrue(told.startswith(name))
             self.assertIn(b"too long", told)
         self.assertEqual(surface_of("/v1/messages").late(200, b"{}"), b"data: {}\n\n")
+
+
+class DaemonErrorTests(SynchronousTestCase):
+    """
+    An answer with an error's status.
+    """
+
+    def test_bodies(self) -> None:
+        """
+        Any shape gives a text.
+        """
+        for body, expected in (
+            (b'{"error": {"message": "m", "type": "t"}}', "m"),
+            (b'{"error": "text"}', "text"),
+            (b'{"object": "error", "message": "m"}', "m"),
+            (b'{"detail": [1]}', "[1]"),
+            (b'"text"', "text"),
+            (b"Bad \xff Gateway", "Bad \ufffd Gateway"),
+            (b"x" * 2000, "x" * 1000),
+        ):
+            with self.subTest(body=body):
+                error = daemon_error(400, body)
+                self.assertEqual(error.status, 400)
+                self.assertIn(expected, error.message)
+                self.assertLess(len(error.message), 1100)
