@@ -8,6 +8,8 @@ Gate: runs trial and fails where trial would not, on no tests or too little cove
    coverage data alone must show the module covered; all data together make the total.
 2. As many processes run at a time as there are cores, each in a folder of its own.
 3. A run without a test that passed fails, and in CI one with a skipped test, too.
+4. What failed is shown where it happens and again at the end, below the table: a log
+   is often kept by its tail.
 """
 
 import argparse
@@ -31,6 +33,8 @@ TESTS = ROOT / "tests"
 FOLDERS = ROOT / "_trial_temp_gate"
 # trial's last line, such as "PASSED (skips=1, successes=2)".
 SUMMARY = re.compile(r"^(PASSED|FAILED)(?: \((.*)\))?\n", re.MULTILINE)
+# Where trial's list of results ends, and tracebacks begin.
+FAILURES = re.compile(r"^={79}\n.*", re.MULTILINE | re.DOTALL)
 # Covered wholly, branches too, each by its own tests alone.
 PURE = (
     "api/engine_errors",
@@ -154,6 +158,17 @@ class Job(NamedTuple):
     pure: str = ""
 
 
+class Result(NamedTuple):
+    """
+    How a job ended.
+
+    :param failures: what is shown again at the end; empty where all was well.
+    """
+
+    counts: Counter[str]
+    failures: str
+
+
 def run_trial(*options: str, measure_to: str = "") -> tuple[bool, Counter[str], str]:
     """
     Whether all was well, how many tests ended in which way, and what trial wrote.
@@ -246,7 +261,7 @@ def covered(data: Iterable[Path], into: Path, *options: str) -> tuple[bool, str]
     return good, said
 
 
-def run_job(number: int, job: Job, data: Path) -> tuple[bool, Counter[str]]:
+def run_job(number: int, job: Job, data: Path) -> Result:
     """
     Run it, and show what trial wrote with a line of our own at the end.
     """
@@ -270,7 +285,9 @@ def run_job(number: int, job: Job, data: Path) -> tuple[bool, Counter[str]]:
     took_s = time.monotonic() - began
     line = f"=== {job.name}: {verdict} ({counts}) in {took_s:.0f} s"
     print(f"{output}\n{line}\n", flush=True)
-    return good, ended
+    found = FAILURES.search(output)
+    failures = f"{found[0] if found else output}\n{line}"
+    return Result(ended, "" if good else failures)
 
 
 def run_jobs(jobs: list[Job], floor: str) -> None:
@@ -287,13 +304,16 @@ def run_jobs(jobs: list[Job], floor: str) -> None:
                 (job, pool.submit(run_job, number, job, data))
                 for number, job in enumerate(jobs)
             ]
-            results = [(job, *future.result()) for job, future in running]
+            results = [(job, future.result()) for job, future in running]
         measured = data.glob("[0-9]*.*")
         omitted = f"--omit={','.join(NOT_MEASURED)}"
         enough, table = covered(measured, into, f"--fail-under={floor}", omitted)
     print(table)
-    ended = sum((counts for _, _, counts in results), Counter[str]())
-    failed = [job.name for job, good, _ in results if not good]
+    ended = sum((result.counts for _, result in results), Counter[str]())
+    failed = [job.name for job, result in results if result.failures]
+    for _, result in results:
+        if result.failures:
+            print(f"{result.failures}\n")
     counts = ", ".join(f"{kind}={count}" for kind, count in sorted(ended.items()))
     print(f"{'FAILED' if failed else 'PASSED'} ({counts})", flush=True)
     if failed:
