@@ -25,10 +25,10 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from swapgate.daemons.processes import free_port
 from swapgate.demo.__main__ import is_installed
 from swapgate.demo.weights import cache_folder, ready_weights
 from tests.gate import engine_expected
+from tests.ports import free_port
 from tests.rig import Answer, Client, RigCase
 
 DEMO = Path(__file__).resolve().parent.parent / "etc" / "demo.cfg"
@@ -171,7 +171,7 @@ class EngineCase(RigCase):
         """
         The shipped file in a folder of its own, with a free port.
         """
-        self.port = free_port("127.0.0.1")
+        self.port = free_port()
         shipped = DEMO.read_text("utf-8")
         self.assertEqual(shipped.count("\nlisten = tcp:11430:"), 1)
         listen = f"\n{extra}\nlisten = tcp:{self.port}:"

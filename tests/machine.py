@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from swapgate.daemons.processes import free_port
+from tests.ports import free_port
 
 
 class Machine(Resource):
@@ -25,7 +25,7 @@ class Machine(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[tuple[str, str | None]] = []
-        self.port = free_port("127.0.0.1")
+        self.port = free_port()
         self.health = 200
         self.held: list[Request] = []
         self._channels: set[Any] = set()

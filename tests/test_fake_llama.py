@@ -20,14 +20,10 @@ from typing import IO, Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.ports import free_port
+
 SCRIPT = Path(__file__).parent / "fake_llama.py"
 PATIENCE_S = 30.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class FakeLlamaTests(SynchronousTestCase):

@@ -12,9 +12,9 @@ from swapgate.config.daemon_kinds import ServiceSpec
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
 from swapgate.daemons.external import ExternalDaemon
-from swapgate.daemons.processes import free_port
 from tests.doubles import owner
 from tests.held_timers import HeldTimers
+from tests.ports import free_port
 from tests.stand_ins import StandIns, until_reaped
 
 
@@ -31,7 +31,7 @@ class KindCase(TestCase):
         self.tools = StandIns(Path(self.mktemp()).absolute())
         self.addCleanup(self.tools.sweep)
         self.addCleanup(until_reaped)
-        self.port = free_port("127.0.0.1")
+        self.port = free_port()
         self.timers = HeldTimers(*self.held_s)
 
     def spec(self, service: ServiceSpec, **options: Any) -> ModelSpec:

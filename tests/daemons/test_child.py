@@ -21,10 +21,11 @@ from swapgate.config.expand import Command
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
 from swapgate.daemons.child import Child
-from swapgate.daemons.processes import free_port, group_lives
+from swapgate.daemons.processes import group_lives
 from tests.doubles import owner
 from tests.gate import ROOT
 from tests.held_timers import HeldTimers
+from tests.ports import free_port
 
 FAKE = ROOT / "tests" / "fake_llama.py"
 # No other timer has this length, so it can be held.
@@ -337,7 +338,7 @@ class ChildTests(TestCase):
                 await deferLater(reactor, 0.01)
         await self.until_running(child)
         self.assertFalse(child.relaunch())
-        fixed = self.fake("--listen-late", "60", port=free_port("127.0.0.1"))
+        fixed = self.fake("--listen-late", "60", port=free_port())
         await self.until_running(fixed)
         self.assertFalse(fixed.relaunch())
 

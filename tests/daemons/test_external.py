@@ -19,10 +19,11 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from swapgate.config.values import Upstream
 from swapgate.daemons.control import Control, Observation, ServiceState, port_answers
 from swapgate.daemons.external import ExternalDaemon
-from swapgate.daemons.processes import find, free_port
+from swapgate.daemons.processes import find
 from swapgate.daemons.tool import Answer, ToolFailed
 from tests.doubles import model, owner
 from tests.held_timers import HeldTimers
+from tests.ports import free_port
 from tests.rig import told_in
 from tests.stand_ins import FAKE
 
@@ -110,7 +111,7 @@ class ExternalDaemonTests(TestCase):
     timeout = 120
 
     def setUp(self) -> None:
-        self.port = free_port("127.0.0.1")
+        self.port = free_port()
         self.journal = Path(self.mktemp()).absolute()
         self.control = FakeControl()
         self.timers = HeldTimers(STOP_TIMEOUT_S)

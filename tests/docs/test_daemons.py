@@ -19,10 +19,10 @@ from swapgate.config.options import KINDS, scoped
 from swapgate.daemons.command import Commands
 from swapgate.daemons.control import port_answers
 from swapgate.daemons.external import ExternalDaemon
-from swapgate.daemons.processes import free_port
 from swapgate.engine.options import _OPTIONS, parse
 from tests.doubles import owner
 from tests.gate import ROOT
+from tests.ports import free_port
 from tests.stand_ins import StandIns
 
 PAGE = ROOT / "docs" / "daemons.md"
@@ -117,7 +117,7 @@ class CommandExampleTests(TestCase):
         for example in examples():
             if "service = command" not in example:
                 continue
-            port = free_port("127.0.0.1")
+            port = free_port()
             local = f"upstream = http://127.0.0.1:{port}"
             [spec] = read(re.sub(r"upstream = .*", local, example)).models
             assert isinstance(spec.service, CommandSpec)

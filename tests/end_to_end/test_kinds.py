@@ -10,11 +10,12 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
-from swapgate.daemons.processes import find, free_port
+from swapgate.daemons.processes import find
 from swapgate.daemons.tool import TOOL_TIMEOUT_S
 from tests.fake_keeper import Definition
 from tests.fake_systemctl import definition
 from tests.held_timers import HeldTimers
+from tests.ports import free_port
 from tests.rig import RigCase
 from tests.stand_ins import StandIns
 
@@ -49,7 +50,7 @@ class KindsCase(RigCase):
         self.addCleanup(os.environ.__setitem__, "PATH", before)
         self.addCleanup(self.tools.sweep)
         self.addCleanup(self.check_lives)
-        self.ports = {name: free_port("127.0.0.1") for name in "abc"}
+        self.ports = {name: free_port() for name in "abc"}
 
     def define(self, name: str, *options: str, keep: bool = False) -> None:
         """

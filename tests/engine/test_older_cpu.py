@@ -14,9 +14,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.daemons.processes import free_port
 from tests.engine_rig import SKIP, demo_weights
 from tests.gate import qemu
+from tests.ports import free_port
 
 # Read by trial.
 skip = SKIP
@@ -36,7 +36,7 @@ class HaswellTests(SynchronousTestCase):
         """
         emulator = qemu()
         assert emulator is not None
-        port = free_port("127.0.0.1")
+        port = free_port()
         weights = demo_weights()
         said = Path(self.mktemp()).absolute()
         with said.open("wb") as log:

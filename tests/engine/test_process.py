@@ -18,11 +18,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.daemons.child import TAIL_LINES
-from swapgate.daemons.processes import free_port
 from swapgate.engine.options import _CACHE_TYPES, _FLASH_ATTENTION, parse
 from swapgate.engine.server import load_package, parameters
 from tests.demo_rig import ended_while_loading
 from tests.engine_rig import SKIP, ask, demo_weights
+from tests.ports import free_port
 
 # Read by trial.
 skip = SKIP
@@ -38,7 +38,7 @@ class Engine:
     """
 
     def __init__(self, *options: str) -> None:
-        self.port = free_port("127.0.0.1")
+        self.port = free_port()
         self.weights = demo_weights()
         self._said = TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
