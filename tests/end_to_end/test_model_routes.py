@@ -65,16 +65,16 @@ class BrowserTests(RoutesCase):
                 answer = await self.ask(CHAT, body, **headers)
                 self.assertEqual(answer.status, 200, answer.body)
                 asked += 1
-                await self.until_told("finished", count=asked)
-                self.assertEqual(self.told("finished")[-1]["name"], model)
-        sent = [entry["model"] for entry in self.told("finished")]
+                self.assertEqual(len(self.told("begun")), asked)
+                self.assertEqual(self.told("begun")[-1]["name"], model)
+        sent = [entry["model"] for entry in self.told("begun")]
         self.assertEqual(sent, [None, "auto", None] * 3)
         chosen = [e["model"] for e in logged if e.get("status") == 200]
         self.assertEqual(chosen, [*"aaabbbccc"])
         # Who names a model gets it, whatever the browser.
         answer = await self.ask(CHAT, {"model": "c"}, Sec_CH_UA=BRAVE["Sec-CH-UA"])
         self.assertEqual(answer.status, 200)
-        self.assertEqual(self.told("finished")[-1]["name"], "c")
+        self.assertEqual(self.told("begun")[-1]["name"], "c")
 
     async def test_nobody_elses(self) -> None:
         """
@@ -97,7 +97,7 @@ class BrowserTests(RoutesCase):
         body = {"input_prefix": "a", "input_suffix": "b", "stream": False}
         answer = await self.ask("/infill", body)
         self.assertEqual(answer.status, 200, answer.body)
-        self.assertEqual(self.told("finished")[-1]["name"], "b")
+        self.assertEqual(self.told("begun")[-1]["name"], "b")
 
 
 class EntryTests(RoutesCase):
