@@ -168,16 +168,24 @@ class Swapgate(MultiService):
     def _open(self) -> None:
         with exit_if_unusable():
             self._state.acquire()
-        # Before a port is open: from then on we seem to run, and may be sent SIGHUP.
+        # Before a port is open: from then on we seem to run, and may be sent signals.
         with suppress(ValueError):  # In a thread that is not the main one.
-            signal.signal(
-                signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload)
-            )
+            self._handle_signals()
         try:
             super().privilegedStartService()
         # Each kind of endpoint stumbles in its own way here, too.
         except (CannotListenError, OSError, OverflowError, ValueError) as error:
             raise SystemExit(cannot_listen(error)) from None
+
+    def _handle_signals(self) -> None:
+        """
+        SIGHUP reads the configuration again; SIGTERM stops us in order, before the
+        reactor runs and has a handler of its own, too.
+        """
+        net = self._reactor
+        signal.signal(signal.SIGHUP, lambda *_: net.callFromThread(self.reload))
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, lambda *_: net.callFromThread(net.stop))
 
     def startService(self) -> None:
         super().startService()

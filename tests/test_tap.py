@@ -197,19 +197,26 @@ class MakeServiceTests(Case):
         service = self.make(re.sub("listen = .*", two, GOOD))
         self.assertEqual([bool(port.running) for port in service], [False, False])
 
-    def test_a_hangup_at_the_start(self) -> None:
+    def test_signals_at_the_start(self) -> None:
         """
-        Before the first port opens SIGHUP ends nothing any more.
+        Before the first port opens SIGHUP and SIGTERM kill nothing any more; what they
+        ask for is done when the reactor runs.
         """
-        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        self.addCleanup(signal.signal, signal.SIGHUP, before)
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            before = signal.signal(number, signal.SIG_DFL)
+            self.addCleanup(signal.signal, number, before)
+        the_reactor: Any = reactor
+        later: list[Any] = []
+        self.patch(the_reactor, "callFromThread", later.append)
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             text = GOOD.replace("tcp:0:", f"tcp:{port}:")
             service = self.make(text.replace("[model", "state_dir = s\n[model"))
             self.addCleanup(service._state.release)
             self.assertRaises(SystemExit, service.privilegedStartService)
-        self.assertTrue(callable(signal.getsignal(signal.SIGHUP)))
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGHUP)
+        self.assertEqual(later, [the_reactor.stop, service.reload])
 
     def test_monotonic_clock(self) -> None:
         """
