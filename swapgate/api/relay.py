@@ -32,7 +32,6 @@ from swapgate.api.stall_timer import StallTimer
 from swapgate.api.surfaces import Surface
 from swapgate.errors import APIError, upstream_failed
 from swapgate.fleet.lease import Cut, Lease
-from swapgate.net import flush, send_now
 from swapgate.upstream.connection import Response
 
 # Lines that say nothing of an answer: comments and blank ones.
@@ -186,16 +185,9 @@ class Relay(LineReceiver):
         self._has_written = self._has_written or not (
             self._streams and _COMMENTS.fullmatch(data)
         )
-        transport = self._request.channel.transport
-        if self._request.startedWriting:
-            self._request.sentLength += len(data)
-            if self._request.chunked:
-                data = b"%x\r\n%b\r\n" % (len(data), data)
-            send_now(transport, data)
-        else:
+        if not self._request.startedWriting:
             self._copy_head()
-            self._request.write(data)
-            flush(transport)
+        self._request.write(data)
 
     def cut(self, why: Cut) -> None:
         """
@@ -235,35 +227,30 @@ class Relay(LineReceiver):
         """
         # Its connection may serve another client by now, and is not to be paused.
         self._ended = True
+        self._stall_timer.stop()
+        request, surface = self._request, self._surface
+        request.unregisterProducer()
         if outcome is not Outcome.UNANSWERED:
             out = b"".join(self._out)
             if self._collects:
                 out = self._collected_answer(out)
             else:
-                if outcome is Outcome.WHOLE and self._surface.failed is None:
-                    out = self._surface.lines(out) + self._surface.end()
-                if not self._request.startedWriting:
+                if outcome is Outcome.WHOLE and surface.failed is None:
+                    out = surface.lines(out) + surface.end()
+                if not request.startedWriting:
                     self._copy_head()
-            self._request.write(out)
-        if self._surface.failed is not None:
-            # The daemon has told it: there is nothing to suspect it of.
-            self._request.log_entry.error = self._surface.failed.code
-        transport: Any = self._request.channel.transport
-        self._stall_timer.stop()
-        self._request.unregisterProducer()
-        if outcome is Outcome.WHOLE or (
-            outcome is Outcome.CUT and self._streams and not self._surface.cuts
-        ):
-            self._request.finish()
-            # With all that this read has brought.
-            flush(transport)
-        elif outcome is not Outcome.UNANSWERED:
-            # By FIN, without the final chunk: a reset would lose what was sent before.
-            flush(transport)
-            if self._end_would_look_whole():
-                transport.abortConnection()
+            if surface.failed is not None:
+                # The daemon has told it: there is nothing to suspect it of.
+                request.log_entry.error = surface.failed.code
+            if outcome is Outcome.WHOLE or (self._streams and not surface.cuts):
+                request.finish(out)
             else:
-                self._request.channel.loseConnection()
+                # By FIN, without the final chunk: a reset would lose what was sent.
+                request.write(out)
+                if self._end_would_look_whole():
+                    request.channel.transport.abortConnection()
+                else:
+                    request.channel.loseConnection()
         self.done.callback(outcome)
 
     def _copy_head(self) -> None:
@@ -302,7 +289,7 @@ class Relay(LineReceiver):
             self._streams
             or self._promised
             or self._request.chunked
-            or self._request.responseHeaders.hasHeader(b"Content-Length")
+            or b"Content-Length" in self._request.fields
         )
 
     def _abort(self) -> None:

@@ -83,8 +83,7 @@ class Gateway(Resource):
 
     def render(self, request: GatewayRequest) -> int:
         serving = Deferred.fromCoroutine(self._serve(request))
-        request.notifyFinish().addErrback(lambda _: serving.cancel())
-        serving.addErrback(answer_failure, request)
+        request.serving = serving.addErrback(answer_failure, request)
         return int(NOT_DONE_YET)
 
     async def _serve(self, request: GatewayRequest) -> None:

@@ -32,8 +32,7 @@ def answer(
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", content_type)
     request.setHeader(b"Content-Length", b"%d" % len(body))
-    request.write(body)
-    request.finish()
+    request.finish(body)
 
 
 def allow_only(head: RequestHead, target: Target, *methods: bytes) -> None:
@@ -76,14 +75,13 @@ def answer_failure(failure: Failure, request: GatewayRequest) -> None:
     if request.startedWriting:
         if request.promised_by is not None:
             # Nothing of an answer went out: nothing can look whole.
-            request.write(request.promised_by.failure(error))
-            request.finish()
+            request.finish(request.promised_by.failure(error))
         else:
             # Its transport alone would wait, under TLS for ever, for one that produces.
             request.channel.loseConnection()
         return
     for name, value in error.response_headers:
-        request.setHeader(name, value)
+        request.setHeader(name.encode(), value.encode("latin-1"))
     answer(request, error.status, error_body(error, request.uri))
 
 

@@ -21,7 +21,6 @@ from twisted.internet.interfaces import IDelayedCall, ISSLTransport, ITCPTranspo
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import Request as HTTPRequest
-from twisted.web.http_headers import Headers
 
 from swapgate.errors import APIError, error_body
 from swapgate.net import bound_send_buffer, flush, unsent
@@ -50,8 +49,8 @@ class GatewayChannel(Protocol):
     """
     One client's connection. `site` and `transport` are set by Twisted.
 
-    Its Requests ask of it what they ask of Twisted's own channels: `writeHeaders`,
-    `write`, `registerProducer`, `requestDone` and so on.
+    Its Requests ask of it what they ask of Twisted's own channels: `registerProducer`,
+    `requestDone` and so on; but they write to its transport.
     """
 
     site: Any
@@ -170,9 +169,12 @@ class GatewayChannel(Protocol):
         Decide by a request's head alone, before any of its body is kept.
         """
         self._head = head
+        if self._listener is None:
+            self._listener = listener_of(self.transport)
+            self._peer, self._host = self.transport.getPeer(), self.transport.getHost()
         self._request = request = self.site.requestFactory(self, head)
         try:
-            self._check(request, head)
+            self._check(request, head, self._listener)
         except APIError as error:
             self.refuse(error, after_s=self._delay_s(error))
             return
@@ -183,10 +185,10 @@ class GatewayChannel(Protocol):
             if expected == b"100-continue" and head.version == b"HTTP/1.1":
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _check(self, request: GatewayRequest, head: RequestHead) -> None:
-        if self._listener is None:
-            self._listener = listener_of(self.transport)
-        request.grant = admit(self.site.access, self._listener, request_origin(head))
+    def _check(
+        self, request: GatewayRequest, head: RequestHead, listener: Listener
+    ) -> None:
+        request.grant = admit(self.site.access, listener, request_origin(head))
         request.log_entry.key = request.grant.key_name
         if head.length == 0:
             return
@@ -225,7 +227,7 @@ class GatewayChannel(Protocol):
         self._deadline.expect(None)
         self.transport.bufferSize = FileDescriptor.bufferSize
         if not self._head.persistent:
-            self._request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+            self._request.setHeader(b"Connection", b"close")
         self._request.process()
 
     def requestDone(self, request: HTTPRequest) -> None:
@@ -284,27 +286,13 @@ class GatewayChannel(Protocol):
                 )
             )
 
-    # The response, as Twisted's Request writes it.
-
-    def writeHeaders(
-        self, version: bytes, code: bytes, reason: bytes, headers: Headers
-    ) -> None:
-        lines = [b"%b %b %b" % (version, code, reason)]
-        for name, values in headers.getAllRawHeaders():
-            lines += [b"%b: %b" % (name, value) for value in values]
-        self.transport.write(b"\r\n".join([*lines, b"", b""]))
-
-    def write(self, data: bytes) -> None:
-        self.transport.write(data)
-
-    def writeSequence(self, data: tuple[bytes, ...]) -> None:
-        self.transport.write(b"".join(data))
+    # What Twisted's Request asks of its channel.
 
     def getPeer(self) -> Any:
-        return self.transport.getPeer()
+        return self._peer
 
     def getHost(self) -> Any:
-        return self.transport.getHost()
+        return self._host
 
     def isSecure(self) -> bool:
         return bool(ISSLTransport.providedBy(self.transport))

@@ -6,11 +6,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-from twisted.web.http import NO_CONTENT
+from twisted.web.http import NO_BODY_CODES, NO_CONTENT
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
+from swapgate.net import send_now
 from swapgate.server.access_log import AccessLogEntry
 from swapgate.server.auth import Grant
 from swapgate.server.body_memory import Body
@@ -33,32 +35,35 @@ class Route:
 
 class GatewayRequest(Request):
     """
-    One request; Twisted neither parses its body nor writes it to a file.
+    One request. Twisted neither parses its body nor writes its response: a head leaves
+    with the first bytes of the body, the last ones with the final chunk, all at once.
     """
 
     # None when the request is over.
     channel: Any
     # From `auth`, before the request is processed.
     grant = Grant()
-    # A response without a Content-Type stays without one.
-    defaultContentType = None
     #: The API by whose rules a stream was begun while the model was waited for.
     promised_by: Any = None
     # What answers it; None until the resource has been asked.
     route: Route | None = None
+    #: What is done for it, and cancelled when its client goes.
+    serving: Deferred[None] | None = None
     #: How many bytes of its body have arrived.
     received = 0
     #: The client has gone; nothing can be written any more.
     disconnected = False
+    # Its response has a head only.
+    _bodiless = False
 
     def __init__(self, channel: Any, head: RequestHead) -> None:
         super().__init__(channel)
         self.head = head
         self.method, self.uri, self.clientproto = head.method, head.target, head.version
-        self.path = head.target.partition(b"?")[0]
-        self.args: dict[bytes, list[bytes]] = {}
         self.body = Body(channel.site.body_memory)
         self.log_entry = AccessLogEntry()
+        #: The headers of the response; `responseHeaders` may have more.
+        self.fields: dict[bytes, bytes] = {}
 
     @property
     def requestHeaders(self) -> Headers:
@@ -85,24 +90,76 @@ class GatewayRequest(Request):
         if self.keeps_body:
             self.body.add(data)
 
-    def finish(self) -> None:
+    def setHeader(self, name: bytes, value: bytes) -> None:
+        self.fields[name] = value
+
+    def write(self, data: bytes) -> None:
+        if not self.disconnected:
+            self._send(data, b"")
+
+    def finish(self, last: bytes = b"") -> None:
+        """
+        :param last: the end of the response.
+        """
         # Before the next request is parsed, which may be here already.
         self.body.drop()
+        if not self.disconnected:
+            self._send(last, b"0\r\n\r\n")
+            # The final chunk is sent.
+            self.chunked = 0
         super().finish()
+
+    def _send(self, data: bytes, final_chunk: bytes) -> None:
+        head = b"" if self.startedWriting else self._begin()
+        if self._bodiless:
+            data = b""
+        self.sentLength += len(data)
+        if self.chunked:
+            if data:
+                data = b"%x\r\n%b\r\n" % (len(data), data)
+            data += final_chunk
+        send_now(self.channel.transport, head + data)
+
+    def _begin(self) -> bytes:
+        """
+        The head of the response.
+        """
+        self.startedWriting = 1
+        fields = self.fields
+        self._bodiless = self.method == b"HEAD" or self.code in NO_BODY_CODES
+        if (
+            b"Content-Length" not in fields
+            and self.clientproto == b"HTTP/1.1"
+            and not self._bodiless
+        ):
+            self.chunked = 1
+            fields[b"Transfer-Encoding"] = b"chunked"
+        lines = [
+            b"%b %d %b" % (self.clientproto, self.code, self.code_message),
+            *map(b"%b: %b".__mod__, fields.items()),
+        ]
+        for name, values in self.responseHeaders.getAllRawHeaders():
+            lines += [b"%b: %b" % (name, value) for value in values]
+        head = b"\r\n".join(lines)
+        ends = len(lines) - 1
+        if head.count(b"\n") != ends or head.count(b"\r") != ends:
+            # No value begins another line.
+            head = b"\r\n".join(b" ".join(line.splitlines()) for line in lines)
+        return b"%b\r\n%b\r\n\r\n" % (head, self.channel.site.lines())
 
     def connectionLost(self, reason: Failure) -> None:
         self.disconnected = True
         super().connectionLost(reason)
+        if self.serving is not None:
+            self.serving.cancel()
         self.body.drop()
 
     def process(self) -> None:
-        self.site = self.channel.site
-        self.setHeader(b"Server", b"swapgate")
-        self.setHeader(b"Date", self.channel.site.date())
+        self.site = site = self.channel.site
         for name, value in self.grant.headers:
-            self.setHeader(name, value)
+            self.fields[name.encode()] = value.encode("latin-1")
         if self.grant.preflight:
             self.setResponseCode(NO_CONTENT)
             self.finish()
         else:
-            self.site.resource.render(self)
+            site.resource.render(self)

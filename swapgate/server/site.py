@@ -1,8 +1,7 @@
 """
 Site: the factory of client connections, the limits that they share, the access log.
 
-1. A response is flushed before its log line is made.
-2. No log line has a query, a header or a body in it.
+No log line has a query, a header or a body in it.
 """
 
 import time
@@ -19,7 +18,6 @@ from twisted.web.server import Site
 
 from swapgate.config.access import Access
 from swapgate.config.limits import Limits
-from swapgate.net import flush
 from swapgate.server.access_log import shown
 from swapgate.server.auth_delay import AuthDelay
 from swapgate.server.body_memory import BodyMemory
@@ -42,7 +40,7 @@ class GatewaySite(Site):
     noisy = False
     _log = Logger()
     _closed: Deferred[None] | None = None
-    _dated_s, _date = 0, b""
+    _dated_s, _lines = 0, b""
 
     def __init__(
         self, resource: IResource, *, access: Access, limits: Limits, **kwargs: object
@@ -68,14 +66,15 @@ class GatewaySite(Site):
     def _warn(self, line: str) -> None:
         self._log.warn("{log_line}", log_line=line)
 
-    def date(self) -> bytes:
+    def lines(self) -> bytes:
         """
-        The value of the Date header, made once a second.
+        The headers of every response, made once a second.
         """
         now_s = int(time.time())
         if now_s != self._dated_s:
-            self._dated_s, self._date = now_s, datetimeToString(now_s)
-        return self._date
+            self._dated_s = now_s
+            self._lines = b"Server: swapgate\r\nDate: " + datetimeToString(now_s)
+        return self._lines
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         channel = super().buildProtocol(addr)
@@ -108,8 +107,6 @@ class GatewaySite(Site):
         """
 
     def log(self, request: HTTPRequest) -> None:
-        # The response leaves before its line is made.
-        flush(request.channel.transport)
         self._log_request(request, request.code)
 
     def log_unfinished(self, request: GatewayRequest) -> None:

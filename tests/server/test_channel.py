@@ -35,7 +35,7 @@ class RequestTests(ChannelCase):
             body=b"a=b&c=d",
         )
         [request] = self.resource.requests
-        self.assertEqual(request.args, {})
+        self.assertIsNone(request.args)
         self.assertIsNone(request.content)
         self.assertEqual(b"".join(request.body.pieces()), b"a=b&c=d")
         self.assertEqual(request.body.length, 7)
