@@ -10,7 +10,7 @@ Reverse proxy: one request waits for a lease, is sent to the daemon, and is answ
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, TimeoutError
 from twisted.internet.error import (
     ConnectError,
     ConnectingCancelledError,
@@ -135,13 +135,11 @@ class ProxyRequest:
         Send the request once, and relay the answer.
         """
         request = self._request
-        asked = Deferred.fromCoroutine(
-            lease.client.ask(
-                request.method,
-                self._target.raw,
-                self._surface.headers(headers_to_daemon(request.head)),
-                request.body.pieces(),
-            )
+        asked = lease.client.ask(
+            request.method,
+            self._target.raw,
+            self._surface.headers(headers_to_daemon(request.head)),
+            request.body.pieces(),
         )
         if lease.spec.first_token_timeout_s is not None:
             asked.addTimeout(lease.spec.first_token_timeout_s, self._clock)
