@@ -34,7 +34,8 @@ from swapgate.server.request_origin import listener_of, request_origin
 from swapgate.server.request_parser import Event, RequestHead, RequestParser
 from swapgate.server.timeouts import Deadline, Wait
 
-# How much of a body is read at a time: the worst JSON of this size takes 10 ms.
+# How much of a body is read at a time: the worst JSON of this size takes 10 ms. What
+# goes on with a string, as a long prompt or an image does, is read in larger bites.
 _BITE = 16 * 1024
 # How much may be pipelined behind a request. We go on reading, or we would not notice
 # that the client has disconnected.
@@ -215,6 +216,8 @@ class GatewayChannel(Protocol):
         assert self._request is not None
         self._deadline.received(len(data))
         self._request.handleContentChunk(data)
+        cheap = self._request.body.is_cheap
+        self.transport.bufferSize = FileDescriptor.bufferSize if cheap else _BITE
         if self._request.received > self.site.limits.max_body_bytes:
             self.refuse(too_large(self.site.limits))
         elif self._request.keeps_body and not self._has_room(0):

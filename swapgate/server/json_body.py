@@ -88,13 +88,9 @@ class BodyParser:
     Feed it the body as it arrives, then close it for the fields.
 
     The first fault is raised as BadJSON, and again by every later call.
-
-    :param is_inside: a quick look whether a string that was begun goes on through all
-        of this, which may be UTF-8; False where there is a doubt.
     """
 
-    def __init__(self, is_inside: Callable[[bytes], bool] = lambda _: False) -> None:
-        self._is_inside = is_inside
+    def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._bytes = 0
         # Text that is not parsed yet, and how many characters came before it.
@@ -127,6 +123,13 @@ class BodyParser:
             self._parse(data[start : start + PIECE])
 
     @property
+    def is_in_string(self) -> bool:
+        """
+        Whether what comes next is, at first, cheap to read.
+        """
+        return self._state is BodyParser._in_string
+
+    @property
     def key_memory(self) -> int:
         """
         How many bytes the keys of all open objects take; a short one some 110.
@@ -156,8 +159,6 @@ class BodyParser:
         at = self._misses = 0
         if self._state is not BodyParser._in_string:
             at = past(grammar.SPACE, text, 0)
-        elif self._pieces is None and not self._text and self._is_inside(data):
-            at = len(text)
         while at < len(text):
             after = self._state(self, text, at)
             if after == at:

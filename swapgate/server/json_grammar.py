@@ -15,6 +15,8 @@ from itertools import chain
 from math import isfinite
 from typing import Any, Final
 
+import msgspec
+
 #: How long a number may be.
 NUMBER_LENGTH: Final = 1000
 
@@ -58,6 +60,7 @@ HALF_ESCAPE: Final = re.compile(
     rf"\\(?:u(?:{_HEX}{{0,3}}|{_HIGH}(?:\\(?:u(?:[dD](?:[c-fC-F]{_HEX}?)?)?)?)?))?"
 )
 SURROGATE: Final = re.compile(rf"\\u[dD][89a-fA-F]{_HEX}{{2}}")
+_ESCAPE_LENGTH: Final = len(r"\ud83d\ude00")
 _PAIR: Final = re.compile(rf"\\u{_HIGH}\\u{_LOW}")
 #: Arrays, or ends of arrays and objects, in a row.
 OPENERS: Final = re.compile(r"[\[ \t\n\r]*+")
@@ -90,6 +93,8 @@ def _number(word: str) -> float:
     return 0.0
 
 
+# Strict but for UTF-8 and numbers, and four times as fast as `json` in a string.
+_skip: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _read: Final = json.JSONDecoder(
     object_pairs_hook=_object,
     parse_int=_number,
@@ -147,9 +152,19 @@ def inside(text: str, at: int) -> int:
     """
     if short := _SHORT.match(text, at):
         return short.end()
-    # Whether its end is here or not.
-    if string := whole_values(f'"{text[at:]}"', 0, 0, many=False):
-        return at + string[1] - 2
+    end = text.find('"', at)
+    if end < 0 or text[end - 1] == "\\":
+        # It may go on through all of this; an escape may be cut off.
+        escape = text.find("\\", max(at, len(text) - _ESCAPE_LENGTH))
+        end = at + len(text[at:escape].rstrip("\\")) if escape >= 0 else len(text)
+    try:
+        _skip(f'"{text[at:end]}"')
+    except msgspec.DecodeError:
+        # Its end is here, or a fault.
+        if string := whole_values(f'"{text[at:]}"', 0, 0, many=False):
+            return at + string[1] - 2
+    else:
+        at = end
     return past(INSIDE, text, at)
 
 

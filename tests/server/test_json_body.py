@@ -503,33 +503,6 @@ class RefusedTests(SynchronousTestCase):
             place = len(good) + 7
             self.assertIn(f"after {place} characters", caught.exception.args[0])
 
-    def test_quick_look(self) -> None:
-        """
-        A string that goes on is passed over by a look at its bytes, but for those that
-        are kept and after half an escape.
-        """
-        seen: list[bytes] = []
-
-        def is_inside(data: bytes) -> bool:
-            seen.append(data)
-            return b'"' not in data and b"\\" not in data
-
-        reader = BodyParser(is_inside)
-        for piece in (
-            b'{"a":"\xc3',
-            b"\xa9b",
-            b"c\\",
-            b"n",
-            b'd","mod',
-            b'el":"',
-            b"m",
-        ):
-            reader.feed(piece)
-        self.assertEqual(seen, [b"\xa9b", b"c\\", b'd","mod'])
-        with self.assertRaises(BadJSON) as caught:
-            reader.feed(b'" 1')
-        self.assertIn("after 26 characters", caught.exception.args[0])
-
     def test_not_waiting(self) -> None:
         """
         A number that is too long is refused before it ends.

@@ -119,11 +119,12 @@ class WholeTests(SynchronousTestCase):
     @given(st.lists(st.sampled_from(PARTS), max_size=6).map("".join))
     def test_inside(self, text: str) -> None:
         """
-        C goes as far as the pattern, which is strict.
+        C goes as far as the pattern, which is strict; in a long string, too.
         """
-        end = past(grammar.INSIDE, text, 0)
-        for at in (0, 1):
-            self.assertEqual(inside("x" * at + text, at), at + end)
+        for inner in (text, "y" * 200 + text, text * 99):
+            end = past(grammar.INSIDE, inner, 0)
+            for at in (0, 1):
+                self.assertEqual(inside("x" * at + inner, at), at + end)
 
 
 class WordTests(SynchronousTestCase):
