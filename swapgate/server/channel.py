@@ -25,11 +25,11 @@ from twisted.web.http import Request as HTTPRequest
 from swapgate.errors import APIError, error_body
 from swapgate.net import bound_send_buffer, flush, unsent
 from swapgate.server.access_log import AccessLogEntry
-from swapgate.server.auth import Listener, admit
+from swapgate.server.auth import Grant, Listener, admit
 from swapgate.server.auth_delay import AuthDelay
 from swapgate.server.body_memory import BodyMemory, bodies_full, too_large
 from swapgate.server.refusal import LINGER_S, can_half_close, response
-from swapgate.server.request import GatewayRequest
+from swapgate.server.request import GatewayRequest, Route
 from swapgate.server.request_origin import listener_of, request_origin
 from swapgate.server.request_parser import Event, RequestHead, RequestParser
 from swapgate.server.timeouts import Deadline, Wait
@@ -73,6 +73,8 @@ class GatewayChannel(Protocol):
     _delayed: IDelayedCall | None = None
     _aborting: IDelayedCall | None = None
     _over_limit = False
+    # What the last head said, and what it was granted by which rules.
+    _admitted: tuple[Any, Any, Grant, Route | None] = (None, None, Grant(), None)
     # Known when data has come: a PROXY header, which tells it, goes before.
     _listener: Listener | None = None
 
@@ -189,15 +191,21 @@ class GatewayChannel(Protocol):
     def _check(
         self, request: GatewayRequest, head: RequestHead, listener: Listener
     ) -> None:
-        request.grant = admit(self.site.access, listener, request_origin(head))
-        request.log_entry.key = request.grant.key_name
-        if head.length == 0:
-            return
-        if head.length is not None and head.length > self.site.limits.max_body_bytes:
-            raise too_large(self.site.limits)
-        request.route = self.site.resource.route(head)
-        if request.keeps_body and not self._has_room(head.length or 0):
-            raise bodies_full(self.site.limits)
+        site = self.site
+        fields, access, grant, route = self._admitted
+        if head.fields is not fields or site.access is not access:
+            # What is decided by the same head under the same rules is the same.
+            grant = admit(site.access, listener, request_origin(head))
+            route = None
+        request.grant = grant
+        request.log_entry.key = grant.key_name
+        if head.length != 0:
+            if head.length is not None and head.length > site.limits.max_body_bytes:
+                raise too_large(site.limits)
+            request.route = route = route or site.resource.route(head)
+            if request.keeps_body and not self._has_room(head.length or 0):
+                raise bodies_full(site.limits)
+        self._admitted = head.fields, site.access, grant, route
 
     def _delay_s(self, error: APIError) -> float:
         """

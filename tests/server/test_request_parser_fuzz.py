@@ -116,7 +116,8 @@ def theirs(data: bytes) -> Reading:
             reading.refused = True
             return reading
         if isinstance(event, h11.Request):
-            found = Read(event.method, event.target, list(event.headers))
+            headers = [each for each in event.headers if each[0] != b"content-length"]
+            found = Read(event.method, event.target, headers)
             reading.requests.append(found)
         elif isinstance(event, h11.Data):
             reading.requests[-1].body += bytes(event.data)
