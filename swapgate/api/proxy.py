@@ -127,8 +127,9 @@ class ProxyRequest:
                 notifier.stop()
             log_entry = request.log_entry
             log_entry.waited(queue_s=entry.queue_s, load_s=entry.load_s)
-            request.setHeader(b"X-Swapgate-Load-Ms", b"%d" % (log_entry.load_s * 1e3))
-            request.setHeader(b"X-Swapgate-Queue-Ms", b"%d" % (log_entry.queue_s * 1e3))
+            fields = request.fields
+            fields[b"X-Swapgate-Load-Ms"] = b"%d" % (log_entry.load_s * 1e3)
+            fields[b"X-Swapgate-Queue-Ms"] = b"%d" % (log_entry.queue_s * 1e3)
 
     async def _try(self, lease: Lease) -> Outcome:
         """

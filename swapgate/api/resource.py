@@ -5,7 +5,9 @@ What the head shows to be wrong is refused before the body is read.
 """
 
 import json
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -152,14 +154,14 @@ class Gateway(Resource):
         surface = surface_of(target.path)
         await self._relay(request, asked, target, surface)
 
-    async def _relay(
+    def _relay(
         self,
         request: GatewayRequest,
         asked: ModelRequest,
         target: Target,
         surface: Surface,
-    ) -> None:
-        await ProxyRequest(
+    ) -> Coroutine[Any, Any, None]:
+        return ProxyRequest(
             request, asked, target, surface, self._scheduler, self._clock
         ).run()
 
