@@ -104,8 +104,6 @@ class Relay(LineReceiver):
             self._promised or surface.translates or _is_looked_into(response)
         )
         self._collected = 0
-        if not self._streams:
-            self.setRawMode()
 
     def connectionMade(self) -> None:
         self._request.registerProducer(self, True)
@@ -119,12 +117,20 @@ class Relay(LineReceiver):
         else:
             self._has_read = True
             self._stall_timer.start(self._lease.spec.stall_timeout_s)
-        if self._streams and not self._partial_line and data.endswith(_WHOLE_EVENTS):
+        if not self._streams:
+            self.rawDataReceived(data)
+        elif self._partial_line or not data.endswith(_WHOLE_EVENTS):
+            self._split(data)
+        else:
             # The usual read; splitting it into lines would show nothing more.
             self._out.append(data)
             self._event_is_open = False
-            return
-        if self._streams and b"\n" not in data:
+        # What comes with the end leaves with it.
+        if self._out and not (self._collects or self._ended or self._connection.ended):
+            self._write_out()
+
+    def _split(self, data: bytes) -> None:
+        if b"\n" not in data:
             # LineReceiver would copy a long line again at every read, and search it.
             self._partial_line += data
             if len(self._partial_line) > self.MAX_LENGTH:
@@ -167,24 +173,23 @@ class Relay(LineReceiver):
         else:
             self._fail("ended in the middle of its answer")
 
-    def read_ended(self) -> None:
+    def _write_out(self) -> None:
         """
-        Write and flush what one read of the daemon's connection has brought.
+        Write what one read of the daemon's connection has brought.
         """
-        if self._ended or not self._out or self._collects:
-            return
-        data = self._surface.lines(b"".join(self._out))
+        data = b"".join(self._out)
         self._out.clear()
-        if self._surface.failed is not None:
-            self._out.append(data)
-            self._end(Outcome.WHOLE)
-            self._connection.abort_now()
-            return
-        if not data:
-            return
-        self._has_written = self._has_written or not (
-            self._streams and _COMMENTS.fullmatch(data)
-        )
+        if self._surface.translates:
+            data = self._surface.lines(data)
+            if self._surface.failed is not None:
+                self._out.append(data)
+                self._end(Outcome.WHOLE)
+                self._connection.abort_now()
+                return
+            if not data:
+                return
+        if not self._has_written:
+            self._has_written = not (self._streams and _COMMENTS.fullmatch(data))
         if not self._request.startedWriting:
             self._copy_head()
         self._request.write(data)

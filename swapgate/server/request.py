@@ -93,23 +93,9 @@ class GatewayRequest(Request):
     def setHeader(self, name: bytes, value: bytes) -> None:
         self.fields[name] = value
 
-    def write(self, data: bytes) -> None:
-        if not self.disconnected:
-            self._send(data, b"")
-
-    def finish(self, last: bytes = b"") -> None:
-        """
-        :param last: the end of the response.
-        """
-        # Before the next request is parsed, which may be here already.
-        self.body.drop()
-        if not self.disconnected:
-            self._send(last, b"0\r\n\r\n")
-            # The final chunk is sent.
-            self.chunked = 0
-        super().finish()
-
-    def _send(self, data: bytes, final_chunk: bytes) -> None:
+    def write(self, data: bytes, final_chunk: bytes = b"") -> None:
+        if self.disconnected:
+            return
         head = b"" if self.startedWriting else self._begin()
         if self._bodiless:
             data = b""
@@ -119,6 +105,17 @@ class GatewayRequest(Request):
                 data = b"%x\r\n%b\r\n" % (len(data), data)
             data += final_chunk
         send_now(self.channel.transport, head + data)
+
+    def finish(self, last: bytes = b"") -> None:
+        """
+        :param last: the end of the response.
+        """
+        # Before the next request is parsed, which may be here already.
+        self.body.drop()
+        self.write(last, b"0\r\n\r\n")
+        # The final chunk is sent.
+        self.chunked = 0
+        super().finish()
 
     def _begin(self) -> bytes:
         """

@@ -76,8 +76,6 @@ class _DiscardedBody(BodyProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._left -= len(data)
-
-    def read_ended(self) -> None:
         if self._left < 0 and not self.read.called:
             self.read.callback(None)
             self.transport.abortConnection()
