@@ -169,5 +169,5 @@ def _client_identity(request: GatewayRequest) -> tuple[Any, ...] | None:
     """
     What tells one client from another: address and User-Agent; None on a UNIX socket.
     """
-    host = getattr(request.getClientAddress(), "host", None)
+    host = getattr(request.client, "host", None)
     return None if host is None else (host, request.head.first(b"user-agent"))

@@ -162,8 +162,8 @@ class Relay(LineReceiver):
             return
         # An event stream that only the close ends has its end between two events: a
         # reader drops one that no blank line has ended.
-        if reason.check(ResponseDone) or (
-            reason.check(PotentialDataLoss)
+        if isinstance(reason.value, ResponseDone) or (
+            isinstance(reason.value, PotentialDataLoss)
             and not (self._partial_line or self._event_is_open)
         ):
             self._out.append(bytes(self._partial_line))

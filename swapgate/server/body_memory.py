@@ -11,7 +11,7 @@ from attrs import define
 
 from swapgate.config.limits import Limits
 from swapgate.errors import APIError
-from swapgate.server.json_body import BadJSON, BodyFields, BodyParser
+from swapgate.server.json_body import BadJSON, BodyFields, BodyParser, fields_at_once
 
 _RETRY_AFTER_S = 5
 # Bodies are kept in pieces of about this size, however small they came.
@@ -20,8 +20,6 @@ _PIECE = 64 * 1024
 _PARSE_AT_LEAST = 4 * 1024
 # A request's head, and the objects that are made of it, take no more.
 _HEAD_COST = 16 * 1024
-# In place of one that is needed no more.
-_NOTHING = BodyParser()
 
 
 @define(eq=False)
@@ -46,16 +44,19 @@ class Body:
     It counts in `memory` until it is dropped. That is done by hand, at the end of its
     request: a request, its connection, its Deferreds and their failures refer to each
     other, and it would stay until the garbage collector runs.
+
+    :param expected: its length, where that is known.
     """
 
-    def __init__(self, memory: BodyMemory) -> None:
-        self.length = 0
+    def __init__(self, memory: BodyMemory, expected: int | None = None) -> None:
+        self.length, self._expected = 0, expected
         self._memory = memory
         self._taken = 0
         # Neither dropped nor at fault.
         self._kept = True
         self._pieces: list[bytearray] = []
-        self._parser = BodyParser()
+        # None while nothing was parsed.
+        self._parser: BodyParser | None = None
         self._unparsed = b""
 
     def add(self, data: bytes) -> None:
@@ -67,7 +68,7 @@ class Body:
         else:
             self._pieces.append(bytearray(data))
         self._unparsed += data
-        if len(self._unparsed) >= _PARSE_AT_LEAST:
+        if len(self._unparsed) >= _PARSE_AT_LEAST and self.length != self._expected:
             self._parse()
         self._take()
 
@@ -76,11 +77,12 @@ class Body:
         """
         Whether what comes next is probably the inside of a string.
         """
-        return self._parser.is_in_string
+        return self._parser is not None and self._parser.is_in_string
 
     def _take(self) -> None:
         kept = self.length if self._kept else 0
-        self._set_taken(_HEAD_COST + kept + self._parser.key_memory)
+        keys = 0 if self._parser is None else self._parser.key_memory
+        self._set_taken(_HEAD_COST + kept + keys)
 
     def _set_taken(self, cost: int) -> None:
         self._memory.taken += cost - self._taken
@@ -92,18 +94,19 @@ class Body:
         """
         self._kept, self._unparsed = False, b""
         self._pieces.clear()
-        # Its keys.
-        self._parser = _NOTHING
+        self._parser = None
         self._set_taken(0)
 
-    def _parse(self) -> None:
+    def _parse(self) -> BodyParser:
+        parser = self._parser = self._parser or BodyParser()
         unparsed, self._unparsed = self._unparsed, b""
         try:
-            self._parser.feed(unparsed)
+            parser.feed(unparsed)
         except BadJSON:
             # It will not be sent to a daemon.
             self._kept = False
             self._pieces.clear()
+        return parser
 
     def fields(self) -> BodyFields:
         """
@@ -111,9 +114,10 @@ class Body:
 
         :raises BadJSON: for the first fault in it.
         """
-        self._parse()
-        fields = self._parser.close()
-        self._take()
+        fields = fields_at_once(self._unparsed) if self._parser is None else None
+        if fields is None:
+            fields = self._parse().close()
+            self._take()
         return fields
 
     def read(self) -> bytes:
@@ -141,7 +145,7 @@ class Body:
         Send these bytes instead; they count as the body's did.
         """
         self.length, self._pieces = len(data), [bytearray(data)]
-        self._parser = _NOTHING
+        self._parser = None
         self._take()
 
     def pieces(self) -> Sequence[bytearray]:

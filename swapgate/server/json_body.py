@@ -78,9 +78,37 @@ class BodyFields:
 
 
 _WANTED: Final = {"model": JSONType.STRING, "stream": JSONType.BOOLEAN}
-_TYPES: Final = {int: JSONType.NUMBER} | dict(
+_TYPES: Final[dict[type, JSONType]] = {int: JSONType.NUMBER} | dict(
     zip((NoneType, bool, float, str, list, dict), [*JSONType][1:], strict=True)
 )
+
+
+def fields_at_once(data: bytes) -> BodyFields | None:
+    """
+    The fields of a small body that is here whole, read in C; None where only BodyParser
+    can tell what they are, or what is wrong.
+    """
+    if len(data) > TEXT_LENGTH:
+        return None
+    try:
+        text = data.decode().strip(grammar.BLANKS)
+    except UnicodeDecodeError:
+        return None
+    whole = whole_values(text, 0, DEPTH, many=False) if text.startswith("{") else None
+    if whole is None or whole[1] < len(text):
+        return None
+    [members] = whole[0]
+    return BodyFields(
+        **{name: _read_as(name, members[name]) for name in _WANTED if name in members}
+    )
+
+
+def _read_as(name: str, value: object) -> Any:
+    """
+    The value of a wanted field, or its type if that is the wrong one.
+    """
+    found = _TYPES[type(value)]
+    return value if found is _WANTED[name] else found
 
 
 class BodyParser:
@@ -194,15 +222,6 @@ class BodyParser:
 
     def _start(self, text: str, at: int) -> int:
         if text[at] == "{":
-            # At once, if it all seems to be here.
-            ended = text.rstrip(grammar.BLANKS)[-1] == "}"
-            if ended and (whole := self._whole_values(text, at)):
-                (members,), end = whole
-                for name in _WANTED.keys() & members:
-                    self._name = name
-                    self._note(members[name])
-                self._state = BodyParser._end
-                return past(grammar.SPACE, text, end)
             return self._opens(text, at)
         if text[at] == "\ufeff":
             raise self._refuse("a byte order mark is not accepted", at)
@@ -366,9 +385,7 @@ class BodyParser:
         Keep a value that is wanted, or its type if that is the wrong one.
         """
         if self._name is not None:
-            found = _TYPES[type(value)]
-            right = found is _WANTED[self._name]
-            self._found[self._name] = value if right else found
+            self._found[self._name] = _read_as(self._name, value)
             self._name = None
 
     def _string_begins(self, at: int, *, is_key: bool) -> int:

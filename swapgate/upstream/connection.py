@@ -28,9 +28,9 @@ _IDLE_CONNECTION_S = 3.0
 _IDLE_CONNECTIONS = 64
 # How much is read at a time: the worst of it, a line for each byte, takes 40 ms.
 _BITE = 16 * 1024
-# A request is written in pieces of this size: so many at once, and so many at a time.
+# A larger request is written in pieces of this size, so many at a time.
+_AT_ONCE = 320 * 1024
 _PIECE = 64 * 1024
-_AT_ONCE = 5
 _AT_A_TIME = 2
 
 _DONE = Failure(ResponseDone())
@@ -96,11 +96,11 @@ class UpstreamConnection(Protocol):
         self._is_asked, self._has_heard, self.ended = True, False, None
         self._requests += 1
         asked = self._asked = Deferred(lambda _: self.abort_now())
-        pieces = _in_pieces((head, *body))
-        first = list(islice(pieces, _AT_ONCE))
-        send_now(self.transport, b"".join(first))
-        if len(first) == _AT_ONCE:
-            self._unsent = pieces
+        if sum(map(len, body)) <= _AT_ONCE:
+            send_now(self.transport, b"".join((head, *body)))
+        else:
+            self._unsent = _in_pieces((head, *body))
+            send_now(self.transport, b"".join(islice(self._unsent, _AT_A_TIME)))
             self.transport.registerProducer(self, False)
         return asked
 

@@ -22,6 +22,7 @@ from swapgate.server.json_body import (
     BodyFields,
     BodyParser,
     JSONType,
+    fields_at_once,
 )
 from swapgate.server.json_grammar import NUMBER_LENGTH, quoted
 
@@ -208,6 +209,7 @@ class OracleTests(SynchronousTestCase):
                 faults.add(fault.args[0])
             else:
                 self.assertEqual(read(pieces), fields)
+        self.assertIn(fields_at_once(body), (None, fields))
         # Byte by byte, all goes through the state machine. Where arrays are too deep,
         # and whether a fault comes before what is not UTF-8, depends on the pieces.
         if not any("UTF-8" in fault or "levels" in fault for fault in faults):
@@ -266,6 +268,8 @@ class FoundTests(SynchronousTestCase):
     def check(self, body: bytes, fields: BodyFields) -> None:
         for pieces in ([body], bytewise(body)):
             self.assertEqual(read(pieces), fields)
+        large = len(body) > TEXT_LENGTH
+        self.assertEqual(fields_at_once(body), None if large else fields)
 
     def test_model_and_stream(self) -> None:
         """
@@ -335,6 +339,7 @@ class RefusedTests(SynchronousTestCase):
                 read(pieces)
             for word in words:
                 self.assertIn(word, caught.exception.args[0])
+        self.assertIsNone(fields_at_once(body))
 
     def test_named_faults(self) -> None:
         """
@@ -502,6 +507,15 @@ class RefusedTests(SynchronousTestCase):
                 read([good.encode(), b'{"b":1,"b":2},', rest.encode()])
             place = len(good) + 7
             self.assertIn(f"after {place} characters", caught.exception.args[0])
+
+    def test_cheap_to_read(self) -> None:
+        """
+        The inside of a string, and nothing else.
+        """
+        reader = BodyParser()
+        for piece, cheap in ((b'{"a":"', True), (b"b", True), (b'","c"', False)):
+            reader.feed(piece)
+            self.assertEqual(reader.is_in_string, cheap)
 
     def test_not_waiting(self) -> None:
         """
