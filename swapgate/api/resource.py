@@ -144,7 +144,7 @@ class Gateway(Resource):
         check_content_type(head.first(b"content-type"), head.first(b"content-encoding"))
 
     async def _proxy(self, request: GatewayRequest, target: Target) -> None:
-        fields = request.body.checked_fields()
+        fields = await request.body.fields(self._clock)
         headers = request.head.fields
         asked = read_model_request(fields, self._names, self._routing, headers)
         extra = self._extra_paths[asked.model]

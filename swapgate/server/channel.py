@@ -16,7 +16,6 @@ from collections import deque
 from http import HTTPStatus
 from typing import Any
 
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IDelayedCall, ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -27,16 +26,13 @@ from swapgate.net import bound_send_buffer, flush, unsent
 from swapgate.server.access_log import AccessLogEntry
 from swapgate.server.auth import Grant, Listener, admit
 from swapgate.server.auth_delay import AuthDelay
-from swapgate.server.body_memory import BodyMemory, bodies_full, too_large
+from swapgate.server.body_memory import check_size
 from swapgate.server.refusal import LINGER_S, can_half_close, response
 from swapgate.server.request import GatewayRequest, Route
 from swapgate.server.request_origin import listener_of, request_origin
 from swapgate.server.request_parser import Event, RequestHead, RequestParser
 from swapgate.server.timeouts import Deadline, Wait
 
-# How much of a body is read at a time: the worst JSON of this size takes 10 ms. What
-# goes on with a string, as a long prompt or an image does, is read in larger bites.
-_BITE = 16 * 1024
 # How much may be pipelined behind a request. We go on reading, or we would not notice
 # that the client has disconnected.
 _PIPELINED = 16 * 1024
@@ -182,7 +178,6 @@ class GatewayChannel(Protocol):
             self.refuse(error, after_s=self._delay_s(error))
             return
         if head.length != 0:
-            self.transport.bufferSize = _BITE
             expected = (head.first(b"expect") or b"").lower()
             # HTTP/1.0 has none (RFC 9110, 10.1.1).
             if expected == b"100-continue" and head.version == b"HTTP/1.1":
@@ -200,11 +195,10 @@ class GatewayChannel(Protocol):
         request.grant = grant
         request.log_entry.key = grant.key_name
         if head.length != 0:
-            if head.length is not None and head.length > site.limits.max_body_bytes:
-                raise too_large(site.limits)
+            check_size(head.length or 0, site.limits)
             request.route = route = route or site.resource.route(head)
-            if request.keeps_body and not self._has_room(head.length or 0):
-                raise bodies_full(site.limits)
+            if request.keeps_body:
+                site.body_memory.check_room(head.length or 0, site.limits)
         self._admitted = head.fields, site.access, grant, route
 
     def _delay_s(self, error: APIError) -> float:
@@ -216,27 +210,23 @@ class GatewayChannel(Protocol):
         auth_delay: AuthDelay = self.site.auth_delay
         return auth_delay.delay_s(self._address, self.site.reactor.seconds())
 
-    def _has_room(self, size: int) -> bool:
-        memory: BodyMemory = self.site.body_memory
-        return memory.has_room(size, self.site.limits)
-
     def _add_to_body(self, data: bytes) -> None:
-        assert self._request is not None
+        request, site = self._request, self.site
+        assert request is not None
         self._deadline.received(len(data))
-        self._request.handleContentChunk(data)
-        cheap = self._request.body.is_cheap
-        self.transport.bufferSize = FileDescriptor.bufferSize if cheap else _BITE
-        if self._request.received > self.site.limits.max_body_bytes:
-            self.refuse(too_large(self.site.limits))
-        elif self._request.keeps_body and not self._has_room(0):
-            self.refuse(bodies_full(self.site.limits))
+        request.handleContentChunk(data)
+        try:
+            check_size(request.received, site.limits)
+            if request.keeps_body:
+                site.body_memory.check_room(0, site.limits)
+        except APIError as error:
+            self.refuse(error)
 
     def _process(self) -> None:
         assert self._request is not None
         assert self._head is not None
         self._processing = True
         self._deadline.expect(None)
-        self.transport.bufferSize = FileDescriptor.bufferSize
         if not self._head.persistent:
             self._request.setHeader(b"Connection", b"close")
         self._request.process()

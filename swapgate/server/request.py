@@ -60,7 +60,7 @@ class GatewayRequest(Request):
         super().__init__(channel)
         self.head = head
         self.method, self.uri, self.clientproto = head.method, head.target, head.version
-        self.body = Body(channel.site.body_memory, head.length)
+        self.body = Body(channel.site.body_memory)
         self.log_entry = AccessLogEntry()
         #: The headers of the response; `responseHeaders` may have more.
         self.fields: dict[bytes, bytes] = {}

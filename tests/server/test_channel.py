@@ -5,7 +5,6 @@ Channel: what becomes a request, and what is refused.
 import re
 from collections.abc import Sequence
 
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, capturedLogs, formatEvent
@@ -39,19 +38,6 @@ class RequestTests(ChannelCase):
         self.assertIsNone(request.content)
         self.assertEqual(b"".join(request.body.pieces()), b"a=b&c=d")
         self.assertEqual(request.body.length, 7)
-
-    def test_a_body_is_read_in_bites(self) -> None:
-        """
-        Its JSON may be slow to read, and others have their turn; nothing else is.
-        """
-        usual = FileDescriptor.bufferSize
-        self.say(b"GET / HTTP/1.1", b"Host: x")
-        self.resource.requests[0].finish()
-        self.assertEqual(self.wire.bufferSize, usual)
-        self.say(b"POST / HTTP/1.1", b"Host: x", b"Content-Length: 1")
-        self.assertLess(self.wire.bufferSize, usual)
-        self.channel.dataReceived(b"1")
-        self.assertEqual(self.wire.bufferSize, usual)
 
     def test_pipelined(self) -> None:
         """
