@@ -16,6 +16,7 @@ from collections import deque
 from http import HTTPStatus
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IDelayedCall, ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -29,7 +30,6 @@ from swapgate.server.auth_delay import AuthDelay
 from swapgate.server.body_memory import check_size
 from swapgate.server.refusal import LINGER_S, can_half_close, response
 from swapgate.server.request import GatewayRequest, Route
-from swapgate.server.request_origin import listener_of, request_origin
 from swapgate.server.request_parser import Event, RequestHead, RequestParser
 from swapgate.server.timeouts import Deadline, Wait
 
@@ -40,6 +40,19 @@ _PIPELINED = 16 * 1024
 _SLICE = 4 * 1024
 # How many requests that came together are answered before other connections' turn.
 _ANSWERS_A_TURN = 4
+
+
+def listener_of(transport: Any) -> Listener:
+    """
+    Where this connection came in.
+    """
+    host = transport.getHost()
+    is_ip = isinstance(host, IPv4Address | IPv6Address)
+    return Listener(
+        address=host.host if is_ip else None,
+        port=host.port if is_ip else None,
+        secure=ISSLTransport.providedBy(transport),
+    )
 
 
 class GatewayChannel(Protocol):
@@ -190,7 +203,7 @@ class GatewayChannel(Protocol):
         fields, access, grant, route = self._admitted
         if head.fields is not fields or site.access is not access:
             # What is decided by the same head under the same rules is the same.
-            grant = admit(site.access, listener, request_origin(head))
+            grant = admit(site.access, listener, head)
             route = None
         request.grant = grant
         request.log_entry.key = grant.key_name

@@ -5,16 +5,58 @@ Channel: what becomes a request, and what is refused.
 import re
 from collections.abc import Sequence
 
-from twisted.internet.interfaces import ISSLTransport, ITCPTransport
+from attrs import define
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IAddress, ISSLTransport, ITCPTransport
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
 from swapgate.config.limits import Limits
 from swapgate.server.access_log import AccessLogEntry
+from swapgate.server.auth import Listener
+from swapgate.server.channel import listener_of
 from tests.channel_rig import ChannelCase, TCPWire, Wire
 
 MAX_BODY = Limits().max_body_bytes
+
+
+@define(slots=False)
+class Reached:
+    """
+    A connection that came in here.
+    """
+
+    host: IAddress
+
+    def getHost(self) -> IAddress:
+        return self.host
+
+
+class ListenerTests(SynchronousTestCase):
+    """
+    Where a connection came in.
+    """
+
+    def test_addresses(self) -> None:
+        """
+        The one that was reached, of either kind; a UNIX socket has none.
+        """
+        for host, listener in (
+            (IPv4Address("TCP", "127.0.0.1", 1), Listener(address="127.0.0.1", port=1)),
+            (IPv6Address("TCP", "::1", 2), Listener(address="::1", port=2)),
+            (UNIXAddress(b"/run/x"), Listener(address=None, port=None)),
+        ):
+            self.assertEqual(listener_of(Reached(host)), listener)
+
+    def test_tls(self) -> None:
+        """
+        It makes another scheme.
+        """
+        wire = Reached(IPv4Address("TCP", "127.0.0.1", 443))
+        directlyProvides(wire, ISSLTransport)
+        self.assertTrue(listener_of(wire).secure)
 
 
 class RequestTests(ChannelCase):
