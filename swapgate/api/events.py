@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from swapgate.api import sse
-from swapgate.api.responses import busy
+from swapgate.errors import busy
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.request import GatewayRequest
 

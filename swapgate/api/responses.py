@@ -10,13 +10,12 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from swapgate.errors import APIError, error_body
+from swapgate.errors import APIError, busy
 from swapgate.fleet import lease
 from swapgate.server.request import GatewayRequest
 from swapgate.server.request_parser import RequestHead
 from swapgate.server.target import Target
 
-_RETRY_AFTER_S = 5
 _log = Logger()
 
 
@@ -49,15 +48,6 @@ def allow_only(head: RequestHead, target: Target, *methods: bytes) -> None:
         )
 
 
-def busy(code: str, message: str) -> APIError:
-    """
-    The error of what passes by itself: it can be tried again.
-    """
-    return APIError(
-        status=503, code=code, message=message, retry_after_s=_RETRY_AFTER_S
-    )
-
-
 def answer_failure(failure: Failure, request: GatewayRequest) -> None:
     """
     Tell the client why its request failed, as far as it can still be told.
@@ -80,9 +70,7 @@ def answer_failure(failure: Failure, request: GatewayRequest) -> None:
             # Its transport alone would wait, under TLS for ever, for one that produces.
             request.channel.loseConnection()
         return
-    for name, value in error.response_headers:
-        request.setHeader(name.encode(), value.encode("latin-1"))
-    answer(request, error.status, error_body(error, request.uri))
+    request.finish(request.fail(error))
 
 
 def _error_for(error: BaseException | None) -> APIError | None:

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from swapgate.config.limits import Limits
-from swapgate.errors import APIError
+from swapgate.errors import APIError, busy
 from swapgate.server.json_body import (
     BadJSON,
     BodyFields,
@@ -19,7 +19,6 @@ from swapgate.server.json_body import (
     fields_at_once,
 )
 
-_RETRY_AFTER_S = 5
 # A request's head, and the objects that are made of it, take no more.
 _HEAD_COST = 16 * 1024
 # How long a body is read before others have their turn.
@@ -40,12 +39,10 @@ class BodyMemory:
         """
         if self.taken + more > limits.max_bodies_bytes:
             most = limits.max_bodies_bytes / 2**20
-            raise APIError(
-                status=503,
-                code="bodies_full",
-                message=f"the requests that are here take up to {most:.6g} MiB "
-                "already, as much as max_bodies allows; try again later",
-                retry_after_s=_RETRY_AFTER_S,
+            raise busy(
+                "bodies_full",
+                f"the requests that are here take up to {most:.6g} MiB already, as "
+                "much as max_bodies allows; try again later",
             )
 
 

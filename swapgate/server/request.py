@@ -3,20 +3,23 @@ Request: Twisted's, with its body in memory, its grant and its access log entry.
 """
 
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Any
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES, NO_CONTENT
-from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
+from swapgate.errors import APIError, error_body
 from swapgate.net import send_now
 from swapgate.server.access_log import AccessLogEntry
 from swapgate.server.auth import Grant
 from swapgate.server.body_memory import Body
 from swapgate.server.request_parser import RequestHead
+
+_PHRASES = {each.value: each.phrase.encode() for each in HTTPStatus}
 
 Serve = Callable[["GatewayRequest"], Coroutine[Any, Any, None]]
 
@@ -35,8 +38,9 @@ class Route:
 
 class GatewayRequest(Request):
     """
-    One request. Twisted neither parses its body nor writes its response: a head leaves
-    with the first bytes of the body, the last ones with the final chunk, all at once.
+    One request; its headers are in `head`. Twisted neither parses its body nor writes
+    its response: a head leaves with the first bytes of the body, and the last ones with
+    the final chunk, all at once.
     """
 
     # None when the request is over.
@@ -66,29 +70,8 @@ class GatewayRequest(Request):
         self.fields: dict[bytes, bytes] = {}
 
     @property
-    def requestHeaders(self) -> Headers:
-        """
-        Made when it is asked for: our own code reads `head`.
-        """
-        headers = Headers()
-        for name, value in self.head.headers:
-            headers.addRawHeader(name, value)
-        return headers
-
-    @requestHeaders.setter
-    def requestHeaders(self, _: Headers) -> None:
-        """
-        Twisted's Request begins with none.
-        """
-
-    @property
     def keeps_body(self) -> bool:
         return self.route is not None and self.route.keeps_body
-
-    def handleContentChunk(self, data: bytes) -> None:
-        self.received += len(data)
-        if self.keeps_body:
-            self.body.add(data)
 
     def setHeader(self, name: bytes, value: bytes) -> None:
         self.fields[name] = value
@@ -117,12 +100,27 @@ class GatewayRequest(Request):
         self.chunked = 0
         super().finish()
 
+    def fail(self, error: APIError) -> bytes:
+        """
+        Make its response that of an error: the body.
+        """
+        self.log_entry.error = error.code
+        self.setResponseCode(error.status)
+        for name, value in error.response_headers:
+            self.setHeader(name.encode(), value.encode("latin-1"))
+        body = error_body(error, self.uri)
+        self.setHeader(b"Content-Type", b"application/json")
+        self.setHeader(b"Content-Length", b"%d" % len(body))
+        return body
+
     def _begin(self) -> bytes:
         """
         The head of the response.
         """
         self.startedWriting = 1
         fields = self.fields
+        for name, value in self.grant.headers:
+            fields[name.encode()] = value.encode("latin-1")
         self._bodiless = self.method == b"HEAD" or self.code in NO_BODY_CODES
         if (
             b"Content-Length" not in fields
@@ -132,11 +130,11 @@ class GatewayRequest(Request):
             self.chunked = 1
             fields[b"Transfer-Encoding"] = b"chunked"
         lines = [
-            b"%b %d %b" % (self.clientproto, self.code, self.code_message),
+            b"%b %d %b" % (self.clientproto, self.code, _PHRASES.get(self.code, b"")),
             *map(b"%b: %b".__mod__, fields.items()),
         ]
-        for name, values in self.responseHeaders.getAllRawHeaders():
-            lines += [b"%b: %b" % (name, value) for value in values]
+        for field, values in self.responseHeaders.getAllRawHeaders():
+            lines += [b"%b: %b" % (field, each) for each in values]
         head = b"\r\n".join(lines)
         ends = len(lines) - 1
         if head.count(b"\n") != ends or head.count(b"\r") != ends:
@@ -153,8 +151,6 @@ class GatewayRequest(Request):
 
     def process(self) -> None:
         self.site = site = self.channel.site
-        for name, value in self.grant.headers:
-            self.fields[name.encode()] = value.encode("latin-1")
         if self.grant.preflight:
             self.setResponseCode(NO_CONTENT)
             self.finish()

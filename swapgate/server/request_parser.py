@@ -13,9 +13,9 @@ differently hides one request in another (11.2), so this is refused besides:
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 from httptools import (
     HttpParserCallbackError,
     HttpParserError,
@@ -37,6 +37,12 @@ HEAD_LENGTH: Final = 16 * 1024
 # server takes the first and another the last.
 _ONCE: Final = (b"transfer-encoding", b"host", b"content-type", b"content-encoding")
 _VERSIONS: Final = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0"}
+_LARGE_HEAD: Final = 431, "headers_too_large"
+_BAD_VERSION: Final = (
+    505,
+    "version_not_supported",
+    "only HTTP/1.1 and HTTP/1.0 are spoken here",
+)
 _BAD_REQUEST_LINE: Final = "its first line must be METHOD /path HTTP/1.1"
 _BAD_HEADER: Final = (
     "a header must be Name: value on one line that ends in CR LF, without control "
@@ -92,16 +98,8 @@ class RequestHead:
         return values[0] if values else None
 
 
-@frozen
-class RequestEnd:
-    """
-    The request is complete.
-    """
-
-
-# A fault is the last event of a connection.
-Event = RequestHead | bytes | RequestEnd | APIError
-_END: Final = RequestEnd()
+# None is a request's end. A fault is the last event of a connection.
+Event = RequestHead | bytes | APIError | None
 
 
 class RequestParser:
@@ -116,8 +114,9 @@ class RequestParser:
         self._events: list[Event] = []
         # A fault, or a request after which the connection closes, has come.
         self._over = False
-        # The head before this one.
-        self._last: RequestHead | None = None
+        # What the head before this one said.
+        self._said: tuple[Any, ...] = ()
+        self._fields: Fields = {}
         # llhttp is told of a head that we know already.
         self._resuming = False
         # How many bytes have come since the last event.
@@ -204,11 +203,8 @@ class RequestParser:
             return
         self._target += part
         if len(self._target) > TARGET_LENGTH:
-            raise APIError(
-                status=414,
-                code="target_too_long",
-                message=f"the path and query have {TARGET_LENGTH} characters at most",
-            )
+            what = f"the path and query have {TARGET_LENGTH} characters at most"
+            raise _error(414, "target_too_long", what)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """
@@ -225,42 +221,28 @@ class RequestParser:
         if self._resuming:
             return
         if len(self._headers) + len(self._lengths) > HEADERS:
-            raise _headers_too_large(f"there may be {HEADERS} headers at most")
+            raise _error(*_LARGE_HEAD, f"there may be {HEADERS} headers at most")
         if self._size + len(self._target) > HEAD_LENGTH:
             raise self._too_long()
         version = _VERSIONS.get(self._llhttp.get_http_version())
         if version is None:
-            raise _bad_version()
-        method, headers, last = self._llhttp.get_method(), self._headers, self._last
+            raise _error(*_BAD_VERSION)
+        said = (self._llhttp.get_method(), self._target, version, self._headers)
         # Most requests of a connection differ in their bodies only.
-        if (
-            last is not None
-            and headers == last.headers
-            and self._target == last.target
-            and method == last.method
-            and version == last.version
-        ):
-            fields = last.fields
-        else:
-            fields = _by_name(headers)
+        if said != self._said:
+            fields = _by_name(self._headers)
             _check(version, fields)
-        self._head = self._last = RequestHead(
-            method,
-            self._target,
-            version,
-            headers,
-            self._length(fields),
-            version == b"HTTP/1.1" and self._llhttp.should_keep_alive(),
-            fields,
-        )
+            self._said, self._fields = said, fields
+        keeps_alive = version == b"HTTP/1.1" and self._llhttp.should_keep_alive()
+        self._head = RequestHead(*said, self._length(), keeps_alive, self._fields)
         # A trailer's are dropped.
         self._headers = []
         self._add(self._head)
 
-    def _length(self, fields: Fields) -> int | None:
+    def _length(self) -> int | None:
         if len(self._lengths) > 1:
             raise _bad_request("there must be one Content-Length")
-        if b"transfer-encoding" in fields:
+        if b"transfer-encoding" in self._fields:
             return None
         # Python reads no number of over 4,300 digits, and llhttp any number of zeros.
         return int(b"".join(self._lengths).strip(b" \t").lstrip(b"0") or b"0")
@@ -276,7 +258,7 @@ class RequestParser:
         if self._llhttp.should_upgrade() and self._head.length != 0:
             # Of the head only.
             return
-        self._add(_END)
+        self._add(None)
         self.begun = False
         self._target = b""
         if not self._llhttp.should_keep_alive():
@@ -287,7 +269,8 @@ class RequestParser:
     def _too_long(self) -> APIError:
         if self._head is not None:
             return _bad_request(_BAD_CHUNK)
-        return _headers_too_large(f"all the headers have {HEAD_LENGTH} bytes at most")
+        what = f"all the headers have {HEAD_LENGTH} bytes at most"
+        return _error(*_LARGE_HEAD, what)
 
     def _fault(self, error: HttpParserError) -> APIError:
         """
@@ -295,13 +278,10 @@ class RequestParser:
         """
         why = str(error)
         if why == "Content-Length overflow":
-            return APIError(
-                status=413,
-                code="request_too_large",
-                message="no body is as large as its Content-Length says",
-            )
+            what = "no body is as large as its Content-Length says"
+            return _error(413, "request_too_large", what)
         if why in {"Invalid HTTP version", "Pause on PRI/Upgrade"}:
-            return _bad_version()
+            return _error(*_BAD_VERSION)
         if self._head is not None and not why.startswith("Request has"):
             return _bad_request(_BAD_CHUNK)
         if "Content-Length" in why or "Transfer-Encoding" in why:
@@ -328,21 +308,9 @@ def _check(version: bytes, fields: Fields) -> None:
             raise _bad_request("HTTP/1.0 has no Transfer-Encoding")
 
 
+def _error(status: int, code: str, message: str) -> APIError:
+    return APIError(status=status, code=code, message=message)
+
+
 def _bad_request(what: str) -> APIError:
-    return APIError(
-        status=400,
-        code="bad_request",
-        message=f"this request is not accepted: {what}",
-    )
-
-
-def _headers_too_large(what: str) -> APIError:
-    return APIError(status=431, code="headers_too_large", message=what)
-
-
-def _bad_version() -> APIError:
-    return APIError(
-        status=505,
-        code="version_not_supported",
-        message="only HTTP/1.1 and HTTP/1.0 are spoken here",
-    )
+    return _error(400, "bad_request", f"this request is not accepted: {what}")

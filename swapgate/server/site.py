@@ -11,7 +11,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
-from twisted.web.http import Request as HTTPRequest
 from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource
 from twisted.web.server import Site
@@ -21,10 +20,9 @@ from swapgate.config.limits import Limits
 from swapgate.server.access_log import shown
 from swapgate.server.auth_delay import AuthDelay
 from swapgate.server.body_memory import BodyMemory
-from swapgate.server.channel import GatewayChannel
+from swapgate.server.channel import LINGER_S, GatewayChannel
 from swapgate.server.connection_limit import ConnectionLimit
 from swapgate.server.log_limit import LogLimit
-from swapgate.server.refusal import LINGER_S
 from swapgate.server.request import GatewayRequest
 
 # What nginx logs for a client that closed before its response.
@@ -63,10 +61,9 @@ class GatewaySite(Site):
         self.auth_delay = AuthDelay()
         # Twisted makes a Logger each time that one is taken from an object.
         self._info = self._log.info
-        self._log_limit = LogLimit(self.reactor, self._warn)
-
-    def _warn(self, line: str) -> None:
-        self._log.warn("{log_line}", log_line=line)
+        self._log_limit = LogLimit(
+            self.reactor, lambda line: self._log.warn("{log_line}", log_line=line)
+        )
 
     def lines(self) -> bytes:
         """
@@ -108,8 +105,8 @@ class GatewaySite(Site):
         Twisted would open its own access log, and a LoopingCall for its dates.
         """
 
-    def log(self, request: HTTPRequest) -> None:
-        self._log_request(request, request.code)
+    def log(self, request: Any) -> None:
+        self.log_line(request, request.code, request.sentLength)
 
     def log_unfinished(self, request: GatewayRequest) -> None:
         """
@@ -118,27 +115,17 @@ class GatewaySite(Site):
         if request.log_entry.error is None:
             request.log_entry.error = "client_gone"
         status = request.code if request.startedWriting else _CLIENT_CLOSED
-        self._log_request(request, status)
+        self.log_line(request, status, request.sentLength)
 
-    def _log_request(self, request: Any, status: int) -> None:
-        facts = request.log_entry.facts(self.reactor.seconds())
-        self.log_line(request.method, request.uri, status, request.sentLength, facts)
-
-    def log_line(
-        self,
-        method: bytes,
-        target: bytes,
-        status: int,
-        size: int,
-        facts: dict[str, Any],
-    ) -> None:
+    def log_line(self, request: GatewayRequest, status: int, size: int) -> None:
         """
         Write one line for a request; `LogLimit` bounds those of refused ones.
         """
+        facts = request.log_entry.facts(self.reactor.seconds())
         refused = status >= HTTPStatus.BAD_REQUEST and "stream_s" not in facts
         if refused and not self._log_limit.admits(status):
             return
-        verb, path = shown(method), shown(target.partition(b"?")[0])
+        verb, path = shown(request.method), shown(request.uri.partition(b"?")[0])
         fields = "".join([f" {name}={value!r}" for name, value in facts.items()])
         # Formatted here: Twisted takes 5 us for each field.
         self._info(

@@ -9,7 +9,7 @@ from attrs import define, field
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.errors import APIError
-from swapgate.server.request_parser import RequestEnd, RequestHead, RequestParser
+from swapgate.server.request_parser import RequestHead, RequestParser
 
 CASES = 20_000
 SEED = 11430
@@ -94,7 +94,7 @@ def ours(pieces: list[bytes]) -> Reading:
             if isinstance(event, RequestHead):
                 headers = list(map(normal, event.headers))
                 reading.requests.append(Read(event.method, event.target, headers))
-            elif isinstance(event, RequestEnd):
+            elif event is None:
                 reading.requests[-1].complete = True
             elif isinstance(event, APIError):
                 reading.refused = True
