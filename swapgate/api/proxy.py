@@ -15,6 +15,7 @@ from twisted.internet.error import (
     ConnectError,
     ConnectingCancelledError,
     ConnectionLost,
+    DNSLookupError,
 )
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -39,6 +40,7 @@ _UNANSWERED = (
     ConnectError,
     ConnectingCancelledError,
     ConnectionLost,
+    DNSLookupError,
     ResponseNeverReceived,
     TimeoutError,
 )

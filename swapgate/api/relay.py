@@ -114,7 +114,7 @@ class Relay(LineReceiver):
             return
         if self._has_read:
             self._stall_timer.note_read()
-        else:
+        elif not self._connection.ended:
             self._has_read = True
             self._stall_timer.start(self._lease.spec.stall_timeout_s)
         if not self._streams:

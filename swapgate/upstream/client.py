@@ -15,7 +15,6 @@ from OpenSSL.SSL import Error as SSLError
 from service_identity import VerificationError
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol as BodyProtocol
 from twisted.internet.protocol import connectionDone
@@ -161,13 +160,7 @@ class UpstreamClient:
         return self._ask_anew(head, body)
 
     def _ask_anew(self, head: bytes, body: Body) -> Deferred[Response]:
-        def refused(failure: Failure) -> Any:
-            # A host without an address counts as one that cannot be reached.
-            failure.trap(DNSLookupError)
-            raise ConnectError(string=str(failure.value))
-
         connected: Deferred[Any] = self._endpoint.connect(self._pool)
-        connected.addErrback(refused)
         return connected.addCallback(lambda connection: connection.ask(head, body))
 
     async def get_status(self, path: str) -> int:

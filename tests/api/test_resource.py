@@ -9,7 +9,11 @@ from typing import Any, cast
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.error import ConnectionLost, ConnectionRefusedError
+from twisted.internet.error import (
+    ConnectionLost,
+    ConnectionRefusedError,
+    DNSLookupError,
+)
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs, formatEvent
@@ -330,9 +334,10 @@ class ProxyTests(Case):
 
     def test_but_not_for_ever(self) -> None:
         """
-        The second failure is answered, and both daemons are suspect.
+        The second failure is answered, and both daemons are suspect. A host without an
+        address counts as one that cannot be reached.
         """
-        self.gateway(Daemon(ConnectionLost()), Daemon(ConnectionLost()))
+        self.gateway(Daemon(DNSLookupError()), Daemon(ConnectionLost()))
         self.ask()
         status, error = self.client.error()
         self.assertEqual((status, error["code"]), (502, "upstream_failed"))

@@ -9,7 +9,6 @@ from OpenSSL.SSL import Error as SSLError
 from service_identity import VerificationError
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import (
-    ConnectError,
     ConnectionDone,
     ConnectionRefusedError,
     DNSLookupError,
@@ -61,7 +60,7 @@ class KeyTests(SynchronousTestCase):
         client = self.client()
         client._endpoint = Unknown()  # type: ignore[assignment]
         asked = client.ask(b"POST", b"/", [], [b"x"])
-        self.failureResultOf(asked, ConnectError)
+        self.failureResultOf(asked, DNSLookupError)
 
     def test_reasons(self) -> None:
         """
