@@ -124,10 +124,10 @@ def inside(text: Bytes, at: int, limit: int) -> int:
     try:
         _skip(b'"' + text[at:end] + b'"')
     except msgspec.DecodeError:
-        # Its end is here, or a fault.
-        rest = text[at:limit].decode(errors="ignore")
+        # Its end is here, or a fault. A character may be cut off at either side.
+        rest = text[at:limit].decode("latin-1")
         if string := whole_value(f'"{rest}"', 0):
-            return at + len(rest[: string[1] - 2].encode())
+            return at + string[1] - 2
     else:
         at = end
     return past(INSIDE, text, at, limit)

@@ -545,3 +545,13 @@ class AcceptedTests(SynchronousTestCase):
         body = rb'{"\ud83d\ude00":"\ud83d\ude00\"\\\/\b\f\n\r\t\u00e9\uFFFF\u0000"}'
         for n in range(24, len(body)):
             self.assertEqual(read(body, (n, n)), BodyFields())
+
+    def test_long_strings(self) -> None:
+        """
+        The same, with characters that are cut.
+        """
+        for text in ("\u00e9", "\u20ac\\n", "\U0001f600\\ud83d\\ude00", 'x\\"\u20ac'):
+            body = f'{{"a":"{text * 9}","model":"{text * 9}"}}'.encode()
+            model = json.loads(body)["model"]
+            for n in range(24, len(body)):
+                self.assertEqual(read(body, (n, n)), BodyFields(model=model))

@@ -2,7 +2,7 @@
 What the patterns match, and what a word means.
 """
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -82,6 +82,7 @@ class WholeTests(SynchronousTestCase):
             self.assertEqual(found and found[1], len(text), text)
 
     @given(st.lists(st.sampled_from(PARTS), max_size=6).map("".join))
+    @example("\u00e9" + r"\uDBFF\uDfff" + "a")
     def test_inside(self, text: str) -> None:
         """
         C goes as far as the pattern, which is strict; in a long string, and up to a
