@@ -15,7 +15,7 @@ from benchmarks.measured import Measured, Row
 from swapgate.config.access import Access
 from swapgate.config.keys import Key
 from swapgate.server.auth import admit
-from swapgate.server.request_origin import listener_of, request_origin
+from swapgate.server.channel import listener_of
 from swapgate.server.request_parser import RequestHead
 
 REQUESTS = 2_000
@@ -52,7 +52,7 @@ def guarded() -> list[Measured]:
             json.loads(BALLAST)
             began = time.perf_counter()
             head = RequestHead(b"POST", TARGET, b"HTTP/1.1", headers)
-            admit(access, listener_of(wire), request_origin(head))
+            admit(access, listener_of(wire), head)
             took_ms.append((time.perf_counter() - began) * 1000)
         medians.append(median(took_ms))
     detail = f"a program {medians[0]:.3f}, a listed page with a key {medians[1]:.3f}"

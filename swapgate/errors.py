@@ -56,6 +56,18 @@ class APIError(Exception):
         return (*self.headers, *said)
 
 
+_RETRY_AFTER_S = 5
+
+
+def busy(code: str, message: str) -> APIError:
+    """
+    The error of what passes by itself: it can be tried again.
+    """
+    return APIError(
+        status=503, code=code, message=message, retry_after_s=_RETRY_AFTER_S
+    )
+
+
 UPSTREAM_FAILED = "upstream_failed"
 _MESSAGES = re.compile(rb"(?:/v1)+/messages")
 _ANTHROPIC_TYPES = {

@@ -15,9 +15,8 @@ from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from swapgate.api import sse
-from swapgate.api.responses import busy
+from swapgate.errors import busy
 from swapgate.fleet.scheduler import Scheduler
-from swapgate.net import flush
 from swapgate.server.request import GatewayRequest
 
 MAX_SUBSCRIBERS = 256
@@ -124,7 +123,6 @@ class Subscriber:
     def write(self, data: bytes) -> None:
         if not self._paused:
             self._request.write(data)
-            flush(self._request.channel.transport)
 
     def pauseProducing(self) -> None:
         self._paused = True

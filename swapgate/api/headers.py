@@ -80,6 +80,6 @@ def copy_response_head(response: Response, request: Request) -> None:
     # Of two the first: a second one would be read by some clients and not by others.
     for name, value in reversed(response.headers):
         if name in TO_CLIENT:
-            request.responseHeaders.setRawHeaders(TO_CLIENT[name], [value])
+            request.setHeader(TO_CLIENT[name], value)
     if response.length is not None and response.status not in NO_BODY_CODES:
         request.setHeader(b"Content-Length", b"%d" % response.length)

@@ -15,7 +15,6 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from swapgate.api import sse
 from swapgate.api.surfaces import Surface
 from swapgate.config.model import ModelSpec
-from swapgate.net import flush
 from swapgate.server.request import GatewayRequest
 
 # The paths whose clients show reasoning_content.
@@ -56,7 +55,6 @@ class WaitNotifier:
             request.setHeader(b"Cache-Control", b"no-cache")
             request.promised_by = self._surface
         request.write(self._message())
-        flush(request.channel.transport)
         self.start()
 
     def _message(self) -> bytes:

@@ -31,7 +31,6 @@ from swapgate.api.responses import allow_only, answer
 from swapgate.api.surfaces import Surface
 from swapgate.fleet.lease import QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
-from swapgate.server.body_memory import bodies_full, too_large
 from swapgate.server.request import GatewayRequest, Route
 from swapgate.server.request_parser import RequestHead
 from swapgate.server.target import Target
@@ -94,7 +93,7 @@ class OllamaResource:
         answer(request, 200, json.dumps(found).encode())
 
     async def _show(self, request: GatewayRequest) -> None:
-        asked = asked_model(request.body.read())
+        asked = asked_model(await request.body.read(self._clock))
         config = self._scheduler.config
         name = find_model(asked, config.names)
         [spec] = [each for each in config.models if each.name == name]
@@ -102,7 +101,8 @@ class OllamaResource:
 
     async def _run(self, request: GatewayRequest, *, path: str) -> None:
         began_s = self._clock.seconds()
-        asked = translate(path, request.body.read(), self._scheduler.config.names)
+        body = await request.body.read(self._clock)
+        asked = translate(path, body, self._scheduler.config.names)
         created_at = rfc3339(time.time())
 
         def times() -> Times:
@@ -113,24 +113,14 @@ class OllamaResource:
             await self._load(request, asked)
             answer(request, 200, loaded(asked, created_at, times()))
             return
-        self._check_size(request, len(asked.body))
-        request.body.replace(asked.body)
+        # What is sent in place of the body may be larger.
+        request.body.replace(asked.body, request.channel.site.limits)
         await self._relay(
             request,
             ModelRequest(asked.model, asked.stream, asked.keep_alive_s),
             Target(asked.daemon_path, asked.daemon_path.encode()),
             OllamaSurface(asked, created_at, times),
         )
-
-    def _check_size(self, request: GatewayRequest, size: int) -> None:
-        """
-        What is sent in place of the body may be larger.
-        """
-        site = request.channel.site
-        if size > site.limits.max_body_bytes:
-            raise too_large(site.limits)
-        if not site.body_memory.has_room(size - request.body.length, site.limits):
-            raise bodies_full(site.limits)
 
     async def _load(self, request: GatewayRequest, asked: OllamaRequest) -> None:
         """

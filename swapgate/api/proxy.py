@@ -10,11 +10,12 @@ Reverse proxy: one request waits for a lease, is sent to the daemon, and is answ
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, TimeoutError
 from twisted.internet.error import (
     ConnectError,
     ConnectingCancelledError,
     ConnectionLost,
+    DNSLookupError,
 )
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -39,6 +40,7 @@ _UNANSWERED = (
     ConnectError,
     ConnectingCancelledError,
     ConnectionLost,
+    DNSLookupError,
     ResponseNeverReceived,
     TimeoutError,
 )
@@ -127,21 +129,20 @@ class ProxyRequest:
                 notifier.stop()
             log_entry = request.log_entry
             log_entry.waited(queue_s=entry.queue_s, load_s=entry.load_s)
-            request.setHeader(b"X-Swapgate-Load-Ms", b"%d" % (log_entry.load_s * 1e3))
-            request.setHeader(b"X-Swapgate-Queue-Ms", b"%d" % (log_entry.queue_s * 1e3))
+            fields = request.fields
+            fields[b"X-Swapgate-Load-Ms"] = b"%d" % (log_entry.load_s * 1e3)
+            fields[b"X-Swapgate-Queue-Ms"] = b"%d" % (log_entry.queue_s * 1e3)
 
     async def _try(self, lease: Lease) -> Outcome:
         """
         Send the request once, and relay the answer.
         """
         request = self._request
-        asked = Deferred.fromCoroutine(
-            lease.client.ask(
-                request.method,
-                self._target.raw,
-                self._surface.headers(headers_to_daemon(request.head)),
-                request.body.pieces(),
-            )
+        asked = lease.client.ask(
+            request.method,
+            self._target.raw,
+            self._surface.headers(headers_to_daemon(request.head)),
+            request.body.pieces(),
         )
         if lease.spec.first_token_timeout_s is not None:
             asked.addTimeout(lease.spec.first_token_timeout_s, self._clock)
@@ -170,5 +171,5 @@ def _client_identity(request: GatewayRequest) -> tuple[Any, ...] | None:
     """
     What tells one client from another: address and User-Agent; None on a UNIX socket.
     """
-    host = getattr(request.getClientAddress(), "host", None)
+    host = getattr(request.client, "host", None)
     return None if host is None else (host, request.head.first(b"user-agent"))

@@ -32,7 +32,6 @@ from swapgate.api.stall_timer import StallTimer
 from swapgate.api.surfaces import Surface
 from swapgate.errors import APIError, upstream_failed
 from swapgate.fleet.lease import Cut, Lease
-from swapgate.net import flush, send_now
 from swapgate.upstream.connection import Response
 
 # Lines that say nothing of an answer: comments and blank ones.
@@ -105,8 +104,6 @@ class Relay(LineReceiver):
             self._promised or surface.translates or _is_looked_into(response)
         )
         self._collected = 0
-        if not self._streams:
-            self.setRawMode()
 
     def connectionMade(self) -> None:
         self._request.registerProducer(self, True)
@@ -117,15 +114,23 @@ class Relay(LineReceiver):
             return
         if self._has_read:
             self._stall_timer.note_read()
-        else:
+        elif not self._connection.ended:
             self._has_read = True
             self._stall_timer.start(self._lease.spec.stall_timeout_s)
-        if self._streams and not self._partial_line and data.endswith(_WHOLE_EVENTS):
+        if not self._streams:
+            self.rawDataReceived(data)
+        elif self._partial_line or not data.endswith(_WHOLE_EVENTS):
+            self._split(data)
+        else:
             # The usual read; splitting it into lines would show nothing more.
             self._out.append(data)
             self._event_is_open = False
-            return
-        if self._streams and b"\n" not in data:
+        # What comes with the end leaves with it.
+        if self._out and not (self._collects or self._ended or self._connection.ended):
+            self._write_out()
+
+    def _split(self, data: bytes) -> None:
+        if b"\n" not in data:
             # LineReceiver would copy a long line again at every read, and search it.
             self._partial_line += data
             if len(self._partial_line) > self.MAX_LENGTH:
@@ -157,8 +162,8 @@ class Relay(LineReceiver):
             return
         # An event stream that only the close ends has its end between two events: a
         # reader drops one that no blank line has ended.
-        if reason.check(ResponseDone) or (
-            reason.check(PotentialDataLoss)
+        if isinstance(reason.value, ResponseDone) or (
+            isinstance(reason.value, PotentialDataLoss)
             and not (self._partial_line or self._event_is_open)
         ):
             self._out.append(bytes(self._partial_line))
@@ -168,34 +173,26 @@ class Relay(LineReceiver):
         else:
             self._fail("ended in the middle of its answer")
 
-    def read_ended(self) -> None:
+    def _write_out(self) -> None:
         """
-        Write and flush what one read of the daemon's connection has brought.
+        Write what one read of the daemon's connection has brought.
         """
-        if self._ended or not self._out or self._collects:
-            return
-        data = self._surface.lines(b"".join(self._out))
+        data = b"".join(self._out)
         self._out.clear()
-        if self._surface.failed is not None:
-            self._out.append(data)
-            self._end(Outcome.WHOLE)
-            self._connection.abort_now()
-            return
-        if not data:
-            return
-        self._has_written = self._has_written or not (
-            self._streams and _COMMENTS.fullmatch(data)
-        )
-        transport = self._request.channel.transport
-        if self._request.startedWriting:
-            self._request.sentLength += len(data)
-            if self._request.chunked:
-                data = b"%x\r\n%b\r\n" % (len(data), data)
-            send_now(transport, data)
-        else:
+        if self._surface.translates:
+            data = self._surface.lines(data)
+            if self._surface.failed is not None:
+                self._out.append(data)
+                self._end(Outcome.WHOLE)
+                self._connection.abort_now()
+                return
+            if not data:
+                return
+        if not self._has_written:
+            self._has_written = not (self._streams and _COMMENTS.fullmatch(data))
+        if not self._request.startedWriting:
             self._copy_head()
-            self._request.write(data)
-            flush(transport)
+        self._request.write(data)
 
     def cut(self, why: Cut) -> None:
         """
@@ -235,35 +232,30 @@ class Relay(LineReceiver):
         """
         # Its connection may serve another client by now, and is not to be paused.
         self._ended = True
+        self._stall_timer.stop()
+        request, surface = self._request, self._surface
+        request.unregisterProducer()
         if outcome is not Outcome.UNANSWERED:
             out = b"".join(self._out)
             if self._collects:
                 out = self._collected_answer(out)
             else:
-                if outcome is Outcome.WHOLE and self._surface.failed is None:
-                    out = self._surface.lines(out) + self._surface.end()
-                if not self._request.startedWriting:
+                if outcome is Outcome.WHOLE and surface.failed is None:
+                    out = surface.lines(out) + surface.end()
+                if not request.startedWriting:
                     self._copy_head()
-            self._request.write(out)
-        if self._surface.failed is not None:
-            # The daemon has told it: there is nothing to suspect it of.
-            self._request.log_entry.error = self._surface.failed.code
-        transport: Any = self._request.channel.transport
-        self._stall_timer.stop()
-        self._request.unregisterProducer()
-        if outcome is Outcome.WHOLE or (
-            outcome is Outcome.CUT and self._streams and not self._surface.cuts
-        ):
-            self._request.finish()
-            # With all that this read has brought.
-            flush(transport)
-        elif outcome is not Outcome.UNANSWERED:
-            # By FIN, without the final chunk: a reset would lose what was sent before.
-            flush(transport)
-            if self._end_would_look_whole():
-                transport.abortConnection()
+            if surface.failed is not None:
+                # The daemon has told it: there is nothing to suspect it of.
+                request.log_entry.error = surface.failed.code
+            if outcome is Outcome.WHOLE or (self._streams and not surface.cuts):
+                request.finish(out)
             else:
-                self._request.channel.loseConnection()
+                # By FIN, without the final chunk: a reset would lose what was sent.
+                request.write(out)
+                if self._end_would_look_whole():
+                    request.channel.transport.abortConnection()
+                else:
+                    request.channel.loseConnection()
         self.done.callback(outcome)
 
     def _copy_head(self) -> None:
@@ -302,7 +294,7 @@ class Relay(LineReceiver):
             self._streams
             or self._promised
             or self._request.chunked
-            or self._request.responseHeaders.hasHeader(b"Content-Length")
+            or b"Content-Length" in self._request.fields
         )
 
     def _abort(self) -> None:

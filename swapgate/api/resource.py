@@ -5,7 +5,9 @@ What the head shows to be wrong is refused before the body is read.
 """
 
 import json
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -83,8 +85,7 @@ class Gateway(Resource):
 
     def render(self, request: GatewayRequest) -> int:
         serving = Deferred.fromCoroutine(self._serve(request))
-        request.notifyFinish().addErrback(lambda _: serving.cancel())
-        serving.addErrback(answer_failure, request)
+        request.serving = serving.addErrback(answer_failure, request)
         return int(NOT_DONE_YET)
 
     async def _serve(self, request: GatewayRequest) -> None:
@@ -143,7 +144,7 @@ class Gateway(Resource):
         check_content_type(head.first(b"content-type"), head.first(b"content-encoding"))
 
     async def _proxy(self, request: GatewayRequest, target: Target) -> None:
-        fields = request.body.checked_fields()
+        fields = await request.body.fields(self._clock)
         headers = request.head.fields
         asked = read_model_request(fields, self._names, self._routing, headers)
         extra = self._extra_paths[asked.model]
@@ -153,14 +154,14 @@ class Gateway(Resource):
         surface = surface_of(target.path)
         await self._relay(request, asked, target, surface)
 
-    async def _relay(
+    def _relay(
         self,
         request: GatewayRequest,
         asked: ModelRequest,
         target: Target,
         surface: Surface,
-    ) -> None:
-        await ProxyRequest(
+    ) -> Coroutine[Any, Any, None]:
+        return ProxyRequest(
             request, asked, target, surface, self._scheduler, self._clock
         ).run()
 

@@ -10,13 +10,12 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from swapgate.errors import APIError, error_body
+from swapgate.errors import APIError, busy
 from swapgate.fleet import lease
 from swapgate.server.request import GatewayRequest
 from swapgate.server.request_parser import RequestHead
 from swapgate.server.target import Target
 
-_RETRY_AFTER_S = 5
 _log = Logger()
 
 
@@ -32,8 +31,7 @@ def answer(
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", content_type)
     request.setHeader(b"Content-Length", b"%d" % len(body))
-    request.write(body)
-    request.finish()
+    request.finish(body)
 
 
 def allow_only(head: RequestHead, target: Target, *methods: bytes) -> None:
@@ -48,15 +46,6 @@ def allow_only(head: RequestHead, target: Target, *methods: bytes) -> None:
             message=f"{target.path} takes {' and '.join(names)}",
             headers=(("Allow", ", ".join(names)),),
         )
-
-
-def busy(code: str, message: str) -> APIError:
-    """
-    The error of what passes by itself: it can be tried again.
-    """
-    return APIError(
-        status=503, code=code, message=message, retry_after_s=_RETRY_AFTER_S
-    )
 
 
 def answer_failure(failure: Failure, request: GatewayRequest) -> None:
@@ -76,15 +65,12 @@ def answer_failure(failure: Failure, request: GatewayRequest) -> None:
     if request.startedWriting:
         if request.promised_by is not None:
             # Nothing of an answer went out: nothing can look whole.
-            request.write(request.promised_by.failure(error))
-            request.finish()
+            request.finish(request.promised_by.failure(error))
         else:
             # Its transport alone would wait, under TLS for ever, for one that produces.
             request.channel.loseConnection()
         return
-    for name, value in error.response_headers:
-        request.setHeader(name, value)
-    answer(request, error.status, error_body(error, request.uri))
+    request.finish(request.fail(error))
 
 
 def _error_for(error: BaseException | None) -> APIError | None:

@@ -145,7 +145,8 @@ class QueuedRequest:
     asked_s: float = field(default=0.0, init=False)
     # Since when it waits for its model's turn: the last one may have left it over.
     turn_s: float = field(default=0.0, init=False)
-    lease: Deferred[Lease] = field(factory=Deferred, init=False)
+    # Of one that waits.
+    lease: Deferred[Lease] = field(init=False)
     # False: it takes what comes, and has nothing loaded.
     wants: bool = field(default=True, init=False)
     # An unload has made it wait once: the next one waits until it has been served.

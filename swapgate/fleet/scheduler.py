@@ -176,14 +176,14 @@ class Scheduler:
         if state is None or (state.retired and state.successor is None):
             # A reload has taken it away since the request was read.
             return fail(UnknownModel(name))
-        held = self.held
-        if state.life.phase is Phase.READY and not state.daemon.serving:
-            self._supervisor.examine(state)
-        if state.admits and not (held or self._carrying or self._shutdown):
+        held, admits = self.held, state.admits
+        if admits and not (held or self._carrying or self._shutdown):
             lease = self._lend(state, entry)
             self._tell_watchers()
             return succeed(lease)
-        if not state.admits and held >= self.config.max_held:
+        if state.life.phase is Phase.READY and not state.daemon.serving:
+            self._supervisor.examine(state)
+        if not admits and held >= self.config.max_held:
             return fail(QueueFull())
         if self._shutdown is not None:
             return fail(ShuttingDown())
@@ -214,7 +214,7 @@ class Scheduler:
         """
         How many requests wait.
         """
-        return sum(len(state.queue) for state in self.states.values())
+        return sum([len(state.queue.entries) for state in self.states.values()])
 
     def unload(self, name: str, *, now: bool = False) -> Deferred[None]:
         """

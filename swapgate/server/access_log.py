@@ -2,6 +2,7 @@
 Access log: the fields of one request's line. Never a query, a header or a body.
 """
 
+from functools import lru_cache
 from typing import Any
 
 from attrs import define
@@ -39,17 +40,19 @@ class AccessLogEntry:
         """
         known: dict[str, Any] = {}
         if self.model is not None:
-            known = {
-                "model": self.model,
-                "queue_s": round(self.queue_s, 3),
-                "load_s": round(self.load_s, 3),
-            }
+            known["model"] = self.model
+            known["queue_s"] = round(self.queue_s, 3)
+            known["load_s"] = round(self.load_s, 3)
         if self.leased_s is not None:
             known["stream_s"] = round(now_s - self.leased_s, 3)
-        known |= {"key": self.key, "error": self.error}
-        return {name: value for name, value in known.items() if value is not None}
+        if self.key is not None:
+            known["key"] = self.key
+        if self.error is not None:
+            known["error"] = self.error
+        return known
 
 
+@lru_cache(64)
 def shown(raw: bytes) -> str:
     """
     A client's method or path, fit to be logged: printable ASCII, 300 characters.

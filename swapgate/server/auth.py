@@ -1,8 +1,8 @@
 """
 Authorization: checks a request's Host, Origin, Sec-Fetch-Site and API key. Pure.
 
-Takes what the head says of the request's origin; returns a `Grant`, or raises an
-`APIError` that says what was wrong and what would be right.
+Takes a request's head; returns a `Grant`, or raises an `APIError` that says what was
+wrong and what would be right.
 
 1. The Host must be a name of this gateway, letter by letter: against DNS rebinding.
 2. A page must be our own or listed under `origins`, by Sec-Fetch-Site where a browser
@@ -14,7 +14,6 @@ Takes what the head says of the request's origin; returns a `Grant`, or raises a
 
 import hmac
 import re
-from collections.abc import Sequence
 from hashlib import sha256
 from ipaddress import IPv6Address
 from typing import Final
@@ -25,6 +24,7 @@ from swapgate.config.access import Access
 from swapgate.errors import APIError
 from swapgate.server.address import read_address
 from swapgate.server.json_grammar import quoted
+from swapgate.server.request_parser import RequestHead
 from swapgate.server.target import read_model_id, read_target
 
 Headers = tuple[tuple[str, str], ...]
@@ -67,25 +67,6 @@ class Listener:
 
 
 @frozen(kw_only=True)
-class RequestOrigin:
-    """
-    What a request's head says of its origin: each header's values as sent, in order.
-    """
-
-    method: str = "GET"
-    target: str = "/"
-    host: Sequence[str] = ()
-    origin: Sequence[str] = ()
-    sec_fetch_site: Sequence[str] = ()
-    authorization: Sequence[str] = ()
-    x_api_key: Sequence[str] = ()
-    # Of a preflight: the request that is to follow.
-    request_method: Sequence[str] = ()
-    request_headers: Sequence[str] = ()
-    request_private_network: Sequence[str] = ()
-
-
-@frozen(kw_only=True)
 class Grant:
     """
     The request is allowed.
@@ -113,44 +94,53 @@ _MODELS: Final = frozenset({"/models", "/v1/models", "/api/tags"})
 _METHODS: Final = "GET, HEAD, POST"
 _EXPOSED: Final = "Retry-After, X-Request-Id, X-Should-Retry"
 _PREFLIGHT_AGE_S: Final = 600
+_ASKED_METHOD: Final = b"access-control-request-method"
 _NAME: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _NAMES: Final = re.compile(rf"{_NAME}(?:[ \t]*,[ \t]*{_NAME})*")
 
 
-def admit(access: Access, listener: Listener, origin: RequestOrigin) -> Grant:
+def admit(access: Access, listener: Listener, head: RequestHead) -> Grant:
     """
     Decide by the head of a request alone, before any of its body is read.
 
     :raises APIError: with the headers that its response must have as well.
     """
-    _check_host(access, listener, origin)
-    origin_header = ", ".join(origin.origin)
-    listed = _is_listed(access, origin_header)
+    _check_host(access, listener, head)
+    origin = ", ".join(_sent(head, b"origin"))
+    listed = _is_listed(access, origin)
     if not listed:
-        _check_page(access, listener, origin, origin_header)
-    headers = _cors_headers(origin_header, listed, access)
-    if listed and origin.method == "OPTIONS" and origin.request_method:
+        _check_page(access, listener, head, origin)
+    headers = _cors_headers(origin, listed, access)
+    if listed and head.method == b"OPTIONS" and _ASKED_METHOD in head.fields:
         # It never has a key: whether one may be sent is part of what it asks.
-        return Grant(headers=headers + _preflight_headers(origin), preflight=True)
+        return Grant(headers=headers + _preflight_headers(head), preflight=True)
     try:
-        return Grant(key_name=_key_name(access, origin), headers=headers)
+        return Grant(key_name=_key_name(access, head), headers=headers)
     except APIError as error:
         error.headers += headers
         raise
 
 
-def _check_host(access: Access, listener: Listener, origin: RequestOrigin) -> None:
+def _sent(head: RequestHead, name: bytes) -> list[str]:
+    """
+    A header's values, in order; any bytes can be in them.
+    """
+    return [value.decode("latin-1") for value in head.fields.get(name, ())]
+
+
+def _check_host(access: Access, listener: Listener, head: RequestHead) -> None:
     """
     The Host must be a name of ours, letter by letter: no other spelling is needed, and
     each has been used to get around such a check.
     """
-    if len(origin.host) != 1:
+    hosts = _sent(head, b"host")
+    if len(hosts) != 1:
         raise APIError(
             status=400,
             code="bad_host",
-            message=f"there are {len(origin.host)} Host headers; send one",
+            message=f"there are {len(hosts)} Host headers; send one",
         )
-    host = origin.host[0].lower()
+    host = hosts[0].lower()
     if host not in listener.hosts and host not in _configured_names(access, listener):
         ours = {*listener.names, *map(_without_port, access.hosts)}
         moved = _without_port(host) in ours
@@ -161,7 +151,7 @@ def _check_host(access: Access, listener: Listener, origin: RequestOrigin) -> No
             f"{'names another port' if moved else 'is no name of this gateway'}; "
             f"send {_usual_host(listener)}, or list the other under hosts",
         )
-    if origin.method == "CONNECT" or not origin.target.startswith(("/", "*")):
+    if head.method == b"CONNECT" or not head.target.startswith((b"/", b"*")):
         raise APIError(
             status=421,
             code="misdirected_request",
@@ -187,22 +177,18 @@ def _configured_names(access: Access, listener: Listener) -> set[str]:
 
 
 def _check_page(
-    access: Access, listener: Listener, origin: RequestOrigin, origin_header: str
+    access: Access, listener: Listener, head: RequestHead, origin: str
 ) -> None:
     """
     Refuse a page that is neither ours nor listed. Sec-Fetch-Site, which no page and no
     extension can set, goes before Origin, which some extensions do.
     """
-    if origin.sec_fetch_site:
-        fine = list(origin.sec_fetch_site) in (["none"], ["same-origin"])
+    if sites := _sent(head, b"sec-fetch-site"):
+        fine = sites in (["none"], ["same-origin"])
     else:
-        fine = not origin.origin or _is_allowed(access, listener, origin_header)
+        fine = b"origin" not in head.fields or _is_allowed(access, listener, origin)
     if not fine:
-        page = (
-            f"a page of {quoted(origin_header)}"
-            if origin_header
-            else "a page on another site"
-        )
+        page = f"a page of {quoted(origin)}" if origin else "a page on another site"
         raise APIError(
             status=403,
             code="origin_not_allowed",
@@ -211,26 +197,26 @@ def _check_page(
         )
 
 
-def _is_listed(access: Access, origin_header: str) -> bool:
-    if origin_header in access.origins:
+def _is_listed(access: Access, origin: str) -> bool:
+    if origin in access.origins:
         return True
-    return _APP.fullmatch(origin_header) is not None and any(
-        listed.endswith("*") and origin_header.startswith(listed[:-1])
+    return _APP.fullmatch(origin) is not None and any(
+        listed.endswith("*") and origin.startswith(listed[:-1])
         for listed in access.origins
     )
 
 
-def _is_allowed(access: Access, listener: Listener, origin_header: str) -> bool:
-    scheme, _, host = origin_header.partition("://")
+def _is_allowed(access: Access, listener: Listener, origin: str) -> bool:
+    scheme, _, host = origin.partition("://")
     if scheme == ("https" if listener.secure else "http") and host in listener.hosts:
         return True
     # A reverse proxy that terminates TLS may serve these names.
     if scheme in ("http", "https") and host in _configured_names(access, listener):
         return True
-    return _EXTENSION.fullmatch(origin_header) is not None
+    return _EXTENSION.fullmatch(origin) is not None
 
 
-def _cors_headers(origin_header: str, listed: bool, access: Access) -> Headers:
+def _cors_headers(origin: str, listed: bool, access: Access) -> Headers:
     """
     The CORS headers: with which page a browser may share the response.
     """
@@ -241,13 +227,13 @@ def _cors_headers(origin_header: str, listed: bool, access: Access) -> Headers:
     if not listed:
         return (vary,)
     return (
-        ("Access-Control-Allow-Origin", origin_header),
+        ("Access-Control-Allow-Origin", origin),
         ("Access-Control-Expose-Headers", _EXPOSED),
         vary,
     )
 
 
-def _preflight_headers(origin: RequestOrigin) -> Headers:
+def _preflight_headers(head: RequestHead) -> Headers:
     """
     What a listed page may send: whatever it asks for, if that is a list of names.
     """
@@ -255,25 +241,25 @@ def _preflight_headers(origin: RequestOrigin) -> Headers:
         ("Access-Control-Allow-Methods", _METHODS),
         ("Access-Control-Max-Age", str(_PREFLIGHT_AGE_S)),
     )
-    wanted = ",".join(origin.request_headers)
+    wanted = ",".join(_sent(head, b"access-control-request-headers"))
     if _NAMES.fullmatch(wanted):
         headers += (("Access-Control-Allow-Headers", wanted),)
-    if list(origin.request_private_network) == ["true"]:
+    if _sent(head, b"access-control-request-private-network") == ["true"]:
         headers += (("Access-Control-Allow-Private-Network", "true"),)
     return headers
 
 
-def _key_name(access: Access, origin: RequestOrigin) -> str | None:
+def _key_name(access: Access, head: RequestHead) -> str | None:
     """
     The name of the key that was sent; None where none is sent and none is needed.
     """
     if not access.keyed:
         return None
-    sent = _sent_keys(origin)
+    sent = _sent_keys(head)
     for key in sent:
         if name := _name_of_key(access, key):
             return name
-    if origin.method in ("GET", "HEAD") and _needs_no_key(access, origin.target):
+    if head.method in {b"GET", b"HEAD"} and _needs_no_key(access, head.target):
         return None
     what = "the key is none of this gateway's" if sent else "there is no key"
     raise APIError(
@@ -284,16 +270,16 @@ def _key_name(access: Access, origin: RequestOrigin) -> str | None:
     )
 
 
-def _sent_keys(origin: RequestOrigin) -> list[str]:
+def _sent_keys(head: RequestHead) -> list[str]:
     """
     One of each kind at most: many keys cannot be tried in one request.
     """
     sent = []
-    for value in origin.authorization[:1]:
+    for value in _sent(head, b"authorization")[:1]:
         scheme, _, key = value.strip().partition(" ")
         if scheme.lower() == "bearer":
             sent.append(key.strip())
-    sent += [value.strip() for value in origin.x_api_key[:1]]
+    sent += [value.strip() for value in _sent(head, b"x-api-key")[:1]]
     return sent
 
 
@@ -309,15 +295,14 @@ def _name_of_key(access: Access, sent: str) -> str | None:
     return name
 
 
-def _needs_no_key(access: Access, target: str) -> bool:
+def _needs_no_key(access: Access, target: bytes) -> bool:
     """
     By what the target is read as, in whichever form it comes.
     """
-    raw = target.encode("latin-1")
-    if read_model_id(raw) is not None:
+    if read_model_id(target) is not None:
         return not access.models_need_key
     try:
-        path = read_target(raw).path
+        path = read_target(target).path
     except APIError:
         return False
     return path in _HEALTH or (path in _MODELS and not access.models_need_key)

@@ -1,42 +1,28 @@
 """
-Request bodies: kept in memory, parsed as they arrive, and bounded all together.
+Request bodies: kept in memory, read in turns, and bounded each and all together.
 
-1. A body counts against `max_bodies` from its first byte until it is dropped.
-2. A body with a fault is counted but not kept: it only gets an error response.
+A body counts against `max_bodies` from its first byte until it is dropped.
 """
 
 from collections.abc import Sequence
 
-import msgspec
 from attrs import define
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from swapgate.config.limits import Limits
-from swapgate.errors import APIError
-from swapgate.server.json_body import BadJSON, BodyFields, BodyParser
+from swapgate.errors import APIError, busy
+from swapgate.server.json_body import (
+    BadJSON,
+    BodyFields,
+    StrictReader,
+    fields_at_once,
+)
 
-_RETRY_AFTER_S = 5
-# Bodies are kept in pieces of about this size, however small they came.
-_PIECE = 64 * 1024
-# The parser is fed at least so much: chunks may be of one byte each.
-_PARSE_AT_LEAST = 4 * 1024
 # A request's head, and the objects that are made of it, take no more.
 _HEAD_COST = 16 * 1024
-
-_skip = msgspec.json.Decoder(msgspec.Raw).decode
-
-
-def is_inside(data: bytes) -> bool:
-    """
-    Whether a string that was begun goes on through all of this, which may be UTF-8.
-
-    `msgspec` passes over it four times as fast as `json` does.
-    """
-    try:
-        _skip(b'"%b"' % data)
-    except msgspec.DecodeError:
-        # Its end is here, or a fault, or half an escape.
-        return False
-    return True
+# How long a body is read before others have their turn.
+_TURN_S = 0.005
 
 
 @define(eq=False)
@@ -47,16 +33,35 @@ class BodyMemory:
 
     taken: int = 0
 
-    def has_room(self, more: int, limits: Limits) -> bool:
+    def check_room(self, more: int, limits: Limits) -> None:
         """
-        Whether so much more is within `max_bodies`.
+        :raises APIError: where so much more would be too much.
         """
-        return self.taken + more <= limits.max_bodies_bytes
+        if self.taken + more > limits.max_bodies_bytes:
+            most = limits.max_bodies_bytes / 2**20
+            raise busy(
+                "bodies_full",
+                f"the requests that are here take up to {most:.6g} MiB already, as "
+                "much as max_bodies allows; try again later",
+            )
+
+
+def check_size(size: int, limits: Limits) -> None:
+    """
+    :raises APIError: where one body is more than `max_body`.
+    """
+    if size > limits.max_body_bytes:
+        largest = limits.max_body_bytes / 2**20
+        raise APIError(
+            status=413,
+            code="request_too_large",
+            message=f"the body is larger than {largest:.6g} MiB; send a smaller one",
+        )
 
 
 class Body:
     """
-    A request's body: its bytes as they came, and the fields that were parsed of it.
+    A request's body, as it came.
 
     It counts in `memory` until it is dropped. That is done by hand, at the end of its
     request: a request, its connection, its Deferreds and their failures refer to each
@@ -64,33 +69,19 @@ class Body:
     """
 
     def __init__(self, memory: BodyMemory) -> None:
-        self.length = 0
-        self._memory = memory
-        self._taken = 0
-        # Neither dropped nor at fault.
-        self._kept = True
-        self._pieces: list[bytearray] = []
-        self._parser = BodyParser(is_inside)
-        self._unparsed = bytearray()
+        self._memory, self._taken = memory, 0
+        self._data, self._dropped = bytearray(), False
+
+    @property
+    def length(self) -> int:
+        return len(self._data)
 
     def add(self, data: bytes) -> None:
-        self.length += len(data)
-        if not self._kept:
-            return
-        if self._pieces and len(self._pieces[-1]) < _PIECE:
-            self._pieces[-1] += data
-        else:
-            self._pieces.append(bytearray(data))
-        self._unparsed += data
-        if len(self._unparsed) >= _PARSE_AT_LEAST:
-            self._parse()
-        self._take()
+        if not self._dropped:
+            self._data += data
+            self._take(_HEAD_COST + len(self._data))
 
-    def _take(self) -> None:
-        kept = self.length if self._kept else 0
-        self._set_taken(_HEAD_COST + kept + self._parser.key_memory)
-
-    def _set_taken(self, cost: int) -> None:
+    def _take(self, cost: int) -> None:
         self._memory.taken += cost - self._taken
         self._taken = cost
 
@@ -98,85 +89,53 @@ class Body:
         """
         Free its memory: its request is over.
         """
-        self._kept = False
-        self._pieces.clear()
-        self._unparsed.clear()
-        self._parser = BodyParser()
-        self._set_taken(0)
+        self._data, self._dropped = bytearray(), True
+        self._take(0)
 
-    def _parse(self) -> None:
-        unparsed, self._unparsed = self._unparsed, bytearray()
-        try:
-            self._parser.feed(bytes(unparsed))
-        except BadJSON:
-            # It will not be sent to a daemon.
-            self._kept = False
-            self._pieces.clear()
-
-    def fields(self) -> BodyFields:
-        """
-        The fields of the whole body.
-
-        :raises BadJSON: for the first fault in it.
-        """
-        self._parse()
-        fields = self._parser.close()
-        self._take()
-        return fields
-
-    def read(self) -> bytes:
-        """
-        The whole body, known to be JSON.
-
-        :raises APIError: where it is none.
-        """
-        self.checked_fields()
-        return b"".join(self._pieces)
-
-    def checked_fields(self) -> BodyFields:
+    async def fields(self, clock: IReactorTime) -> BodyFields:
         """
         The fields of the whole body.
 
         :raises APIError: for the first fault in it.
         """
+        fields = fields_at_once(self._data)
+        if fields is not None:
+            return fields
+        reader, taken = StrictReader(self._data), self._taken
+        turns = reader.read()
         try:
-            return self.fields()
+            while True:
+                ends_s = clock.seconds() + _TURN_S
+                while clock.seconds() < ends_s:
+                    next(turns)
+                self._take(taken + reader.key_memory)
+                await deferLater(clock, 0)
+        except StopIteration as end:
+            self._take(taken)
+            found: BodyFields = end.value
+            return found
         except BadJSON as error:
             raise APIError(status=400, code="bad_json", message=str(error)) from None
 
-    def replace(self, data: bytes) -> None:
+    async def read(self, clock: IReactorTime) -> bytes:
+        """
+        The whole body, known to be JSON.
+
+        :raises APIError: where it is none.
+        """
+        await self.fields(clock)
+        return bytes(self._data)
+
+    def replace(self, data: bytes, limits: Limits) -> None:
         """
         Send these bytes instead; they count as the body's did.
+
+        :raises APIError: where they are too many.
         """
-        self.length, self._pieces = len(data), [bytearray(data)]
-        self._parser = BodyParser()
-        self._take()
+        check_size(len(data), limits)
+        self._memory.check_room(len(data) - len(self._data), limits)
+        self._data = bytearray(data)
+        self._take(_HEAD_COST + len(data))
 
     def pieces(self) -> Sequence[bytearray]:
-        return self._pieces
-
-
-def too_large(limits: Limits) -> APIError:
-    """
-    413: one body is more than `max_body`.
-    """
-    largest = limits.max_body_bytes / 2**20
-    return APIError(
-        status=413,
-        code="request_too_large",
-        message=f"the body is larger than {largest:.6g} MiB; send a smaller one",
-    )
-
-
-def bodies_full(limits: Limits) -> APIError:
-    """
-    503: all bodies together would be more than `max_bodies`.
-    """
-    most = limits.max_bodies_bytes / 2**20
-    return APIError(
-        status=503,
-        code="bodies_full",
-        message=f"the requests that are here take up to {most:.6g} MiB already, as "
-        "much as max_bodies allows; try again later",
-        retry_after_s=_RETRY_AFTER_S,
-    )
+        return (self._data,) if self._data else ()

@@ -16,27 +16,22 @@ from collections import deque
 from http import HTTPStatus
 from typing import Any
 
-from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IDelayedCall, ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import Request as HTTPRequest
-from twisted.web.http_headers import Headers
 
-from swapgate.errors import APIError, error_body
+from swapgate.errors import APIError
 from swapgate.net import bound_send_buffer, flush, unsent
-from swapgate.server.access_log import AccessLogEntry
-from swapgate.server.auth import Listener, admit
+from swapgate.server.auth import Grant, Listener, admit
 from swapgate.server.auth_delay import AuthDelay
-from swapgate.server.body_memory import BodyMemory, bodies_full, too_large
-from swapgate.server.refusal import LINGER_S, can_half_close, response
-from swapgate.server.request import GatewayRequest
-from swapgate.server.request_origin import listener_of, request_origin
+from swapgate.server.body_memory import check_size
+from swapgate.server.request import GatewayRequest, Route
 from swapgate.server.request_parser import Event, RequestHead, RequestParser
 from swapgate.server.timeouts import Deadline, Wait
 
-# How much of a body is read at a time: the worst JSON of this size takes 10 ms.
-_BITE = 16 * 1024
+#: For how long a connection that is to close may stay.
+LINGER_S = 2.0
 # How much may be pipelined behind a request. We go on reading, or we would not notice
 # that the client has disconnected.
 _PIPELINED = 16 * 1024
@@ -46,12 +41,35 @@ _SLICE = 4 * 1024
 _ANSWERS_A_TURN = 4
 
 
+def can_half_close(transport: object) -> bool:
+    """
+    Whether one direction of it can be closed. Not under TLS: what was written before
+    would not be sent.
+    """
+    return ITCPTransport.providedBy(transport) and not ISSLTransport.providedBy(
+        transport
+    )
+
+
+def listener_of(transport: Any) -> Listener:
+    """
+    Where this connection came in.
+    """
+    host = transport.getHost()
+    is_ip = isinstance(host, IPv4Address | IPv6Address)
+    return Listener(
+        address=host.host if is_ip else None,
+        port=host.port if is_ip else None,
+        secure=ISSLTransport.providedBy(transport),
+    )
+
+
 class GatewayChannel(Protocol):
     """
     One client's connection. `site` and `transport` are set by Twisted.
 
-    Its Requests ask of it what they ask of Twisted's own channels: `writeHeaders`,
-    `write`, `registerProducer`, `requestDone` and so on.
+    Its Requests ask of it what they ask of Twisted's own channels: `registerProducer`,
+    `requestDone` and so on; but they write to its transport.
     """
 
     site: Any
@@ -59,7 +77,6 @@ class GatewayChannel(Protocol):
     transport: Any
     # The request whose head has been accepted, until its response is finished.
     _request: GatewayRequest | None = None
-    _head: RequestHead | None = None
     # All of it is here, and the resource has it.
     _processing = False
     _advancing = False
@@ -73,6 +90,8 @@ class GatewayChannel(Protocol):
     _delayed: IDelayedCall | None = None
     _aborting: IDelayedCall | None = None
     _over_limit = False
+    # What the last head said, and what it was granted by which rules.
+    _admitted: tuple[Any, Any, Grant, Route | None] = (None, None, Grant(), None)
     # Known when data has come: a PROXY header, which tells it, goes before.
     _listener: Listener | None = None
 
@@ -151,50 +170,60 @@ class GatewayChannel(Protocol):
         """
         How much of a body is to come, as far as its length is known.
         """
-        if self._request is None or self._head is None or self._head.length is None:
+        if self._request is None:
             return 0
-        return self._head.length - self._request.received
+        return (self._request.head.length or 0) - self._request.received
 
     def _take(self, event: Event) -> None:
         if isinstance(event, RequestHead):
             self._begin(event)
         elif isinstance(event, APIError):
             self.refuse(event)
-        elif isinstance(event, bytes):
-            self._add_to_body(event)
-        else:
-            self._process()
+        elif self._request is not None:
+            if event is None:
+                self._process(self._request)
+            else:
+                self._add_to_body(self._request, event)
 
     def _begin(self, head: RequestHead) -> None:
         """
         Decide by a request's head alone, before any of its body is kept.
         """
-        self._head = head
-        self._request = request = self.site.requestFactory(self, head)
+        self._request = request = self._new_request(head)
         try:
             self._check(request, head)
         except APIError as error:
             self.refuse(error, after_s=self._delay_s(error))
             return
         if head.length != 0:
-            self.transport.bufferSize = _BITE
             expected = (head.first(b"expect") or b"").lower()
             # HTTP/1.0 has none (RFC 9110, 10.1.1).
             if expected == b"100-continue" and head.version == b"HTTP/1.1":
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _check(self, request: GatewayRequest, head: RequestHead) -> None:
+    def _new_request(self, head: RequestHead) -> GatewayRequest:
         if self._listener is None:
             self._listener = listener_of(self.transport)
-        request.grant = admit(self.site.access, self._listener, request_origin(head))
-        request.log_entry.key = request.grant.key_name
-        if head.length == 0:
-            return
-        if head.length is not None and head.length > self.site.limits.max_body_bytes:
-            raise too_large(self.site.limits)
-        request.route = self.site.resource.route(head)
-        if request.keeps_body and not self._has_room(head.length or 0):
-            raise bodies_full(self.site.limits)
+            self._peer, self._host = self.transport.getPeer(), self.transport.getHost()
+        request: GatewayRequest = self.site.requestFactory(self, head)
+        return request
+
+    def _check(self, request: GatewayRequest, head: RequestHead) -> None:
+        site, listener = self.site, self._listener
+        assert listener is not None
+        fields, access, grant, route = self._admitted
+        if head.fields is not fields or site.access is not access:
+            # What is decided by the same head under the same rules is the same.
+            grant = admit(site.access, listener, head)
+            route = None
+        request.grant = grant
+        request.log_entry.key = grant.key_name
+        if head.length != 0:
+            check_size(head.length or 0, site.limits)
+            request.route = route = route or site.resource.route(head)
+            if request.keeps_body:
+                site.body_memory.check_room(head.length or 0, site.limits)
+        self._admitted = head.fields, site.access, grant, route
 
     def _delay_s(self, error: APIError) -> float:
         """
@@ -205,38 +234,32 @@ class GatewayChannel(Protocol):
         auth_delay: AuthDelay = self.site.auth_delay
         return auth_delay.delay_s(self._address, self.site.reactor.seconds())
 
-    def _has_room(self, size: int) -> bool:
-        memory: BodyMemory = self.site.body_memory
-        return memory.has_room(size, self.site.limits)
-
-    def _add_to_body(self, data: bytes) -> None:
-        assert self._request is not None
+    def _add_to_body(self, request: GatewayRequest, data: bytes) -> None:
+        limits = self.site.limits
         self._deadline.received(len(data))
-        self._request.handleContentChunk(data)
-        if self._request.received > self.site.limits.max_body_bytes:
-            self.refuse(too_large(self.site.limits))
-        elif self._request.keeps_body and not self._has_room(0):
-            self.refuse(bodies_full(self.site.limits))
+        request.received += len(data)
+        try:
+            check_size(request.received, limits)
+            if request.keeps_body:
+                request.body.add(data)
+                self.site.body_memory.check_room(0, limits)
+        except APIError as error:
+            self.refuse(error)
 
-    def _process(self) -> None:
-        assert self._request is not None
-        assert self._head is not None
+    def _process(self, request: GatewayRequest) -> None:
         self._processing = True
         self._deadline.expect(None)
-        self.transport.bufferSize = FileDescriptor.bufferSize
-        if not self._head.persistent:
-            self._request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
-        self._request.process()
+        if not request.head.persistent:
+            request.setHeader(b"Connection", b"close")
+        request.process()
 
-    def requestDone(self, request: HTTPRequest) -> None:
+    def requestDone(self, request: GatewayRequest) -> None:
         """
         The response is complete: the next request has its turn.
         """
-        assert self._head is not None
-        persistent = self._head.persistent
-        self._request = self._head = None
+        self._request = None
         self._processing = False
-        if not persistent:
+        if not request.head.persistent:
             self.loseConnection()
             return
         self._answers += 1
@@ -276,35 +299,16 @@ class GatewayChannel(Protocol):
         elif wait is Wait.REQUEST:
             self.close_within(LINGER_S)
         else:
-            self.refuse(
-                APIError(
-                    status=408,
-                    code="request_timeout",
-                    message=f"this request took too long {wait.value}",
-                )
-            )
+            what = f"this request took too long {wait.value}"
+            self.refuse(APIError(status=408, code="request_timeout", message=what))
 
-    # The response, as Twisted's Request writes it.
-
-    def writeHeaders(
-        self, version: bytes, code: bytes, reason: bytes, headers: Headers
-    ) -> None:
-        lines = [b"%b %b %b" % (version, code, reason)]
-        for name, values in headers.getAllRawHeaders():
-            lines += [b"%b: %b" % (name, value) for value in values]
-        self.transport.write(b"\r\n".join([*lines, b"", b""]))
-
-    def write(self, data: bytes) -> None:
-        self.transport.write(data)
-
-    def writeSequence(self, data: tuple[bytes, ...]) -> None:
-        self.transport.write(b"".join(data))
+    # What Twisted's Request asks of its channel.
 
     def getPeer(self) -> Any:
-        return self.transport.getPeer()
+        return self._peer
 
     def getHost(self) -> Any:
-        return self.transport.getHost()
+        return self._host
 
     def isSecure(self) -> bool:
         return bool(ISSLTransport.providedBy(self.transport))
@@ -352,7 +356,9 @@ class GatewayChannel(Protocol):
 
     def refuse(self, error: APIError, *, after_s: float = 0.0) -> None:
         """
-        Answer what cannot become a request with an error, and close.
+        Answer what cannot become a request with an error, and close (RFC 9112, 9.6): by
+        FIN, while what the client still sends is read and dropped for LINGER_S, because
+        a reset could overtake the response.
 
         :param after_s: how long the response is held back.
         """
@@ -360,31 +366,25 @@ class GatewayChannel(Protocol):
             return
         self._refused = True
         self._deadline.expect(None)
-        method, target = self._parser.method_and_target()
-        if self._head is not None:
-            method, target = self._head.method, self._head.target
-        body = error_body(error, target)
-        # What is known of the request, if it was one.
-        request = self._request
-        log_entry = AccessLogEntry() if request is None else request.log_entry
-        log_entry.error = error.code
-        facts = log_entry.facts(self.site.reactor.seconds())
-        if request is not None:
-            request.body.drop()
+        if (request := self._request) is None:
+            # There may be hardly anything of it.
+            method, target = self._parser.method_and_target()
+            request = self._new_request(RequestHead(method, target, b"HTTP/1.1", ()))
+        request.body.drop()
+        request.setHeader(b"Connection", b"close")
+        body = request.fail(error)
         if after_s > 0:
             self._delayed = self.site.reactor.callLater(
-                after_s, lambda: self._respond(error, body)
+                after_s, self._respond, request, body
             )
         else:
-            self._respond(error, body)
+            self._respond(request, body)
         # Even if the client does not wait for it.
-        self.site.log_line(method, target, error.status, len(body), facts)
+        self.site.log_line(request, error.status, len(body))
 
-    def _respond(self, error: APIError, body: bytes) -> None:
+    def _respond(self, request: GatewayRequest, body: bytes) -> None:
         self._delayed = None
-        # A page that was allowed may read errors of later checks, too.
-        granted = () if self._request is None else self._request.grant.headers
-        self.transport.write(response(error, body, granted))
+        request.write(body)
         if can_half_close(self.transport):
             self.transport.loseWriteConnection()
         else:

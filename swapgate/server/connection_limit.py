@@ -5,10 +5,9 @@ Connection limit: how many clients may be connected, in all and from one address
 from collections import Counter
 
 from swapgate.config.limits import Limits
-from swapgate.errors import APIError
+from swapgate.errors import APIError, busy
 from swapgate.server.address import read_address
 
-_RETRY_AFTER_S = 5
 # Each takes one of the descriptors that are reserved for other things.
 _REFUSED_AT_MOST = 8
 
@@ -53,12 +52,8 @@ class ConnectionLimit:
 
 
 def _full(what: str) -> APIError:
-    return APIError(
-        status=503,
-        code="too_many_connections",
-        message=f"{what}, as many as may be; close some, or try again",
-        retry_after_s=_RETRY_AFTER_S,
-    )
+    message = f"{what}, as many as may be; close some, or try again"
+    return busy("too_many_connections", message)
 
 
 def _is_loopback(address: str) -> bool:

@@ -1,19 +1,17 @@
 """
-JSON body parser: strict and incremental; finds the fields `model` and `stream`. Pure.
+JSON body: a strict reader that finds the fields `model` and `stream`. Pure.
 
-1. It parses as the bytes arrive, in bounded memory and with little work for each piece:
-   a body may be 20 MB of one string or of `[],[],[],`.
-2. All of RFC 8259 is checked, at any depth, and what parsers read differently is
+1. All of RFC 8259 is checked, at any depth, and what parsers read differently is
    refused, or it would get past the first of them: duplicate keys (escaped ones too),
    lone surrogates, numbers that no double holds.
-3. Values that are here whole, and the inside of a string that goes on, are read in C;
-   what is cut off, too deep or at fault goes token by token, through a state machine,
-   which alone says what is wrong. No fault is found by C alone.
+2. A small body is read in C, in one go. What is large or at fault goes token by token,
+   in turns: a body may be 20 MB of `[],[],[],`. What of it is short, many items of an
+   array or the inside of a string, is read in C as well. No fault is found by C alone.
 """
 
 import codecs
 import json
-from collections.abc import Callable
+from collections.abc import Generator
 from enum import Enum
 from types import NoneType
 from typing import Any, Final
@@ -23,11 +21,10 @@ from attrs import frozen
 from swapgate.server import json_grammar as grammar
 from swapgate.server.json_grammar import (
     NUMBER_LENGTH,
-    inside,
+    Bytes,
     past,
     quoted,
-    unescaped,
-    whole_values,
+    whole_value,
     word_fault,
 )
 
@@ -41,10 +38,9 @@ KEY_ROOM: Final = 2 * 1024 * 1024
 KEY_COST: Final = 16
 # What a unit of KEY_ROOM takes in bytes at most, whatever the keys are.
 _KEY_BYTES: Final = 8
-#: How often in one go a value is sought that turns out not to be here whole.
-MISSES: Final = 4
-#: How many bytes are parsed in one go.
-PIECE: Final = 32 * 1024
+
+
+_SHORTEST_REACH: Final = 64
 
 
 class BadJSON(ValueError):
@@ -78,53 +74,77 @@ class BodyFields:
 
 
 _WANTED: Final = {"model": JSONType.STRING, "stream": JSONType.BOOLEAN}
-_TYPES: Final = {int: JSONType.NUMBER} | dict(
+_TYPES: Final[dict[type, JSONType]] = {int: JSONType.NUMBER} | dict(
     zip((NoneType, bool, float, str, list, dict), [*JSONType][1:], strict=True)
 )
 
 
-class BodyParser:
+def fields_at_once(body: Bytes) -> BodyFields | None:
     """
-    Feed it the body as it arrives, then close it for the fields.
+    The fields of a small body, read in C; None where only the strict reader can tell
+    what they are, or what is wrong.
+    """
+    if len(body) > TEXT_LENGTH:
+        return None
+    try:
+        text = body.decode().strip(grammar.BLANKS)
+    except UnicodeDecodeError:
+        return None
+    whole = whole_value(text, DEPTH) if text.startswith("{") else None
+    if whole is None or whole[1] < len(text):
+        return None
+    members = whole[0]
+    return BodyFields(
+        **{name: _noted(name, members[name]) for name in _WANTED if name in members}
+    )
 
-    The first fault is raised as BadJSON, and again by every later call.
 
-    :param is_inside: a quick look whether a string that was begun goes on through all
-        of this, which may be UTF-8; False where there is a doubt.
+def _noted(name: str, value: object) -> Any:
+    """
+    The value of a wanted field, or its type if that is the wrong one.
+    """
+    found = _TYPES[type(value)]
+    return value if found is _WANTED[name] else found
+
+
+class Next(Enum):
+    """
+    What a container goes on with.
     """
 
-    def __init__(self, is_inside: Callable[[bytes], bool] = lambda _: False) -> None:
-        self._is_inside = is_inside
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._bytes = 0
-        # Text that is not parsed yet, and how many characters came before it.
-        self._text = ""
-        self._before = 0
-        # The state: one of the methods below, which parses what it can at a position
-        # and returns the next position, or the same one if it needs more text.
-        # Unbound, or every parser would be a reference cycle.
-        self._state: Callable[[BodyParser, str, int], int] = BodyParser._start
+    KEY = "a key"
+    VALUE = "a value"
+    COMMA = "a comma, or its end"
+
+
+class StrictReader:
+    """
+    Reads one body, in which nothing changes meanwhile.
+
+    :param piece: how many bytes are read in one turn.
+    :param string_piece: the same of a string, which C reads fast.
+    """
+
+    def __init__(
+        self,
+        body: Bytes,
+        piece: int = 16 * 1024,
+        string_piece: int = 64 * 1024,
+    ) -> None:
+        self._body = body
+        self._size, self._string_size = piece, string_piece
+        # Places in it, and how many characters there are before each.
+        self._marks = [(0, 0)]
+        self._next = Next.KEY
         # The closers of the open containers, and the keys of the objects among them.
-        self._closers: list[str] = []
+        self._closers: list[bytes] = []
         self._keys: list[set[str]] = []
         self._key_room = KEY_ROOM
-        self._misses = 0
-        # A string in pieces: those to be kept, whether it is a key, where it began.
-        self._pieces: list[str] | None = None
-        self._text_room = 0
-        self._is_key = False
-        self._began = 0
+        # How far ahead something whole is looked for.
+        self._reach = piece
         # The wanted key whose value comes next, and the values found.
         self._name: str | None = None
         self._found: dict[str, Any] = {}
-        self._fault: BadJSON | None = None
-
-    def feed(self, data: bytes) -> None:
-        """
-        Parse the next bytes. 64 KiB at a time keep each call short.
-        """
-        for start in range(0, len(data), PIECE):
-            self._parse(data[start : start + PIECE])
 
     @property
     def key_memory(self) -> int:
@@ -133,218 +153,185 @@ class BodyParser:
         """
         return _KEY_BYTES * (KEY_ROOM - self._key_room)
 
-    def close(self) -> BodyFields:
+    def read(self) -> Generator[None, None, BodyFields]:
         """
-        The body has ended: its fields.
+        The fields, after some turns, each of which is short.
+
+        :raises BadJSON: for the first fault.
         """
-        self._parse(b"", final=True)
-        if self._state is not BodyParser._end:
-            nothing = self._state is BodyParser._start
-            what = "it is empty" if nothing else "it ends too early"
-            raise self._refuse(what, len(self._text))
+        yield from self._check_encoding()
+        body, at = self._body, self._past_space(0)
+        if at == len(body):
+            raise self._refuse("it is empty", at)
+        if body.startswith(codecs.BOM_UTF8, at):
+            raise self._refuse("a byte order mark is not accepted", at)
+        if body[at : at + 1] != b"{":
+            raise self._unexpected("an object, beginning with {,", at)
+        at = turn = self._open(at)
+        while self._closers:
+            if at - turn >= self._size:
+                turn = at
+                yield
+            if self._next is Next.KEY:
+                at = yield from self._read_key(at)
+            elif self._next is Next.VALUE:
+                at = yield from self._read_value(at)
+            else:
+                at = self._go_on(at)
+        if at < len(body):
+            raise self._unexpected("nothing more", at)
         return BodyFields(**self._found)
 
-    def _parse(self, data: bytes, *, final: bool = False) -> None:
-        if self._fault:
-            raise self._fault
-        try:
-            text = self._text + self._decoder.decode(data, final)
-        except UnicodeDecodeError as error:
-            self._fault = self._not_utf8(error)
-            raise self._fault from None
-        self._bytes += len(data)
-        at = self._misses = 0
-        if self._state is not BodyParser._in_string:
-            at = past(grammar.SPACE, text, 0)
-        elif self._pieces is None and not self._text and self._is_inside(data):
-            at = len(text)
-        while at < len(text):
-            after = self._state(self, text, at)
-            if after == at:
+    def _check_encoding(self) -> Generator[None, None, None]:
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        place = characters = 0
+        while place < len(self._body):
+            piece = self._body[place : place + self._string_size]
+            undecoded = len(decoder.getstate()[0])
+            try:
+                final = place + len(piece) == len(self._body)
+                characters += len(decoder.decode(piece, final))
+            except UnicodeDecodeError as error:
+                place += error.start - undecoded
+                hint = "" if place else " (UTF-16 and UTF-32 are not accepted)"
+                raise BadJSON(
+                    f"the body must be UTF-8, and after {place} bytes is not{hint}"
+                ) from None
+            place += len(piece)
+            self._marks.append((place - len(decoder.getstate()[0]), characters))
+            yield
+
+    # What may come next. Each begins where that does, and returns where the rest does.
+
+    def _read_key(self, at: int) -> Generator[None, None, int]:
+        if self._first(at) != b'"':
+            raise self._unexpected("a key in double quotes", at)
+        end = yield from self._read_string(at)
+        self._add_key(self._text(at, end), at)
+        at = self._past_space(end)
+        if self._first(at) != b":":
+            raise self._unexpected("a colon", at)
+        self._next = Next.VALUE
+        return self._past_space(at + 1)
+
+    def _read_value(self, at: int) -> Generator[None, None, int]:
+        first = self._first(at)
+        if self._closers[-1] == b"]" and (end := self._items(at)):
+            return self._ends(end)
+        if first in b"{[":
+            if whole := self._whole(at):
+                self._note(whole[0])
+                return self._ends(whole[1])
+            self._note({} if first == b"{" else [])
+            return self._open(at)
+        if first == b'"':
+            end = yield from self._read_string(at)
+            self._note(self._text(at, end) if self._name == "model" else "")
+        else:
+            end = past(grammar.WORD, self._body, at, at + NUMBER_LENGTH + 1)
+            if end == len(self._body):
+                raise self._refuse("it ends too early", end)
+            word = self._body[at:end].decode()
+            if fault := word_fault(word):
+                raise self._refuse(fault, at)
+            self._note(json.loads(word))
+        return self._ends(end)
+
+    def _go_on(self, at: int) -> int:
+        first, closer = self._first(at), self._closers[-1]
+        if first == closer:
+            return self._close(at)
+        if first != b",":
+            raise self._unexpected(f"a comma or {closer.decode()}", at)
+        self._next = Next.KEY if closer == b"}" else Next.VALUE
+        return self._past_space(at + 1)
+
+    def _read_string(self, at: int) -> Generator[None, None, int]:
+        body, end = self._body, at + 1
+        while True:
+            at, limit = end, min(end + self._string_size, len(self._body))
+            end = grammar.inside(body, at, limit)
+            if limit == len(body) or end < limit - grammar.LONGEST_ESCAPE:
                 break
-            at = after
-        self._text = text[at:]
-        self._before += at
-
-    def _not_utf8(self, error: UnicodeDecodeError) -> BadJSON:
-        undecoded = len(self._decoder.getstate()[0])
-        place = self._bytes - undecoded + error.start
-        hint = "" if place else " (UTF-16 and UTF-32 are not accepted)"
-        return BadJSON(f"the body must be UTF-8, and after {place} bytes is not{hint}")
-
-    def _refuse(self, what: str, at: int) -> BadJSON:
-        """
-        The fault to be raised, now and by every later call.
-        """
-        place = self._before + at
-        self._fault = BadJSON(f"the body is not JSON after {place} characters: {what}")
-        return self._fault
-
-    def _unexpected(self, needed: str, text: str, at: int) -> BadJSON:
-        """
-        The fault of a token in the place of another one.
-        """
-        what = f"{needed} must come here"
-        if text[at] == "\0":
-            what += ", not a NUL (UTF-16 and UTF-32 are not accepted)"
-        return self._refuse(what, at)
-
-    # States: what may come next.
-
-    def _start(self, text: str, at: int) -> int:
-        if text[at] == "{":
-            # At once, if it all seems to be here.
-            ended = text.rstrip(grammar.BLANKS)[-1] == "}"
-            if ended and (whole := self._whole_values(text, at)):
-                (members,), end = whole
-                for name in _WANTED.keys() & members:
-                    self._name = name
-                    self._note(members[name])
-                self._state = BodyParser._end
-                return past(grammar.SPACE, text, end)
-            return self._opens(text, at)
-        if text[at] == "\ufeff":
-            raise self._refuse("a byte order mark is not accepted", at)
-        raise self._unexpected("an object, beginning with {,", text, at)
-
-    def _first_member(self, text: str, at: int) -> int:
-        if text[at] == "}":
-            return self._closes(text, at)
-        return self._key(text, at)
-
-    def _key(self, text: str, at: int) -> int:
-        if text[at] != '"':
-            raise self._unexpected("a key in double quotes", text, at)
-        if key := grammar.KEY.match(text, at):
-            self._add_key(unescaped(key[1]), at)
-            self._state = BodyParser._value
-            return key.end()
-        return self._string_begins(at, is_key=True)
-
-    def _colon(self, text: str, at: int) -> int:
-        if text[at] != ":":
-            raise self._unexpected("a colon", text, at)
-        self._state = BodyParser._value
-        return past(grammar.SPACE, text, at + 1)
-
-    def _first_item(self, text: str, at: int) -> int:
-        if text[at] == "]":
-            return self._closes(text, at)
-        return self._items(text, at)
-
-    def _items(self, text: str, at: int) -> int:
-        self._state = BodyParser._items
-        run = grammar.ITEM_RUN[len(self._closers) < DEPTH]
-        end = past(run, text, at)
-        return self._value(text, at) if end == at else end
-
-    def _value(self, text: str, at: int) -> int:
-        first = text[at]
-        many = self._closers[-1] == "]"
-        # A member's string or array may be long; it is taken as it comes.
-        if (first == "{" or (first in '"[' and many)) and (
-            whole := self._whole_values(text, at, many=many)
-        ):
-            values, end = whole
-            self._note(values[0])
-            self._state = BodyParser._after
-            return past(grammar.SPACE, text, end)
-        if first == '"':
-            return self._string_begins(at, is_key=False)
-        if first in "{[":
-            self._note({} if first == "{" else [])
-            return self._opens(text, at)
-        end = past(grammar.WORD, text, at)
-        word = text[at:end]
-        if end == len(text) and len(word) <= NUMBER_LENGTH:
-            return at
-        if fault := word_fault(word):
-            raise self._refuse(fault, at)
-        self._note(json.loads(word))
-        self._state = BodyParser._after
-        return past(grammar.SPACE, text, end)
-
-    def _in_string(self, text: str, at: int) -> int:
-        end = inside(text, at)
-        if self._pieces is not None:
-            self._pieces.append(text[at:end])
-            self._text_room -= end - at
-            if self._text_room < 0:
-                what = f"keys and model names have {TEXT_LENGTH} characters at most"
-                raise self._refuse(what, at)
-        if end == len(text) or grammar.HALF_ESCAPE.fullmatch(text, end):
-            return end
-        if text[end] == '"':
-            self._string_ends()
-            return past(grammar.SPACE, text, end + 1)
-        if text[end] != "\\":
+            yield
+        if body[end : end + 1] == b'"':
+            return end + 1
+        if end == len(body) or grammar.HALF_ESCAPE.fullmatch(body, end):
+            raise self._refuse("it ends too early", len(body))
+        if body[end : end + 1] != b"\\":
             what = "a control character in a string must be escaped"
-        elif grammar.SURROGATE.match(text, end):
+        elif grammar.SURROGATE.match(body, end):
             what = "half of a surrogate pair stands alone"
         else:
             what = "JSON has no such escape"
         raise self._refuse(what, end)
 
-    def _after(self, text: str, at: int) -> int:
-        if text[at] != ",":
-            return self._closes(text, at)
-        in_object = self._closers[-1] == "}"
-        self._state = BodyParser._key if in_object else BodyParser._items
-        return past(grammar.SPACE, text, at + 1)
+    # What is here whole, in C.
 
-    def _end(self, text: str, at: int) -> int:
-        raise self._unexpected("nothing more", text, at)
+    def _whole(self, at: int) -> tuple[Any, int] | None:
+        """
+        The array or object that begins here, if it is short, and where it ends.
+        """
+        text = self._ahead(at)
+        whole = whole_value(text, DEPTH - len(self._closers))
+        self._learn(whole is not None)
+        return whole and (whole[0], at + len(text[: whole[1]].encode()))
+
+    def _items(self, at: int) -> int | None:
+        """
+        Where the last of many items ends that begin here.
+        """
+        text = self._ahead(at)
+        levels = DEPTH - len(self._closers) + 1
+        for separator in ("},", "],", ","):
+            end = text.rfind(separator) + len(separator) - 1
+            items = f"[{text[:end]}]"
+            whole = whole_value(items, levels) if end > 0 else None
+            if whole is not None and whole[1] == len(items):
+                self._learn(found=True)
+                return at + len(text[:end].encode())
+        self._learn(found=False)
+        return None
+
+    def _ahead(self, at: int) -> str:
+        """
+        What is looked at in one go; nothing where the keys may be too many.
+        """
+        size = 0 if self._key_room < KEY_COST * self._size else self._reach
+        return self._body[at : at + size].decode(errors="ignore")
+
+    def _learn(self, found: bool) -> None:
+        """
+        Look less far where there is nothing whole: many containers may begin here.
+        """
+        reach = self._reach * 2 if found else self._reach // 2
+        self._reach = min(max(reach, _SHORTEST_REACH), self._size)
 
     # Actions.
 
-    def _whole_values(
-        self, text: str, at: int, *, many: bool = False
-    ) -> tuple[list[Any], int] | None:
-        """
-        What `whole_values` finds, if it is worth while to look.
-        """
-        # Where the keys may be too many, they are looked at one by one.
-        if self._misses == MISSES or self._key_room < KEY_COST * (len(text) - at):
-            return None
-        whole = whole_values(text, at, DEPTH - len(self._closers), many=many)
-        self._misses += whole is None
-        return whole
-
-    def _opens(self, text: str, at: int) -> int:
-        """
-        Open the object that begins here, or this array and all that follow at once.
-        """
-        if text[at] == "{":
-            end = past(grammar.SPACE, text, at + 1)
-            self._closers.append("}")
-            self._keys.append(set())
-            self._state = BodyParser._first_member
-        else:
-            end = past(grammar.OPENERS, text, at)
-            self._closers += "]" * text.count("[", at, end)
-            self._state = BodyParser._first_item
+    def _open(self, at: int) -> int:
+        is_object = self._first(at) == b"{"
+        self._closers.append(b"}" if is_object else b"]")
         if len(self._closers) > DEPTH:
             raise self._refuse(f"more than {DEPTH} levels stand in one another", at)
-        return end
+        if is_object:
+            self._keys.append(set())
+        self._next = Next.KEY if is_object else Next.VALUE
+        at = self._past_space(at + 1)
+        return self._close(at) if self._first(at) == self._closers[-1] else at
 
-    def _closes(self, text: str, at: int) -> int:
+    def _close(self, at: int) -> int:
+        if self._closers.pop() == b"}":
+            keys = self._keys.pop()
+            self._key_room += KEY_COST * len(keys) + sum(map(len, keys))
+        return self._ends(at + 1)
+
+    def _ends(self, at: int) -> int:
         """
-        Close all arrays and objects that end here; there must be one.
+        A value ends here.
         """
-        end = past(grammar.CLOSERS, text, at)
-        for place, closer in enumerate(text[at:end] or text[at], at):
-            if closer in grammar.BLANKS:
-                continue
-            if closer != self._closers[-1]:
-                raise self._unexpected(f"a comma or {self._closers[-1]}", text, place)
-            if self._closers.pop() == "}":
-                keys = self._keys.pop()
-                self._key_room += KEY_COST * len(keys) + sum(map(len, keys))
-            if not self._closers:
-                self._state = BodyParser._end
-                return past(grammar.SPACE, text, place + 1)
-        self._state = BodyParser._after
-        return end
+        self._next = Next.COMMA
+        return self._past_space(at)
 
     def _add_key(self, key: str, at: int) -> None:
         """
@@ -365,27 +352,37 @@ class BodyParser:
         Keep a value that is wanted, or its type if that is the wrong one.
         """
         if self._name is not None:
-            found = _TYPES[type(value)]
-            right = found is _WANTED[self._name]
-            self._found[self._name] = value if right else found
+            self._found[self._name] = _noted(self._name, value)
             self._name = None
 
-    def _string_begins(self, at: int, *, is_key: bool) -> int:
+    def _text(self, at: int, end: int) -> str:
         """
-        Begin a string whose end has not arrived; keep its pieces if they matter.
+        What the string that begins and ends here stands for.
         """
-        self._is_key = is_key
-        self._began = self._before + at
-        self._text_room = TEXT_LENGTH
-        self._pieces = [] if is_key or self._name == "model" else None
-        self._state = BodyParser._in_string
-        return at + 1
+        raw = self._body[at + 1 : end - 1].decode()
+        if len(raw) > TEXT_LENGTH:
+            what = f"keys and model names have {TEXT_LENGTH} characters at most"
+            raise self._refuse(what, at)
+        return grammar.unescaped(raw)
 
-    def _string_ends(self) -> None:
-        text = "".join(self._pieces or ())
-        if self._is_key:
-            self._add_key(unescaped(text), self._began - self._before)
-            self._state = BodyParser._colon
-        else:
-            self._note(unescaped(text))
-            self._state = BodyParser._after
+    def _first(self, at: int) -> bytes | bytearray:
+        if at == len(self._body):
+            raise self._refuse("it ends too early", at)
+        return self._body[at : at + 1]
+
+    def _past_space(self, at: int) -> int:
+        return past(grammar.SPACE, self._body, at)
+
+    def _unexpected(self, needed: str, at: int) -> BadJSON:
+        """
+        The fault of a token in the place of another one.
+        """
+        what = f"{needed} must come here"
+        if self._body[at : at + 1] == b"\0":
+            what += ", not a NUL (UTF-16 and UTF-32 are not accepted)"
+        return self._refuse(what, at)
+
+    def _refuse(self, what: str, at: int) -> BadJSON:
+        start, before = max(mark for mark in self._marks if mark[0] <= at)
+        place = before + len(self._body[start:at].decode())
+        return BadJSON(f"the body is not JSON after {place} characters: {what}")

@@ -13,9 +13,9 @@ differently hides one request in another (11.2), so this is refused besides:
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field
 from httptools import (
     HttpParserCallbackError,
     HttpParserError,
@@ -35,14 +35,13 @@ HEAD_LENGTH: Final = 16 * 1024
 
 # The headers that frame the request, name its host and describe its body: of two, one
 # server takes the first and another the last.
-_ONCE: Final = frozenset(
-    {
-        b"content-length",
-        b"transfer-encoding",
-        b"host",
-        b"content-type",
-        b"content-encoding",
-    }
+_ONCE: Final = (b"transfer-encoding", b"host", b"content-type", b"content-encoding")
+_VERSIONS: Final = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0"}
+_LARGE_HEAD: Final = 431, "headers_too_large"
+_BAD_VERSION: Final = (
+    505,
+    "version_not_supported",
+    "only HTTP/1.1 and HTTP/1.0 are spoken here",
 )
 _BAD_REQUEST_LINE: Final = "its first line must be METHOD /path HTTP/1.1"
 _BAD_HEADER: Final = (
@@ -58,15 +57,27 @@ _BAD_CHUNK: Final = (
 )
 
 
+# The values of headers by name, in lower case.
+Fields = Mapping[bytes, Sequence[bytes]]
+
+
+def _by_name(headers: Sequence[tuple[bytes, bytes]]) -> Fields:
+    fields: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        fields.setdefault(name.lower(), []).append(value)
+    return fields
+
+
 @define
 class RequestHead:
     """
     A request's head, accepted as HTTP.
 
-    :param headers: as they were sent.
+    :param headers: as they were sent, but for Content-Length.
     :param length: of the body that follows; None where it comes in chunks.
     :param persistent: whether another request may follow on this connection.
-    :ivar fields: the values of the headers by name, in lower case.
+    :param fields: the same object as that of the head before on its connection, where
+        all but the length is the same.
     """
 
     method: bytes
@@ -75,13 +86,9 @@ class RequestHead:
     headers: Sequence[tuple[bytes, bytes]]
     length: int | None = 0
     persistent: bool = True
-    fields: Mapping[bytes, Sequence[bytes]] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        fields: dict[bytes, list[bytes]] = {}
-        for name, value in self.headers:
-            fields.setdefault(name.lower(), []).append(value)
-        self.fields = fields
+    fields: Fields = field(
+        default=Factory(lambda head: _by_name(head.headers), takes_self=True)
+    )
 
     def first(self, name: bytes) -> bytes | None:
         """
@@ -91,16 +98,8 @@ class RequestHead:
         return values[0] if values else None
 
 
-@frozen
-class RequestEnd:
-    """
-    The request is complete.
-    """
-
-
-# A fault is the last event of a connection.
-Event = RequestHead | bytes | RequestEnd | APIError
-_END: Final = RequestEnd()
+# None is a request's end. A fault is the last event of a connection.
+Event = RequestHead | bytes | APIError | None
 
 
 class RequestParser:
@@ -115,6 +114,9 @@ class RequestParser:
         self._events: list[Event] = []
         # A fault, or a request after which the connection closes, has come.
         self._over = False
+        # What the head before this one said.
+        self._said: tuple[Any, ...] = ()
+        self._fields: Fields = {}
         # llhttp is told of a head that we know already.
         self._resuming = False
         # How many bytes have come since the last event.
@@ -190,9 +192,10 @@ class RequestParser:
         if self._resuming:
             return
         self.begun = True
-        self._unfinished = 0
+        self._unfinished = self._size = 0
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
+        self._lengths: list[bytes] = []
         self._head: RequestHead | None = None
 
     def on_url(self, part: bytes) -> None:
@@ -200,37 +203,49 @@ class RequestParser:
             return
         self._target += part
         if len(self._target) > TARGET_LENGTH:
-            raise target_too_long()
+            what = f"the path and query have {TARGET_LENGTH} characters at most"
+            raise _error(414, "target_too_long", what)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """
         Also of a trailer, which is read and dropped.
         """
-        # Blanks at its end are not of it (RFC 9112, 5.1), but llhttp leaves them.
-        self._headers.append((name, value.rstrip(b" \t")))
+        self._size += len(name) + len(value) + 4
+        if name.lower() == b"content-length":
+            self._lengths.append(value)
+        else:
+            # Blanks at its end are not of it (RFC 9112, 5.1), but llhttp leaves them.
+            self._headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         if self._resuming:
             return
-        headers, self._headers = self._headers, []
-        if len(headers) > HEADERS:
-            raise headers_too_large(f"there may be {HEADERS} headers at most")
-        size = len(self._target) + sum(len(n) + len(v) + 4 for n, v in headers)
-        if size > HEAD_LENGTH:
+        if len(self._headers) + len(self._lengths) > HEADERS:
+            raise _error(*_LARGE_HEAD, f"there may be {HEADERS} headers at most")
+        if self._size + len(self._target) > HEAD_LENGTH:
             raise self._too_long()
-        version = self._llhttp.get_http_version()
-        if version not in {"1.1", "1.0"}:
-            raise _bad_version()
-        head = RequestHead(
-            self._llhttp.get_method(),
-            self._target,
-            b"HTTP/" + version.encode(),
-            headers,
-        )
-        head.length = _body_length(head)
-        head.persistent = version == "1.1" and self._llhttp.should_keep_alive()
-        self._head = head
+        version = _VERSIONS.get(self._llhttp.get_http_version())
+        if version is None:
+            raise _error(*_BAD_VERSION)
+        said = (self._llhttp.get_method(), self._target, version, self._headers)
+        # Most requests of a connection differ in their bodies only.
+        if said != self._said:
+            fields = _by_name(self._headers)
+            _check(version, fields)
+            self._said, self._fields = said, fields
+        keeps_alive = version == b"HTTP/1.1" and self._llhttp.should_keep_alive()
+        self._head = RequestHead(*said, self._length(), keeps_alive, self._fields)
+        # A trailer's are dropped.
+        self._headers = []
         self._add(self._head)
+
+    def _length(self) -> int | None:
+        if len(self._lengths) > 1:
+            raise _bad_request("there must be one Content-Length")
+        if b"transfer-encoding" in self._fields:
+            return None
+        # Python reads no number of over 4,300 digits, and llhttp any number of zeros.
+        return int(b"".join(self._lengths).strip(b" \t").lstrip(b"0") or b"0")
 
     def on_chunk_header(self) -> None:
         self._unfinished = 0
@@ -243,7 +258,7 @@ class RequestParser:
         if self._llhttp.should_upgrade() and self._head.length != 0:
             # Of the head only.
             return
-        self._add(_END)
+        self._add(None)
         self.begun = False
         self._target = b""
         if not self._llhttp.should_keep_alive():
@@ -253,8 +268,9 @@ class RequestParser:
 
     def _too_long(self) -> APIError:
         if self._head is not None:
-            return bad_request(_BAD_CHUNK)
-        return headers_too_large(f"all the headers have {HEAD_LENGTH} bytes at most")
+            return _bad_request(_BAD_CHUNK)
+        what = f"all the headers have {HEAD_LENGTH} bytes at most"
+        return _error(*_LARGE_HEAD, what)
 
     def _fault(self, error: HttpParserError) -> APIError:
         """
@@ -262,67 +278,39 @@ class RequestParser:
         """
         why = str(error)
         if why == "Content-Length overflow":
-            return APIError(
-                status=413,
-                code="request_too_large",
-                message="no body is as large as its Content-Length says",
-            )
+            what = "no body is as large as its Content-Length says"
+            return _error(413, "request_too_large", what)
         if why in {"Invalid HTTP version", "Pause on PRI/Upgrade"}:
-            return _bad_version()
+            return _error(*_BAD_VERSION)
         if self._head is not None and not why.startswith("Request has"):
-            return bad_request(_BAD_CHUNK)
+            return _bad_request(_BAD_CHUNK)
         if "Content-Length" in why or "Transfer-Encoding" in why:
-            return bad_request(_BAD_LENGTH)
+            return _bad_request(_BAD_LENGTH)
         request_line = (HttpParserInvalidMethodError, HttpParserInvalidURLError)
         if isinstance(error, request_line) or "HTTP/" in why or "version" in why:
-            return bad_request(_BAD_REQUEST_LINE)
-        return bad_request(_BAD_HEADER)
+            return _bad_request(_BAD_REQUEST_LINE)
+        return _bad_request(_BAD_HEADER)
 
 
-def _body_length(head: RequestHead) -> int | None:
+def _check(version: bytes, fields: Fields) -> None:
     """
-    The length of the body that follows; None where it comes in chunks.
+    Refuse what two servers would read differently.
     """
-    fields = head.fields
     for name in _ONCE:
         if len(fields.get(name, ())) > 1:
-            raise bad_request(f"there must be one {name.decode().title()}")
-    if head.version == b"HTTP/1.1" and b"host" not in fields:
-        raise bad_request("it has no Host")
-    coding = head.first(b"transfer-encoding")
-    if coding is not None:
+            raise _bad_request(f"there must be one {name.decode().title()}")
+    if version == b"HTTP/1.1" and b"host" not in fields:
+        raise _bad_request("it has no Host")
+    for coding in fields.get(b"transfer-encoding", ()):
         if coding.lower() != b"chunked":
-            raise bad_request("its Transfer-Encoding may be nothing but chunked")
-        if head.version == b"HTTP/1.0":
-            raise bad_request("HTTP/1.0 has no Transfer-Encoding")
-        return None
-    # Python reads no number of over 4,300 digits, and llhttp any number of zeros.
-    return int((head.first(b"content-length") or b"").lstrip(b"0") or b"0")
+            raise _bad_request("its Transfer-Encoding may be nothing but chunked")
+        if version == b"HTTP/1.0":
+            raise _bad_request("HTTP/1.0 has no Transfer-Encoding")
 
 
-def bad_request(what: str) -> APIError:
-    return APIError(
-        status=400,
-        code="bad_request",
-        message=f"this request is not accepted: {what}",
-    )
+def _error(status: int, code: str, message: str) -> APIError:
+    return APIError(status=status, code=code, message=message)
 
 
-def headers_too_large(what: str) -> APIError:
-    return APIError(status=431, code="headers_too_large", message=what)
-
-
-def target_too_long() -> APIError:
-    return APIError(
-        status=414,
-        code="target_too_long",
-        message=f"the path and query have {TARGET_LENGTH} characters at most",
-    )
-
-
-def _bad_version() -> APIError:
-    return APIError(
-        status=505,
-        code="version_not_supported",
-        message="only HTTP/1.1 and HTTP/1.0 are spoken here",
-    )
+def _bad_request(what: str) -> APIError:
+    return _error(400, "bad_request", f"this request is not accepted: {what}")

@@ -1,8 +1,7 @@
 """
 Site: the factory of client connections, the limits that they share, the access log.
 
-1. A response is flushed before its log line is made.
-2. No log line has a query, a header or a body in it.
+No log line has a query, a header or a body in it.
 """
 
 import time
@@ -12,21 +11,18 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
-from twisted.web.http import Request as HTTPRequest
 from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from swapgate.config.access import Access
 from swapgate.config.limits import Limits
-from swapgate.net import flush
 from swapgate.server.access_log import shown
 from swapgate.server.auth_delay import AuthDelay
 from swapgate.server.body_memory import BodyMemory
-from swapgate.server.channel import GatewayChannel
+from swapgate.server.channel import LINGER_S, GatewayChannel
 from swapgate.server.connection_limit import ConnectionLimit
 from swapgate.server.log_limit import LogLimit
-from swapgate.server.refusal import LINGER_S
 from swapgate.server.request import GatewayRequest
 
 # What nginx logs for a client that closed before its response.
@@ -42,7 +38,7 @@ class GatewaySite(Site):
     noisy = False
     _log = Logger()
     _closed: Deferred[None] | None = None
-    _dated_s, _date = 0, b""
+    _dated_s, _lines = 0, b""
 
     def __init__(
         self, resource: IResource, *, access: Access, limits: Limits, **kwargs: object
@@ -63,19 +59,21 @@ class GatewaySite(Site):
         self.connection_limit = ConnectionLimit()
         self.body_memory = BodyMemory()
         self.auth_delay = AuthDelay()
-        self._log_limit = LogLimit(self.reactor, self._warn)
+        # Twisted makes a Logger each time that one is taken from an object.
+        self._info = self._log.info
+        self._log_limit = LogLimit(
+            self.reactor, lambda line: self._log.warn("{log_line}", log_line=line)
+        )
 
-    def _warn(self, line: str) -> None:
-        self._log.warn("{log_line}", log_line=line)
-
-    def date(self) -> bytes:
+    def lines(self) -> bytes:
         """
-        The value of the Date header, made once a second.
+        The headers of every response, made once a second.
         """
         now_s = int(time.time())
         if now_s != self._dated_s:
-            self._dated_s, self._date = now_s, datetimeToString(now_s)
-        return self._date
+            self._dated_s = now_s
+            self._lines = b"Server: swapgate\r\nDate: " + datetimeToString(now_s)
+        return self._lines
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         channel = super().buildProtocol(addr)
@@ -107,10 +105,8 @@ class GatewaySite(Site):
         Twisted would open its own access log, and a LoopingCall for its dates.
         """
 
-    def log(self, request: HTTPRequest) -> None:
-        # The response leaves before its line is made.
-        flush(request.channel.transport)
-        self._log_request(request, request.code)
+    def log(self, request: Any) -> None:
+        self.log_line(request, request.code, request.sentLength)
 
     def log_unfinished(self, request: GatewayRequest) -> None:
         """
@@ -119,30 +115,20 @@ class GatewaySite(Site):
         if request.log_entry.error is None:
             request.log_entry.error = "client_gone"
         status = request.code if request.startedWriting else _CLIENT_CLOSED
-        self._log_request(request, status)
+        self.log_line(request, status, request.sentLength)
 
-    def _log_request(self, request: Any, status: int) -> None:
-        facts = request.log_entry.facts(self.reactor.seconds())
-        self.log_line(request.method, request.uri, status, request.sentLength, facts)
-
-    def log_line(
-        self,
-        method: bytes,
-        target: bytes,
-        status: int,
-        size: int,
-        facts: dict[str, Any],
-    ) -> None:
+    def log_line(self, request: GatewayRequest, status: int, size: int) -> None:
         """
         Write one line for a request; `LogLimit` bounds those of refused ones.
         """
+        facts = request.log_entry.facts(self.reactor.seconds())
         refused = status >= HTTPStatus.BAD_REQUEST and "stream_s" not in facts
         if refused and not self._log_limit.admits(status):
             return
-        verb, path = shown(method), shown(target.partition(b"?")[0])
-        fields = "".join(f" {name}={value!r}" for name, value in facts.items())
+        verb, path = shown(request.method), shown(request.uri.partition(b"?")[0])
+        fields = "".join([f" {name}={value!r}" for name, value in facts.items()])
         # Formatted here: Twisted takes 5 us for each field.
-        self._log.info(
+        self._info(
             "{log_line}",
             log_line=f"{verb} {path} {status} {size}{fields}",
             method=verb,

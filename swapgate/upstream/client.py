@@ -15,7 +15,6 @@ from OpenSSL.SSL import Error as SSLError
 from service_identity import VerificationError
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol as BodyProtocol
 from twisted.internet.protocol import connectionDone
@@ -60,8 +59,7 @@ class _PollAgent:
         self, method: bytes, uri: bytes, *_: object, **__: object
     ) -> Deferred[Any]:
         target = b"/" + uri.split(b"/", 3)[3]
-        asked = Deferred.fromCoroutine(self._client.ask(method, target, (), ()))
-        return asked.addCallback(_PollResponse)
+        return self._client.ask(method, target, (), ()).addCallback(_PollResponse)
 
 
 class _DiscardedBody(BodyProtocol):
@@ -77,8 +75,6 @@ class _DiscardedBody(BodyProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._left -= len(data)
-
-    def read_ended(self) -> None:
         if self._left < 0 and not self.read.called:
             self.read.callback(None)
             self.transport.abortConnection()
@@ -133,13 +129,13 @@ class UpstreamClient:
         self._pool = Pool(self._reactor)
         self._treq = HTTPClient(_PollAgent(self))
 
-    async def ask(
+    def ask(
         self,
         method: bytes,
         target: bytes,
         headers: Sequence[tuple[bytes, bytes]],
         body: Body,
-    ) -> Response:
+    ) -> Deferred[Response]:
         """
         Send a request and wait for the head of the response.
 
@@ -153,19 +149,19 @@ class UpstreamClient:
             own += ((b"Content-Length", b"%d" % sum(map(len, body))),)
         head = _head(method, target, (*own, *headers))
         idle = self._pool.take()
-        if idle is not None:
-            try:
-                return await idle.ask(head, body)
-            except StaleConnection:
-                # The other idle ones are as old.
-                self.drop_idle()
-        try:
-            connection: Any = await self._endpoint.connect(self._pool)
-        except DNSLookupError as error:
-            # A host without an address counts as one that cannot be reached.
-            raise ConnectError(string=str(error)) from error
-        response: Response = await connection.ask(head, body)
-        return response
+        if idle is None:
+            return self._ask_anew(head, body)
+        return idle.ask(head, body).addErrback(self._ask_again, head, body)
+
+    def _ask_again(self, failure: Failure, head: bytes, body: Body) -> Any:
+        failure.trap(StaleConnection)
+        # The other idle ones are as old.
+        self.drop_idle()
+        return self._ask_anew(head, body)
+
+    def _ask_anew(self, head: bytes, body: Body) -> Deferred[Response]:
+        connected: Deferred[Any] = self._endpoint.connect(self._pool)
+        return connected.addCallback(lambda connection: connection.ask(head, body))
 
     async def get_status(self, path: str) -> int:
         """

@@ -28,9 +28,9 @@ _IDLE_CONNECTION_S = 3.0
 _IDLE_CONNECTIONS = 64
 # How much is read at a time: the worst of it, a line for each byte, takes 40 ms.
 _BITE = 16 * 1024
-# A request is written in pieces of this size: so many at once, and so many at a time.
+# A larger request is written in pieces of this size, so many at a time.
+_AT_ONCE = 320 * 1024
 _PIECE = 64 * 1024
-_AT_ONCE = 5
 _AT_A_TIME = 2
 
 _DONE = Failure(ResponseDone())
@@ -76,8 +76,10 @@ class UpstreamConnection(Protocol):
         self._is_asked = False
         self._asked: Deferred[Response] | None = None
         self._reader: Any = None
-        # Why the response is over; None while it is not.
-        self._end: Failure | None = None
+        # Nobody reads the response yet.
+        self._is_paused = False
+        #: Why the response is over; None while it is not.
+        self.ended: Failure | None = None
         self._requests = 0
         self._has_heard = False
         # What is not written yet of a large request.
@@ -91,14 +93,14 @@ class UpstreamConnection(Protocol):
         Send a request; cancelling the wait for its response closes the connection.
         """
         self._parser.begin()
-        self._is_asked, self._has_heard, self._end = True, False, None
+        self._is_asked, self._has_heard, self.ended = True, False, None
         self._requests += 1
         asked = self._asked = Deferred(lambda _: self.abort_now())
-        pieces = _in_pieces((head, *body))
-        first = list(islice(pieces, _AT_ONCE))
-        send_now(self.transport, b"".join(first))
-        if len(first) == _AT_ONCE:
-            self._unsent = pieces
+        if sum(map(len, body)) <= _AT_ONCE:
+            send_now(self.transport, b"".join((head, *body)))
+        else:
+            self._unsent = _in_pieces((head, *body))
+            send_now(self.transport, b"".join(islice(self._unsent, _AT_A_TIME)))
             self.transport.registerProducer(self, False)
         return asked
 
@@ -115,14 +117,15 @@ class UpstreamConnection(Protocol):
 
     def deliver_to(self, reader: Any) -> None:
         """
-        Give the body to a protocol; it is told of the end of each read, too.
+        Give the body to a protocol, what one read brings in one piece.
 
         Its connection is lost by ResponseDone after the whole of it, PotentialDataLoss
         where an orderly close is the only end, or by what has cut it.
         """
         self._reader = reader
-        # It is paused where the reader comes late.
-        self.transport.resumeProducing()
+        if self._is_paused:
+            self._is_paused = False
+            self.transport.resumeProducing()
         reader.makeConnection(self.transport)
         self._deliver()
 
@@ -136,9 +139,9 @@ class UpstreamConnection(Protocol):
         try:
             parser.feed(data)
         except BadUpstreamResponse as bad_response:
-            self._end = Failure(bad_response)
-        if parser.is_complete and self._end is None:
-            self._end = _DONE
+            self.ended = Failure(bad_response)
+        if parser.is_complete and self.ended is None:
+            self.ended = _DONE
         if self._asked is None:
             self._deliver()
             return
@@ -148,10 +151,11 @@ class UpstreamConnection(Protocol):
             asked.callback(Response(parser.status, parser.headers, parser.length, self))
             # It may be asked again by now.
             if self._is_asked and not (self._asked or self._reader):
+                self._is_paused = True
                 self.transport.pauseProducing()
-        elif self._end is not None:
+        elif self.ended is not None:
             self.abort_now()
-            asked.errback(self._end)
+            asked.errback(self.ended)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._pool.forget(self)
@@ -163,9 +167,9 @@ class UpstreamConnection(Protocol):
                 asked.errback(StaleConnection(str(reason.value)))
             else:
                 asked.errback(ResponseNeverReceived([reason]))
-        elif self._is_asked and self._end is None:
+        elif self._is_asked and self.ended is None:
             by_close = self._parser.ends_by_close and reason.check(ConnectionDone)
-            self._end = _ENDED_BY_CLOSE if by_close else reason
+            self.ended = _ENDED_BY_CLOSE if by_close else reason
             self._deliver()
 
     def _deliver(self) -> None:
@@ -179,14 +183,11 @@ class UpstreamConnection(Protocol):
             data = b"".join(parser.pieces)
             parser.pieces.clear()
             reader.dataReceived(data)
-        if self._reader is None:
-            # It has had enough.
-            return
-        if self._end is None:
-            reader.read_ended()
+        # It may have had enough.
+        if self.ended is None or self._reader is None:
             return
         self._reader, self._is_asked = None, False
-        if self._end is _DONE and self._unsent is None:
+        if self.ended is _DONE and self._unsent is None:
             # It may be paused, and would not show its end.
             self.transport.resumeProducing()
             if parser.keeps_open:
@@ -195,7 +196,7 @@ class UpstreamConnection(Protocol):
                 self.transport.loseConnection()
         else:
             self.abort_now()
-        reader.connectionLost(self._end)
+        reader.connectionLost(self.ended)
 
     def abort_now(self) -> None:
         """

@@ -14,14 +14,17 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.server import NOT_DONE_YET
 
 from swapgate.api.engine_errors import MAX_BODY
 from swapgate.api.relay import Outcome, Relay
 from swapgate.api.surfaces import OPENAI
+from swapgate.config.limits import Limits
 from swapgate.fleet.lease import Lease
+from swapgate.server.request import GatewayRequest
+from swapgate.server.site import GatewaySite
 from swapgate.upstream.connection import Pool, Response, UpstreamConnection
-from tests.doubles import model
+from tests.doubles import ACCESS, model
 
 STREAM = b"text/event-stream"
 JSON = b"application/json"
@@ -65,9 +68,9 @@ class Held(Resource):
     """
 
     isLeaf = True
-    request: Request
+    request: GatewayRequest
 
-    def render(self, request: Request) -> int:
+    def render(self, request: GatewayRequest) -> int:
         self.request = request
         return int(NOT_DONE_YET)
 
@@ -86,18 +89,18 @@ class RelayRig:
     outcomes: list[Outcome] = field(factory=list)
     relay: Relay = field(init=False)
     channel: Any = field(init=False)
-    request: Request = field(init=False)
+    request: GatewayRequest = field(init=False)
 
     def open(self, head: bytes, version: bytes = b"HTTP/1.1", **timeouts: Any) -> None:
         """
         Ask, and let the daemon answer with this head.
         """
         resource = Held()
-        self.channel = Site(resource, reactor=self.clock).buildProtocol(None)
+        site = GatewaySite(resource, access=ACCESS, reactor=self.clock, limits=Limits())
+        self.channel = site.buildProtocol(None)
         self.channel.makeConnection(self.client)
         self.channel.dataReceived(b"POST / %s\r\nHost: x\r\n\r\n" % version)
         self.request = resource.request
-        self.request.notifyFinish().addErrback(lambda _: None)
         self.pool = Pool(self.clock)
         self.connection = self.pool.buildProtocol(None)
         self.connection.makeConnection(self.daemon)
@@ -621,7 +624,7 @@ class ClientTests(RelayCase):
         self.rig.chunks(b"data: a\n\n")
         self.rig.client.producer.pauseProducing()
         self.assertEqual(self.rig.daemon.producerState, "paused")
-        self.rig.clock.advance(1000)
+        self.rig.clock.advance(20)
         self.assertEqual(self.rig.outcomes, [])
         self.rig.client.producer.resumeProducing()
         self.assertEqual(self.rig.daemon.producerState, "producing")

@@ -195,7 +195,7 @@ class HostilePageTests(RigCase):
 
         class Watched(GatewayChannel):
             def refuse(self, refusal: APIError, *, after_s: float = 0.0) -> None:
-                refused(getattr(self._head, "target", b""), refusal)
+                refused(getattr(self._request, "uri", b""), refusal)
                 super().refuse(refusal, after_s=after_s)
 
         net: Any = reactor

@@ -2,9 +2,10 @@
 Authorization: what `swapgate.server.auth` decides, request by request.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from attrs import evolve
+from attrs import asdict, evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from swapgate.config.access import Access
 from swapgate.config.keys import Key
 from swapgate.errors import APIError
-from swapgate.server.auth import Grant, Listener, RequestOrigin, admit
+from swapgate.server.auth import Grant, Listener, admit
+from swapgate.server.request_parser import RequestHead
 
 LISTENER = Listener(address="127.0.0.1", port=11430)
 TLS = Listener(address="192.168.1.5", port=443, secure=True)
@@ -21,6 +23,37 @@ PAGE = "https://chat.example.org"
 NOTHING = Access()
 LISTED = Access(origins=frozenset({PAGE, "null"}))
 KEYS = (Key.of("laptop", "sk-one"), Key.of("phone", "sk-two"))
+
+
+@frozen(kw_only=True)
+class RequestOrigin:
+    """
+    What a request's head says of its origin: each header's values, in order.
+    """
+
+    method: str = "GET"
+    target: str = "/"
+    host: Sequence[str] = ()
+    origin: Sequence[str] = ()
+    sec_fetch_site: Sequence[str] = ()
+    authorization: Sequence[str] = ()
+    x_api_key: Sequence[str] = ()
+    access_control_request_method: Sequence[str] = ()
+    access_control_request_headers: Sequence[str] = ()
+    access_control_request_private_network: Sequence[str] = ()
+
+    @property
+    def head(self) -> RequestHead:
+        headers = [
+            (name.replace("_", "-").title().encode(), value.encode())
+            for name, values in asdict(self).items()
+            if not isinstance(values, str)
+            for value in values
+        ]
+        line = self.method.encode(), self.target.encode()
+        return RequestHead(*line, b"HTTP/1.1", headers)
+
+
 POST = RequestOrigin(method="POST", target="/v1/chat/completions", host=[HOST])
 
 
@@ -35,7 +68,7 @@ class Case(SynchronousTestCase):
         access: Access = NOTHING,
         listener: Listener = LISTENER,
     ) -> Grant:
-        return admit(access, listener, request)
+        return admit(access, listener, request.head)
 
     def refuses(
         self,
@@ -43,7 +76,7 @@ class Case(SynchronousTestCase):
         access: Access = NOTHING,
         listener: Listener = LISTENER,
     ) -> APIError:
-        refusal = self.assertRaises(APIError, admit, access, listener, request)
+        refusal = self.assertRaises(APIError, admit, access, listener, request.head)
         assert isinstance(refusal, APIError)
         return refusal
 
@@ -60,7 +93,7 @@ class HostTests(Case):
         0 for a host that is let in.
         """
         try:
-            admit(access, listener, RequestOrigin(host=[host]))
+            admit(access, listener, RequestOrigin(host=[host]).head)
         except APIError as refusal:
             return refusal.status
         return 0
@@ -444,8 +477,10 @@ class SharingTests(Case):
             method="OPTIONS",
             origin=[PAGE],
             sec_fetch_site=["cross-site"],
-            request_method=["POST"],
-            request_headers=["authorization,content-type,x-stainless-os"],
+            access_control_request_method=["POST"],
+            access_control_request_headers=[
+                "authorization,content-type,x-stainless-os"
+            ],
         )
         # A preflight has no key.
         access = evolve(LISTED, keys=KEYS)
@@ -474,7 +509,7 @@ class SharingTests(Case):
         request: dict[str, Any] = {
             "method": "OPTIONS",
             "origin": [PAGE],
-            "request_method": ["GET"],
+            "access_control_request_method": ["GET"],
         }
         for wanted, allowed in (
             ([], None),
@@ -487,7 +522,7 @@ class SharingTests(Case):
             (["x-ä"], None),
             (["x-a x-b"], None),
         ):
-            found = self.headers(**request, request_headers=wanted)
+            found = self.headers(**request, access_control_request_headers=wanted)
             self.assertEqual(found.get("Access-Control-Allow-Headers"), allowed)
 
     def test_private_network(self) -> None:
@@ -497,12 +532,12 @@ class SharingTests(Case):
         name = "Access-Control-Allow-Private-Network"
         request: dict[str, Any] = {
             "origin": [PAGE],
-            "request_method": ["GET"],
-            "request_private_network": ["true"],
+            "access_control_request_method": ["GET"],
+            "access_control_request_private_network": ["true"],
         }
         self.assertEqual(self.headers(**request, method="OPTIONS")[name], "true")
         self.assertNotIn(name, self.headers(**request))
-        request["request_private_network"] = ["true", "true"]
+        request["access_control_request_private_network"] = ["true", "true"]
         self.assertNotIn(name, self.headers(**request, method="OPTIONS"))
         evil = evolve(POST, method="OPTIONS", **{**request, "origin": ["https://evil"]})
         self.assertEqual(self.refuses(evil, LISTED).headers, ())
@@ -512,7 +547,7 @@ class SharingTests(Case):
         An OPTIONS that asks for nothing, and one of an extension that is not listed.
         """
         request = evolve(POST, method="OPTIONS")
-        asks = evolve(request, request_method=["POST"])
+        asks = evolve(request, access_control_request_method=["POST"])
         for other in (
             evolve(request, origin=[PAGE]),
             evolve(asks, origin=["chrome-extension://abc"]),
@@ -689,7 +724,9 @@ WORDS = st.sampled_from(
 VALUES = st.lists(WORDS | st.text(st.characters(max_codepoint=255)), max_size=2)
 FIELDS = (
     *("host", "origin", "sec_fetch_site", "authorization", "x_api_key"),
-    *("request_method", "request_headers", "request_private_network"),
+    "access_control_request_method",
+    "access_control_request_headers",
+    "access_control_request_private_network",
 )
 
 
@@ -711,7 +748,7 @@ class AnyRequestTests(SynchronousTestCase):
         request = RequestOrigin(**line, **headers)
         access = evolve(LISTED, keys=KEYS if keyed else ())
         try:
-            found = admit(access, LISTENER, request).headers
+            found = admit(access, LISTENER, request.head).headers
         except APIError as refusal:
             self.assertIn(refusal.status, (400, 401, 403, 421))
             found = refusal.headers

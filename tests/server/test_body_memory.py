@@ -8,21 +8,20 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import evolve
-from hypothesis import given
-from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config.access import Access
 from swapgate.config.keys import Key
 from swapgate.config.limits import Limits
+from swapgate.errors import APIError
 from swapgate.fleet.lease import LoadFailed
-from swapgate.server.body_memory import Body, BodyMemory, is_inside
-from swapgate.server.json_body import BadJSON, BodyFields, BodyParser
-from swapgate.server.json_grammar import INSIDE, past
+from swapgate.server.body_memory import Body, BodyMemory
+from swapgate.server.json_body import BodyFields
 from tests.api.test_resource import ANSWER, Case, Daemon
 from tests.doubles import ACCESS
-from tests.server.test_json_grammar import PARTS
 
 MEGABYTE = 10**6
 TEXT = b'{"model": "a", "stream": true, "x": "%s"}' % (b"y" * 4 * MEGABYTE)
@@ -32,116 +31,126 @@ HEAD = (
 )
 
 
+class Ticking(Clock):
+    """
+    A clock that goes on by 2 ms whenever one looks at it.
+    """
+
+    def seconds(self) -> float:
+        self.rightNow += 0.002
+        return super().seconds()
+
+
 class BodyTests(SynchronousTestCase):
     """
-    A body while it comes.
+    A body while it comes, and while it is read.
     """
+
+    def setUp(self) -> None:
+        self.memory = BodyMemory()
+        self.clock = Clock()
+
+    def body(self, data: bytes, at_a_time: int = 1000) -> Body:
+        body = Body(self.memory)
+        for start in range(0, len(data), at_a_time):
+            body.add(data[start : start + at_a_time])
+        return body
+
+    def fields(self, body: Body) -> Deferred[BodyFields]:
+        return Deferred.fromCoroutine(body.fields(self.clock))
 
     def test_bytes_as_they_came(self) -> None:
         """
-        However small the pieces are that it comes in, few are kept.
+        However small the pieces are that it comes in.
         """
-        body = Body(BodyMemory())
-        text = b'{"model": "a", "x": "%s"}' % (b"y" * 300_000)
-        for start in range(0, len(text), 1000):
-            body.add(text[start : start + 1000])
-        self.assertEqual(body.fields().model, "a")
-        self.assertEqual(b"".join(body.pieces()), text)
-        self.assertEqual(body.length, len(text))
-        self.assertLess(len(body.pieces()), 6)
+        for data in (
+            b'{"model": "a"}',
+            b'{"model": "a", "x": "%s"}' % (b"y" * 300_000),
+        ):
+            body = self.body(data, 3 if len(data) < 99 else 1000)
+            fields = self.successResultOf(self.fields(body))
+            self.assertEqual(fields.model, "a")
+            read = Deferred.fromCoroutine(body.read(self.clock))
+            self.assertEqual(self.successResultOf(read), data)
+            self.assertEqual(b"".join(body.pieces()), data)
+            self.assertEqual(body.length, len(data))
 
     def test_a_fault(self) -> None:
         """
-        What cannot be read is counted, and kept no longer.
+        As often as it is read.
         """
-        body = Body(BodyMemory())
-        for piece in (b'{"model": "a"', b" nonsense", b" and more" * 500, b"more"):
-            body.add(piece)
-        self.assertEqual((body.length, list(body.pieces())), (4526, []))
-        for _ in range(2):
-            self.assertRaises(BadJSON, body.fields)
+        for data in (b"", b'{"model": "a" nonsense', b"[" + b"1," * 99_999):
+            body = self.body(data)
+            for _ in range(2):
+                error = self.failureResultOf(self.fields(body), APIError).value
+                self.assertEqual((error.status, error.code), (400, "bad_json"))
 
-    def test_a_fault_at_the_end(self) -> None:
+    def test_in_turns(self) -> None:
         """
-        What is too little to be read by the way is read in the end.
+        Others have theirs between, and what its keys take counts meanwhile.
         """
-        body = Body(BodyMemory())
-        body.add(b'{"model": "a"')
-        body.add(b" nonsense")
-        for _ in range(2):
-            self.assertRaises(BadJSON, body.fields)
+        self.clock = Ticking()
+        keys = b",".join(b'"%d": 0' % n for n in range(10_000))
+        body = self.body(b'{"model": "a", "x": {%s}}' % keys)
+        least = self.memory.taken
+        self.assertGreater(least, len(keys))
+        found, taken = self.fields(body), []
+
+        def other() -> None:
+            taken.append(self.memory.taken)
+            if not found.called:
+                self.clock.callLater(0, other)
+
+        other()
+        self.clock.advance(1)
+        self.assertEqual(self.successResultOf(found).model, "a")
+        self.assertGreater(len(taken), 3)
+        # The interpreter needs more than 100 bytes for a key.
+        self.assertGreater(max(taken) - least, 100 * 5_000)
+        self.assertEqual(self.memory.taken, least)
+
+    def test_gone_while_it_is_read(self) -> None:
+        """
+        Nothing of it is left.
+        """
+        self.clock = Ticking()
+        body = self.body(b'{"x": [%s' % (b'"a", {"b": [1, 2]}, ' * 20_000))
+        found = self.fields(body)
+        self.assertNoResult(found)
+        found.cancel()
+        self.failureResultOf(found, CancelledError)
+        body.drop()
+        self.assertEqual((self.memory.taken, self.clock.getDelayedCalls()), (0, []))
 
     def test_what_it_takes(self) -> None:
         """
-        Its bytes, something for its request, and the keys of what is open, until it is
-        dropped; what comes later is not kept.
+        Its bytes and something for its request, until it is dropped; what comes later
+        is not kept.
         """
-        memory = BodyMemory()
-        body, other = Body(memory), Body(memory)
-        self.assertEqual(memory.taken, 0)
-        body.add(b'{"model": "a", "x": {')
-        least = memory.taken
-        self.assertGreater(least, 21)
-        keys = b",".join(b'"%d": 0' % n for n in range(10_000))
-        body.add(keys)
-        # The interpreter needs more than 100 bytes for a key.
-        self.assertGreater(memory.taken - least, len(keys) + 100 * 10_000)
-        body.add(b"}}")
-        body.fields()
-        other.add(b"{}")
-        self.assertLess(memory.taken - 2 * least, len(keys) + 1000)
+        body, other = self.body(b"x" * 99), self.body(b"{}")
+        self.assertGreater(self.memory.taken, 101)
         other.drop()
         for _ in range(2):
             body.drop()
-            self.assertEqual((memory.taken, list(body.pieces())), (0, []))
+            self.assertEqual((self.memory.taken, body.length), (0, 0))
             body.add(b"more")
+        self.assertEqual(self.body(b"").pieces(), ())
 
-    def test_a_fault_takes_little(self) -> None:
+    def test_replaced(self) -> None:
         """
-        What cannot be read is not kept, and does not count.
+        What is sent in its place counts as it did, and is bounded as it was.
         """
-        memory = BodyMemory()
-        body = Body(memory)
-        body.add(b"nonsense" * 10_000)
-        self.assertLess(memory.taken, 20_000)
-
-
-class InsideTests(SynchronousTestCase):
-    """
-    The inside of a string, as `msgspec` sees it.
-    """
-
-    @given(st.lists(st.sampled_from(PARTS), max_size=6).map("".join))
-    def test_as_strict(self, text: str) -> None:
-        """
-        It goes on where the pattern says so, which is strict.
-        """
-        strict = past(INSIDE, text, 0) == len(text)
-        self.assertEqual(is_inside(text.encode()), strict)
-
-    @given(
-        st.lists(st.sampled_from(PARTS), max_size=9).map("".join), st.integers(1, 99)
-    )
-    def test_the_same_body(self, text: str, size: int) -> None:
-        """
-        Long or short, in any pieces: the same fields, or the same fault.
-        """
-        data = f'{{"a":"{text * 99}","model":"m"}}'.encode()
-        body, parser = Body(BodyMemory()), BodyParser()
-        for start in range(0, len(data), size * 99):
-            body.add(data[start : start + size * 99])
-
-        def strict() -> BodyFields:
-            parser.feed(data)
-            return parser.close()
-
-        told: list[object] = []
-        for read in (body.fields, strict):
-            try:
-                told.append(read())
-            except BadJSON as fault:
-                told.append(str(fault))
-        self.assertEqual(told[0], told[1])
+        body = self.body(b"x" * 100)
+        taken = self.memory.taken
+        body.replace(b"y" * 150, Limits())
+        self.assertEqual((self.memory.taken, body.length), (taken + 50, 150))
+        for limits, code in (
+            (Limits(max_body_bytes=150), "request_too_large"),
+            (Limits(max_bodies_bytes=taken + 50), "bodies_full"),
+        ):
+            error = self.assertRaises(APIError, body.replace, b"z" * 151, limits)
+            self.assertEqual(error.code, code)
+        self.assertEqual(b"".join(body.pieces()), b"y" * 150)
 
 
 class SlowWire(StringTransport):

@@ -5,17 +5,58 @@ Channel: what becomes a request, and what is refused.
 import re
 from collections.abc import Sequence
 
-from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import ISSLTransport, ITCPTransport
+from attrs import define
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IAddress, ISSLTransport, ITCPTransport
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
 from swapgate.config.limits import Limits
 from swapgate.server.access_log import AccessLogEntry
+from swapgate.server.auth import Listener
+from swapgate.server.channel import listener_of
 from tests.channel_rig import ChannelCase, TCPWire, Wire
 
 MAX_BODY = Limits().max_body_bytes
+
+
+@define(slots=False)
+class Reached:
+    """
+    A connection that came in here.
+    """
+
+    host: IAddress
+
+    def getHost(self) -> IAddress:
+        return self.host
+
+
+class ListenerTests(SynchronousTestCase):
+    """
+    Where a connection came in.
+    """
+
+    def test_addresses(self) -> None:
+        """
+        The one that was reached, of either kind; a UNIX socket has none.
+        """
+        for host, listener in (
+            (IPv4Address("TCP", "127.0.0.1", 1), Listener(address="127.0.0.1", port=1)),
+            (IPv6Address("TCP", "::1", 2), Listener(address="::1", port=2)),
+            (UNIXAddress(b"/run/x"), Listener(address=None, port=None)),
+        ):
+            self.assertEqual(listener_of(Reached(host)), listener)
+
+    def test_tls(self) -> None:
+        """
+        It makes another scheme.
+        """
+        wire = Reached(IPv4Address("TCP", "127.0.0.1", 443))
+        directlyProvides(wire, ISSLTransport)
+        self.assertTrue(listener_of(wire).secure)
 
 
 class RequestTests(ChannelCase):
@@ -35,23 +76,10 @@ class RequestTests(ChannelCase):
             body=b"a=b&c=d",
         )
         [request] = self.resource.requests
-        self.assertEqual(request.args, {})
+        self.assertIsNone(request.args)
         self.assertIsNone(request.content)
         self.assertEqual(b"".join(request.body.pieces()), b"a=b&c=d")
         self.assertEqual(request.body.length, 7)
-
-    def test_a_body_is_read_in_bites(self) -> None:
-        """
-        Its JSON may be slow to read, and others have their turn; nothing else is.
-        """
-        usual = FileDescriptor.bufferSize
-        self.say(b"GET / HTTP/1.1", b"Host: x")
-        self.resource.requests[0].finish()
-        self.assertEqual(self.wire.bufferSize, usual)
-        self.say(b"POST / HTTP/1.1", b"Host: x", b"Content-Length: 1")
-        self.assertLess(self.wire.bufferSize, usual)
-        self.channel.dataReceived(b"1")
-        self.assertEqual(self.wire.bufferSize, usual)
 
     def test_pipelined(self) -> None:
         """

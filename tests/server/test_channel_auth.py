@@ -70,6 +70,37 @@ class AuthTests(ChannelCase):
         self.clock.advance(0.05)
         self.assertEqual(self.error(), (401, "invalid_api_key"))
 
+    def test_the_same_head_again(self) -> None:
+        """
+        It is let in again, with any length, and routed where it has a body; but not
+        under new rules, nor with one byte that differs.
+        """
+        head = (b"POST /a HTTP/1.1", b"Host: x", b"x-api-key: right")
+        rules = Access(keys=(Key.of("laptop", "right"),), hosts=frozenset({"x"}))
+        self.site.access = rules
+        for body in (b"", b"{}", b"", b"[1]"):
+            self.say(*head, b"Content-Length: %d" % len(body), body=body)
+            request = self.resource.requests.pop()
+            self.assertEqual(request.grant.key_name, "laptop")
+            self.assertEqual(b"".join(request.body.pieces()), body)
+            self.assertEqual(request.route is None, not body)
+            request.finish()
+        others = Access(keys=(Key.of("a", "b"),), hosts=frozenset({"x"}))
+        for then, access in (
+            (head[:2], rules),
+            ((*head[:2], b"x-api-key: Right"), rules),
+            (head, others),
+        ):
+            self.site.access = rules
+            self.connect(TCPWire())
+            self.say(*head)
+            self.resource.requests.pop().finish()
+            self.wire.clear()
+            self.site.access = access
+            self.say(*then)
+            self.clock.advance(1)
+            self.assertEqual(self.error(), (401, "invalid_api_key"))
+
     def test_wrong_keys_wait(self) -> None:
         """
         Longer each time, up to a second; a right one from the same place never does.

@@ -2,7 +2,7 @@
 What the patterns match, and what a word means.
 """
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,7 +12,7 @@ from swapgate.server.json_grammar import (
     past,
     quoted,
     unescaped,
-    whole_values,
+    whole_value,
     word_fault,
 )
 
@@ -37,31 +37,6 @@ PARTS = (
 )
 
 
-class ItemRunTests(SynchronousTestCase):
-    """
-    How far a run of small items goes.
-    """
-
-    def test_items(self) -> None:
-        """
-        After the last comma before something larger, cut off or at fault.
-        """
-        for levels, run in enumerate(
-            ('1, "a" ,null, ', '1,[] ,[1 , "a"],{},{"a":1}, ')
-        ):
-            for rest in ("", "12", "[[1]],", '{"a":1,"b":2},', '"a', "1e999,", "01,"):
-                match = grammar.ITEM_RUN[levels].match(run + rest)
-                self.assertEqual(match and match[0], run)
-        self.assertIsNone(grammar.ITEM_RUN[0].match("[],"))
-
-    def test_no_run(self) -> None:
-        """
-        What is no JSON is in no run.
-        """
-        for text in ("[1,],", "[,],", '{"a"},', '{"a":1,},', "NaN,", "+1,", '"\n",'):
-            self.assertIsNone(grammar.ITEM_RUN[1].match(text))
-
-
 class WholeTests(SynchronousTestCase):
     """
     What is read in C.
@@ -69,19 +44,11 @@ class WholeTests(SynchronousTestCase):
 
     def test_values(self) -> None:
         """
-        One, or as many as are here whole; without the last comma.
+        The value, and where it ends.
         """
-        text = '{"a": [1, "b"]} , "c",true,2 ,[3'
-        first = {"a": [0.0, "b"]}
-        for many, values, end in (
-            (False, [first], 15),
-            (True, [first, "c", True, 0.0], 28),
-        ):
-            found = whole_values(text, 0, 128, many=many)
-            self.assertEqual(found, (values, end))
-        # A number may go on, a string does not.
-        self.assertEqual(whole_values("[],1", 0, 1, many=True), ([[]], 2))
-        self.assertEqual(whole_values('[],"" ', 0, 1, many=True), ([[], ""], 5))
+        text = '{"a": [1, "b"]} , "c"'
+        self.assertEqual(whole_value(text, 128), ({"a": [0.0, "b"]}, 15))
+        self.assertEqual(whole_value('"a\\u00e9b" 1', 0), ("a\u00e9b", 10))
 
     def test_none(self) -> None:
         """
@@ -101,9 +68,7 @@ class WholeTests(SynchronousTestCase):
             *('"\\ud83d\\\\\\ude00"', '"\\ud83d\\ud83d\\ude00"'),
             *('[[["a"]]]', '[{"a":[]}]', "[" * 5000 + "]" * 5000),
         ):
-            self.assertIsNone(whole_values(text, 0, 2, many=False), text[:40])
-            self.assertIsNone(whole_values(text, 0, 2, many=True), text[:40])
-        self.assertIsNone(whole_values("[],[[[]]]", 0, 2, many=True))
+            self.assertIsNone(whole_value(text, 2), text[:40])
 
     def test_no_fault(self) -> None:
         """
@@ -113,17 +78,21 @@ class WholeTests(SynchronousTestCase):
             *('"\\ud83d\\ude00"', r'"\\ud83d"', '["[[[", "{{{"]', "[[],[],[]]"),
             *('[{"a":1},{"a":1}]', '{"a":{"a":1}}', "[" + "1" * 300 + "]"),
         ):
-            found = whole_values(text, 0, 2, many=False)
+            found = whole_value(text, 2)
             self.assertEqual(found and found[1], len(text), text)
 
     @given(st.lists(st.sampled_from(PARTS), max_size=6).map("".join))
+    @example("\u00e9" + r"\uDBFF\uDfff" + "a")
     def test_inside(self, text: str) -> None:
         """
-        C goes as far as the pattern, which is strict.
+        C goes as far as the pattern, which is strict; in a long string, and up to a
+        limit, too.
         """
-        end = past(grammar.INSIDE, text, 0)
-        for at in (0, 1):
-            self.assertEqual(inside("x" * at + text, at), at + end)
+        for whole in (text, "y" * 200 + text, text * 99):
+            inner = whole.encode()
+            for at, limit in ((0, len(inner)), (0, len(inner) // 2), (1, len(inner))):
+                end = past(grammar.INSIDE, inner, at, limit)
+                self.assertEqual(inside(inner, at, limit), end)
 
 
 class WordTests(SynchronousTestCase):
@@ -133,10 +102,11 @@ class WordTests(SynchronousTestCase):
 
     def test_past(self) -> None:
         """
-        Behind the match, or where one was when nothing matches.
+        Behind the match, which may be empty, and not past a limit.
         """
-        self.assertEqual(past(grammar.SPACE, "a \t\r\nb", 1), 5)
-        self.assertEqual(past(grammar.KEY, "ab", 1), 1)
+        self.assertEqual(past(grammar.SPACE, b"a \t\r\nb", 1), 5)
+        self.assertEqual(past(grammar.SPACE, b"a \t\r\nb", 0), 0)
+        self.assertEqual(past(grammar.SPACE, b"a \t\r\nb", 1, 3), 3)
 
     def test_unescaped(self) -> None:
         """
@@ -173,8 +143,16 @@ class WordTests(SynchronousTestCase):
         """
         What may still become an escape, at every length, and what may not.
         """
-        whole = r"\uD83d\uDe00"
+        whole = rb"\uD83d\uDe00"
         for n in range(1, len(whole)):
             self.assertTrue(grammar.HALF_ESCAPE.fullmatch(whole[:n]), whole[:n])
-        for text in (r"\x", r"\uq", r"\u0041", r"\ude00", r"\ud83dx", r"\ud83d\n", ""):
+        for text in (
+            rb"\x",
+            rb"\uq",
+            rb"\u0041",
+            rb"\ude00",
+            rb"\ud83dx",
+            rb"\ud83d\n",
+            b"",
+        ):
             self.assertIsNone(grammar.HALF_ESCAPE.fullmatch(text), text)

@@ -15,16 +15,12 @@ class Reader(Protocol):
 
     def __init__(self) -> None:
         self.reads: list[bytes] = []
-        self.reads_ended = 0
         self.end: Failure | None = None
         #: Fires with all of the body.
         self.whole: Deferred[bytes] = Deferred()
 
     def dataReceived(self, data: bytes) -> None:
         self.reads.append(data)
-
-    def read_ended(self) -> None:
-        self.reads_ended += 1
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.end = reason

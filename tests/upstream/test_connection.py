@@ -227,24 +227,10 @@ class ResponseTests(SynchronousTestCase):
         """
         self.rig.ask()
         self.rig.say(CHUNKED + b"1\r\na\r\n2\r\nbc\r\n")
-        self.assertEqual(
-            (self.rig.reader.reads, self.rig.reader.reads_ended), ([b"abc"], 1)
-        )
+        self.assertEqual(self.rig.reader.reads, [b"abc"])
         self.rig.say(b"1\r\nd\r\n1\r\ne\r\n0\r\n\r\n")
         self.assertEqual(self.rig.reader.reads, [b"abc", b"de"])
-        self.assertEqual(self.rig.reader.reads_ended, 1)
         self.assertEqual(self.successResultOf(self.rig.reader.whole), b"abcde")
-
-    def test_the_end_of_a_read(self) -> None:
-        """
-        Is told of each, for what was written is flushed then.
-        """
-        self.rig.ask()
-        self.rig.say(CHUNKED)
-        self.rig.say(b"1\r\n", b"a", b"\r\n")
-        self.assertEqual(
-            (self.rig.reader.reads, self.rig.reader.reads_ended), ([b"a"], 4)
-        )
 
     def test_ends(self) -> None:
         """
@@ -340,9 +326,7 @@ class ResponseTests(SynchronousTestCase):
         self.rig.ask(late=True).addCallback(lambda r: r.connection.deliver_to(reader))
         reader = Full()
         self.rig.say(OK + b"ok")
-        self.assertEqual(
-            (reader.reads, reader.end, reader.reads_ended), ([b"ok"], None, 0)
-        )
+        self.assertEqual((reader.reads, reader.end), ([b"ok"], None))
         self.assertTrue(self.rig.wire.disconnected)
         self.assertFalse(self.rig.is_kept)
 
