@@ -2,8 +2,8 @@
 Page files: read from the package once, compressed, and named by their content.
 
 1. HTML is served at its own address and asked for anew each time (an ETag answers).
-2. All else is served at /pages/NAME, and at /pages/VERSION/NAME for good; HTML refers to
-   the latter. VERSION is of all files: what is loaded together is of one version.
+2. All else is served at /pages/NAME, and at /pages/VERSION/NAME for good: HTML refers
+   to that. VERSION is of all files, so what is loaded together is of one version.
 """
 
 import gzip
