@@ -66,6 +66,8 @@ PURE = (
     "fleet/lifecycle",
     "fleet/moves",
     "fleet/planner",
+    "pages/files",
+    "pages/negotiation",
     "server/address",
     "server/auth",
     "server/json_body",

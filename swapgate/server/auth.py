@@ -7,14 +7,16 @@ Takes what the head says of the request's origin; returns a `Grant`, or raises a
 1. The Host must be a name of this gateway, letter by letter: against DNS rebinding.
 2. A page must be our own or listed under `origins`, by Sec-Fetch-Site where a browser
    sends it, else by Origin (the Fetch standard, "CORS protocol").
-3. Where keys are configured, one must be sent, but for /health and, if the user says
-   so, for the list of models and its entries. Keys are compared in constant time.
-4. A preflight of a listed page is answered without a key.
+3. A link on any page may open the gateway's own pages, which hold nothing: by GET and
+   into a window, never into a frame or a script's hands (the Fetch Metadata standard).
+4. Where keys are configured, one must be sent, but for these pages, for /health and, if
+   the user says so, for the list of models. Keys are compared in constant time.
+5. A preflight of a listed page is answered without a key.
 """
 
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from hashlib import sha256
 from ipaddress import IPv6Address
 from typing import Final
@@ -77,6 +79,8 @@ class RequestOrigin:
     host: Sequence[str] = ()
     origin: Sequence[str] = ()
     sec_fetch_site: Sequence[str] = ()
+    sec_fetch_mode: Sequence[str] = ()
+    sec_fetch_dest: Sequence[str] = ()
     authorization: Sequence[str] = ()
     x_api_key: Sequence[str] = ()
     # Of a preflight: the request that is to follow.
@@ -117,23 +121,33 @@ _NAME: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _NAMES: Final = re.compile(rf"{_NAME}(?:[ \t]*,[ \t]*{_NAME})*")
 
 
-def admit(access: Access, listener: Listener, origin: RequestOrigin) -> Grant:
+def admit(
+    access: Access,
+    listener: Listener,
+    origin: RequestOrigin,
+    pages: Container[str] = (),
+) -> Grant:
     """
     Decide by the head of a request alone, before any of its body is read.
 
+    :param pages: the paths of the gateway's own pages and their files.
     :raises APIError: with the headers that its response must have as well.
     """
     _check_host(access, listener, origin)
     origin_header = ", ".join(origin.origin)
     listed = _is_listed(access, origin_header)
-    if not listed:
+    reads = origin.method in ("GET", "HEAD")
+    own_page = reads and _path(origin.target) in pages
+    if not (listed or (own_page and _opens_a_window(origin))):
         _check_page(access, listener, origin, origin_header)
     headers = _cors_headers(origin_header, listed, access)
     if listed and origin.method == "OPTIONS" and origin.request_method:
         # It never has a key: whether one may be sent is part of what it asks.
         return Grant(headers=headers + _preflight_headers(origin), preflight=True)
     try:
-        return Grant(key_name=_key_name(access, origin), headers=headers)
+        needs_key = not (reads and (own_page or _needs_no_key(access, origin.target)))
+        key_name = _key_name(access, origin, needs_key=needs_key)
+        return Grant(key_name=key_name, headers=headers)
     except APIError as error:
         error.headers += headers
         raise
@@ -211,6 +225,17 @@ def _check_page(
         )
 
 
+def _opens_a_window(origin: RequestOrigin) -> bool:
+    """
+    Whether a browser follows a link: no frame, no image, nothing that a script reads.
+    """
+    return (
+        list(origin.sec_fetch_mode) == ["navigate"]
+        and list(origin.sec_fetch_dest) == ["document"]
+        and list(origin.sec_fetch_site) in (["cross-site"], ["same-site"])
+    )
+
+
 def _is_listed(access: Access, origin_header: str) -> bool:
     if origin_header in access.origins:
         return True
@@ -263,7 +288,7 @@ def _preflight_headers(origin: RequestOrigin) -> Headers:
     return headers
 
 
-def _key_name(access: Access, origin: RequestOrigin) -> str | None:
+def _key_name(access: Access, origin: RequestOrigin, *, needs_key: bool) -> str | None:
     """
     The name of the key that was sent; None where none is sent and none is needed.
     """
@@ -273,7 +298,7 @@ def _key_name(access: Access, origin: RequestOrigin) -> str | None:
     for key in sent:
         if name := _name_of_key(access, key):
             return name
-    if origin.method in ("GET", "HEAD") and _needs_no_key(access, origin.target):
+    if not needs_key:
         return None
     what = "the key is none of this gateway's" if sent else "there is no key"
     raise APIError(
@@ -316,8 +341,15 @@ def _needs_no_key(access: Access, target: str) -> bool:
     raw = target.encode("latin-1")
     if read_model_id(raw) is not None:
         return not access.models_need_key
-    try:
-        path = read_target(raw).path
-    except APIError:
-        return False
+    path = _path(target)
     return path in _HEALTH or (path in _MODELS and not access.models_need_key)
+
+
+def _path(target: str) -> str:
+    """
+    The path in its normal form; empty where it has none.
+    """
+    try:
+        return read_target(target.encode("latin-1")).path
+    except APIError:
+        return ""

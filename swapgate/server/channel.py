@@ -186,7 +186,9 @@ class GatewayChannel(Protocol):
     def _check(self, request: GatewayRequest, head: RequestHead) -> None:
         if self._listener is None:
             self._listener = listener_of(self.transport)
-        request.grant = admit(self.site.access, self._listener, request_origin(head))
+        request.grant = admit(
+            self.site.access, self._listener, request_origin(head), self.site.pages
+        )
         request.log_entry.key = request.grant.key_name
         if head.length == 0:
             return

@@ -42,6 +42,8 @@ def request_origin(head: RequestHead) -> RequestOrigin:
         host=values(b"host"),
         origin=values(b"origin"),
         sec_fetch_site=values(b"sec-fetch-site"),
+        sec_fetch_mode=values(b"sec-fetch-mode"),
+        sec_fetch_dest=values(b"sec-fetch-dest"),
         authorization=values(b"authorization"),
         x_api_key=values(b"x-api-key"),
         request_method=values(_METHOD) if preflight else (),

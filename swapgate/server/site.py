@@ -6,6 +6,7 @@ Site: the factory of client connections, the limits that they share, the access 
 """
 
 import time
+from collections.abc import Container
 from http import HTTPStatus
 from typing import Any
 
@@ -45,10 +46,17 @@ class GatewaySite(Site):
     _dated_s, _date = 0, b""
 
     def __init__(
-        self, resource: IResource, *, access: Access, limits: Limits, **kwargs: object
+        self,
+        resource: IResource,
+        *,
+        access: Access,
+        limits: Limits,
+        pages: Container[str] = (),
+        **kwargs: object,
     ) -> None:
         """
         :param access: names, origins and keys; like `limits` replaced at a reload.
+        :param pages: the paths of the gateway's own pages and their files.
         """
         super().__init__(
             resource,
@@ -59,6 +67,7 @@ class GatewaySite(Site):
         )
         self.access = access
         self.limits = limits
+        self.pages = pages
         self.channels: set[Any] = set()
         self.connection_limit = ConnectionLimit()
         self.body_memory = BodyMemory()
