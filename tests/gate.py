@@ -84,7 +84,7 @@ ENGINE = (
 # The engine on an older CPU than this one's, which QEMU plays.
 OLDER_CPU = ("tests.engine.test_older_cpu",)
 # Those that need a browser.
-BROWSER = ("tests.end_to_end.test_browser",)
+BROWSER = ("tests.end_to_end.test_browser", "tests.browser.test_gateway")
 # Those that need the clients of PyPI and npm; what takes the longest comes first.
 CLIENTS = (
     "tests.clients.test_node",
@@ -106,6 +106,7 @@ LONGEST = (
 )
 # Run as programs of their own, or by another environment.
 NOT_MEASURED = (
+    "tests/browser/*.py",
     "tests/check_wheel.py",
     "tests/client_rig.py",
     "tests/clients/*.py",
@@ -377,7 +378,7 @@ def main() -> None:
         trial_each(*CLIENTS)
     elif args.what == "browser":
         if chromium() is not None:
-            trial(*BROWSER)
+            trial_each(*BROWSER)
         elif os.environ.get("CI"):
             sys.exit("there is no Chromium, without which this is no CI")
         else:
