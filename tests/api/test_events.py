@@ -94,6 +94,6 @@ class BroadcastTests(ChannelCase):
         subscribed.cancel()
         self.failureResultOf(subscribed, CancelledError)
         self.assertEqual(self.scheduler.watchers, [])
-        # Neither the heartbeat's nor the snapshot's.
-        self.assertEqual(len(self.clock.getDelayedCalls()), before - 1)
+        # Neither the heartbeat's, the tokens' nor the snapshot's.
+        self.assertEqual(len(self.clock.getDelayedCalls()), before - 2)
         self.assertNoResult(self.subscribe()[1])
