@@ -84,6 +84,7 @@ class Relay(LineReceiver):
         self._connection = response.connection
         self._surface = surface
         self._lease = lease
+        self._clock = clock
         self._stall_timer = StallTimer(clock, self._stalled)
         # Ready to be written.
         self._out: list[bytes] = []
@@ -120,6 +121,10 @@ class Relay(LineReceiver):
         else:
             self._has_read = True
             self._stall_timer.start(self._lease.spec.stall_timeout_s)
+        if self._streams:
+            # An event is a token, or as good as one.
+            count = data.count(b"\n\n") or data.count(b"\n\r\n")
+            self._lease.rate.add(count, self._clock.seconds())
         if self._streams and not self._partial_line and data.endswith(_WHOLE_EVENTS):
             # The usual read; splitting it into lines would show nothing more.
             self._out.append(data)

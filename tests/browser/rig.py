@@ -279,4 +279,3 @@ def _findings(page: Page) -> Iterator[str]:
 
 def _axe_source() -> str:
     return files(_AXE).joinpath("axe.min.js").read_text("utf-8")
-
