@@ -12,6 +12,7 @@ import json
 import os
 import queue
 import re
+import shlex
 import signal
 import subprocess
 import threading
@@ -52,7 +53,7 @@ def wish(**wishes: Any) -> str:
     Options of a stand-in daemon: how it answers every request, see its `Wish`.
     """
     # In a configuration a dollar begins a substitution.
-    return f"--wish '{json.dumps(wishes)}'".replace("$", "$$")
+    return f"--wish {shlex.quote(json.dumps(wishes))}".replace("$", "$$")
 
 
 class Gateway:
