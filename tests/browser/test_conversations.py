@@ -184,36 +184,22 @@ class ConversationTests(ChatCase):
         self.page.go_back()
         expect(self.page.locator(".said")).to_have_text("first")
 
+
+class ChoiceTests(ChatCase):
+    """
+    Which model is asked.
+    """
+
     def test_the_last_choice(self) -> None:
         """
-        The model that was chosen last is chosen again; the address goes before it.
+        The model that was chosen last is chosen again; the address goes before it, by
+        an alias too, as a bookmark has it.
         """
-        self.restart_with("a", "b")
-        self.pick(self.page, "b")
-        self.page.goto(self.url)
-        self.named("b")
-        self.page.goto(self.url + "/?model=a")
-        self.named("a")
-
-    def restart_with(self, *models: str) -> None:
-        self.gateway.stop()
-        self.start(**dict.fromkeys(models, ""))
-        self.page.goto(self.url)
-        self.ready(self.page)
-
-    def named(self, model: str) -> None:
-        expect(self.page.locator(".picker-name")).to_have_text(model)
-
-
-class AliasTests(ChatCase):
-    """
-    An address with an alias, as a bookmark has it.
-    """
-
-    def test_an_alias(self) -> None:
-        """
-        It chooses the model that has it.
-        """
-        self.start(a="", phi="--name phi\naliases = Phi 4")
-        page: Page = self.chat("/?model=Phi%204")
-        expect(page.locator(".picker-name")).to_have_text("phi")
+        self.start(a="", b="", phi="\naliases = Phi 4")
+        page: Page = self.chat()
+        name = page.locator(".picker-name")
+        expect(name).to_have_text("a")
+        self.pick(page, "b")
+        for path, model in (("/", "b"), ("/?model=Phi%204", "phi"), ("/", "b")):
+            page.goto(self.url + path)
+            expect(name).to_have_text(model)

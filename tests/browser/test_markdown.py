@@ -192,6 +192,17 @@ class MarkdownTests(BrowserCase):
             self.assertEqual(self.page.locator(".code-head > span").inner_text(), "python")
             self.assertEqual(self.page.locator("p").inner_text(), "after")
 
+    def test_long_code(self) -> None:
+        """
+        Its lines are those of its text, empty ones too, wherever it is cut.
+        """
+        lines = [f"line {n}" if n % 3 else "" for n in range(1, 200)]
+        text = "```\n" + "\n".join(lines) + "\n```\n"
+        for size in (7, 64, len(text)):
+            self.show(*(text[at : at + size] for at in range(0, len(text), size)))
+            code = self.page.locator("pre code")
+            self.assertEqual(code.inner_text().split("\n"), lines)
+
     def test_what_is_kept(self) -> None:
         """
         Blocks before the last one keep their nodes, and so does the last while it grows.

@@ -5,6 +5,7 @@
  */
 
 import { GatewayError } from "./gateway.js";
+import { chatBody } from "./chat_request.js";
 import { keepPartial, newId, setRunningHere } from "./chat_store.js";
 import { streamChat } from "./chat_stream.js";
 
@@ -225,7 +226,7 @@ export class Session extends EventTarget {
     await Promise.all([this.save(), save()]);
     let thinkingMs = 0;
     const saving = setInterval(() => answer.state === "streaming" && save(), SAVE_MS);
-    const body = this.#body(turn, answer, began);
+    const body = chatBody(this, turn, answer, began);
     try {
       const { finish, stats } = await streamChat(body, {
         signal: over.signal,
@@ -260,48 +261,11 @@ export class Session extends EventTarget {
     this.#changed(answer);
     await Promise.all([this.save(), save()]);
   }
-
-  #body(turn, answer, began) {
-    const { system, sampling } = this.record;
-    const messages = system.trim() ? [{ role: "system", content: system }] : [];
-    for (const each of this.turns) {
-      if (each === turn) break;
-      const chosen = each.answers.find(({ id }) => id === each.chosen);
-      // Templates want roles that alternate: without an answer there was no question.
-      if (!chosen?.text) continue;
-      messages.push({ role: "user", content: this.#content(each.user) });
-      messages.push({ role: "assistant", content: chosen.text });
-    }
-    messages.push({ role: "user", content: this.#content(turn.user) });
-    if (began) messages.push({ role: "assistant", content: began });
-    return { model: answer.model, messages, ...sampling };
-  }
-
-  #content({ text, files }) {
-    const parts = files
-      .filter(({ kind }) => kind === "text")
-      .map(({ id, name }) => `${name}:\n${fenced(this.files.get(id) ?? "")}`);
-    const whole = [...parts, text].filter(Boolean).join("\n\n");
-    const images = files.filter(({ kind }) => kind === "image");
-    if (!images.length) return whole;
-    const urls = images.map(({ id }) => ({
-      type: "image_url",
-      image_url: { url: this.files.get(id) ?? "" },
-    }));
-    return [...urls, ...(whole ? [{ type: "text", text: whole }] : [])];
-  }
 }
 
 /** Let a reload of this tab know what it cuts. */
 function tellRunning() {
   setRunningHere(Array.from(running, ([id, { conversation }]) => [id, conversation]));
-}
-
-/** A file's text between fences that it does not have itself. */
-function fenced(text) {
-  const longest = (text.match(/`{3,}/g) ?? []).reduce((most, run) => Math.max(most, run.length), 2);
-  const fence = "`".repeat(longest + 1);
-  return `${fence}\n${text}\n${fence}`;
 }
 
 /** What of a turn is worth keeping. */
