@@ -118,7 +118,9 @@ class ConversationTests(ChatCase):
         self.assertEqual(name, "look_ _b_.json")
         [written] = json.loads(path.read_text("utf-8"))["conversations"]
         [answer] = written["turns"][0]["answers"]
-        self.assertEqual((answer["text"], answer["reasoning"]), ("The *answer* is 42.", "Hm."))
+        self.assertEqual(
+            (answer["text"], answer["reasoning"]), ("The *answer* is 42.", "Hm.")
+        )
         other = self.chat()
         other.get_by_label("Conversations to import").set_input_files(path)
         other.get_by_text("1 conversation is imported.").wait_for()
@@ -154,7 +156,10 @@ class ConversationTests(ChatCase):
         for text, said in (
             ("{", "This file is no JSON."),
             ("{}", "This file holds no conversations"),
-            ('{"format": "swapgate-chat", "version": 2, "conversations": []}', "version"),
+            (
+                '{"format": "swapgate-chat", "version": 2, "conversations": []}',
+                "version",
+            ),
             (
                 json.dumps(
                     {"format": "swapgate-chat", "version": 1, "conversations": [inside]}
@@ -170,7 +175,7 @@ class ConversationTests(ChatCase):
 
     def test_an_answer_goes_on_elsewhere(self) -> None:
         """
-        While another conversation is looked at; back and forth by the browser's buttons.
+        While another one is looked at; back and forth by the browser's buttons.
         """
         self.talk_here("first")
         self.page.get_by_role("button", name="New conversation").click()

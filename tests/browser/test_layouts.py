@@ -19,7 +19,7 @@ Some words with `code`, **marks** and a [link](https://example.org/).
 | 1 | 2222 | 3333 | 44444 | 5555 | 6666 | 7777777 | 88 | 99 |
 
 ```python
-def long(line):  # that does not fit into a narrow window at all, so that it has to scroll
+def long(line):  # that does not fit into a narrow window, so it has to scroll
     return "text", 42
 ```
 

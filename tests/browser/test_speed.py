@@ -65,7 +65,7 @@ class SpeedTests(ChatCase):
             if event["name"] == "thread_name"
             and event["args"]["name"] == "CrRendererMain"
         }
-        tasks = [
+        tasks: list[float] = [
             event["tdur"] / 1000
             for event in events
             if (event["pid"], event["tid"]) in names
@@ -110,7 +110,9 @@ class SpeedTests(ChatCase):
         page = self.chat("/?model=a")
         self.say(page, "much")
         self.until_over(page)
-        length = page.evaluate("() => document.querySelector('.markdown').innerText.length")
+        length = page.evaluate(
+            "() => document.querySelector('.markdown').innerText.length"
+        )
         self.assertGreater(length, CHARACTERS * 0.8)
         self.pick(page, "b")
 
@@ -177,7 +179,9 @@ class SpeedTests(ChatCase):
         page.get_by_role("button", name="To the end").wait_for()
         top = page.evaluate("() => document.getElementById('log').scrollTop")
         self.until_over(page)
-        self.assertEqual(page.evaluate("() => document.getElementById('log').scrollTop"), top)
+        self.assertEqual(
+            page.evaluate("() => document.getElementById('log').scrollTop"), top
+        )
         page.get_by_role("button", name="To the end").click()
         self.assertLess(page.evaluate(gap), 2)
         expect(page.get_by_role("button", name="To the end")).to_be_hidden()
@@ -197,7 +201,9 @@ class SpeedTests(ChatCase):
         self.ready(page)
         # Of what it has the browser asks for nothing but whether the page is another.
         again = self._loaded(page)
-        self.assertEqual(sum(size for url, size in again.items() if "/pages/" in url), 0)
+        self.assertEqual(
+            sum(size for url, size in again.items() if "/pages/" in url), 0
+        )
 
     def _loaded(self, page: Page) -> dict[str, int]:
         loaded: dict[str, int] = page.evaluate(

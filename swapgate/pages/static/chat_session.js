@@ -106,11 +106,15 @@ export class Session extends EventTarget {
    */
   async answer(turn, model) {
     const answer = { id: newId(), model, text: "", reasoning: "", state: "waiting" };
+    const before = turn.chosen;
     turn.answers.push(answer);
     turn.chosen = answer.id;
     this.record.model = model;
     this.dispatchEvent(new Event("turns"));
     await this.#run(turn, answer);
+    // Nothing goes on from what says nothing.
+    const said = turn.answers.find(({ id }) => id === before)?.text;
+    if (!answer.text && said) await this.choose(turn, { id: before });
   }
 
   /**
@@ -165,7 +169,7 @@ export class Session extends EventTarget {
       this.stop();
       await answered;
       this.turns = before;
-      for (const each of before) await this.store.saveTurn(each);
+      for (const each of before) await this.store.saveTurn(stored(each));
       this.dispatchEvent(new Event("turns"));
       this.#title();
       await this.save();
@@ -176,7 +180,7 @@ export class Session extends EventTarget {
   async choose(turn, answer) {
     turn.chosen = answer.id;
     this.dispatchEvent(new Event("turns"));
-    await this.store.saveTurn(turn);
+    if (!this.gone) await this.store.saveTurn(stored(turn));
   }
 
   /** Save the conversation, but not its turns. */
