@@ -2,6 +2,8 @@
 The chat in a real browser: a question, its wait, its answer, and what can go wrong.
 """
 
+import re
+
 from playwright.sync_api import FilePayload, Route, expect
 
 from tests.browser.chat_rig import PNG, ChatCase
@@ -54,7 +56,7 @@ class AnswerTests(ChatCase):
         for part in (
             r"\d+\.\d tokens/s",
             "74 tokens",
-            r"prompt \d+, 50 % known",
+            r"prompt \d+, \d+ % known",
             r"loaded \d+\.\d s",
             "first token",
         ):
@@ -75,7 +77,7 @@ class AnswerTests(ChatCase):
         self.until_over(page, 2)
         self.pick(page, "a")
         self.say(page, "three")
-        page.get_by_text("of about 2 s").wait_for()
+        page.get_by_text(re.compile(r"\d s of about \d s")).wait_for()
         page.wait_for_function(
             "() => document.querySelector('progress[value]')?.value > 0.3"
         )
@@ -184,16 +186,16 @@ class AnswerTests(ChatCase):
         self.until_over(page, 2)
         said = [message["content"] for message in self.asked[-1]["messages"]]
         self.assertEqual(said, ["one", "Yes.", "deux"])
-        self.assertEqual(page.locator(".said").all_inner_texts(), ["one", "deux"])
+        self.assertEqual(page.locator(".said").all_text_contents(), ["one", "deux"])
         page.get_by_role("button", name="Undo").click()
         self.until_over(page, 3)
         self.assertEqual(
-            page.locator(".said").all_inner_texts(), ["one", "two", "three"]
+            page.locator(".said").all_text_contents(), ["one", "two", "three"]
         )
         page.reload()
         self.until_over(page, 3)
         self.assertEqual(
-            page.locator(".said").all_inner_texts(), ["one", "two", "three"]
+            page.locator(".said").all_text_contents(), ["one", "two", "three"]
         )
 
     def test_code_is_copied(self) -> None:
@@ -306,12 +308,16 @@ class TroubleTests(ChatCase):
         """
         In the middle of an answer.
         """
-        self.start(a=wish(text="one two three four", after=2, then="die"))
+        told = {"text": "one two three four", "interval_s": 0.3}
+        self.start(a=wish(**told, after=3, then="die"))
         page = self.chat()
         self.say(page, "count")
-        page.get_by_text("a broke off.").wait_for()
-        self.assertEqual(self.said(page), "one two")
-        self.assertEqual(self.saved(page)[0]["answers"][0]["text"], "one two ")
+        # A browser may drop the last words of a connection that is cut.
+        lost = "a broke off.|The connection was lost in the middle"
+        page.get_by_text(re.compile(lost)).wait_for()
+        self.assertTrue(self.said(page).startswith("one two"))
+        kept = self.saved(page)[0]["answers"][0]["text"]
+        self.assertTrue(kept.startswith("one two"), kept)
         page.get_by_role("button", name="Continue").wait_for()
 
     def test_the_gateway_is_away(self) -> None:

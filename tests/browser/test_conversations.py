@@ -104,6 +104,53 @@ class ConversationTests(ChatCase):
         expect(self.page.locator(".said")).to_have_text("two")
         expect(self.page.locator(".markdown")).to_have_text("The answer is 42.")
 
+    def test_deleted_wholly(self) -> None:
+        """
+        Nothing of what was said is left anywhere in this browser.
+        """
+        self.talk("a secret")
+        self.page.reload()
+        self.ready(self.page)
+        self.choose("a secret", "Delete")
+        expect(self.listed()).to_have_count(0)
+        self.assertEqual(self.saved(self.page), [])
+        kept = self.page.evaluate("() => JSON.stringify({ ...localStorage })")
+        self.assertNotIn("swapgate.partial", kept)
+        self.assertNotIn("secret", kept)
+
+    def test_two_tabs(self) -> None:
+        """
+        What is said in one is seen in the other, when that is looked at again.
+        """
+        self.talk("first")
+        other = self.page.context.new_page()
+        other.goto(self.page.url)
+        self.ready(other)
+        self.say(other, "second")
+        self.until_over(other, 2)
+        self.page.get_by_role("button", name="New conversation").click()
+        seen = "() => document.dispatchEvent(new Event('visibilitychange'))"
+        self.page.evaluate(seen)
+        self.page.locator(".conversation").get_by_text("first").click()
+        expect(self.page.locator(".said")).to_have_text(["first", "second"])
+
+    def test_no_room(self) -> None:
+        """
+        What this browser cannot keep is not sent, and stays where it was written.
+        """
+        self.page.evaluate(
+            """() => {
+              IDBObjectStore.prototype.put = function () {
+                this.transaction.abort();
+              };
+            }"""
+        )
+        self.say(self.page, "much")
+        self.page.get_by_text("This browser has no room").wait_for()
+        expect(self.message(self.page)).to_have_value("much")
+        expect(self.page.locator(".said")).to_have_count(0)
+        self.assertEqual(self.asked, [])
+
     def test_out_and_in_again(self) -> None:
         """
         As JSON, with its files; a browser that has it already has it twice then.

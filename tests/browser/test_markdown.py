@@ -61,7 +61,9 @@ CASES = {
     "``a`b`` `c`": "<p><code>a`b</code> <code>c</code></p>",
     "`open": "<p>`open</p>",
     "a  \nb\\\nc\nd<br>e": "<p>a<br>b<br>c\nd<br>e</p>",
-    "&amp; &copy; &#65; &bogus;": "<p>&amp; © A &amp;bogus;</p>",
+    "&amp; &copy; &#65; &#0; &bogus; &valueOf;": (
+        "<p>&amp; © A \ufffd &amp;bogus; &amp;valueOf;</p>"
+    ),
     # Headings are below the page's own.
     "# One #\n\nTwo\n---": "<h3>One</h3><h4>Two</h4>",
     "#no": "<p>#no</p>",

@@ -70,7 +70,8 @@ async function main() {
     sidebar.toggle(false);
     if (session().turns.length && session().record.model) picker.choose(session().record.model);
     log.show(session());
-    composer.focus();
+    // A touch screen's keyboard comes when it is wanted.
+    if (!matchMedia("(pointer: coarse)").matches) composer.focus();
   });
   composer.addEventListener("send", async ({ detail: { text, files } }) => {
     if (!picker.model) {
@@ -79,7 +80,13 @@ async function main() {
       return;
     }
     log.toEnd();
-    await session().say(text, files, picker.model);
+    try {
+      await session().say(text, files, picker.model);
+    } catch {
+      // Nothing is sent that could not be kept.
+      toast.show("This browser has no room for it: delete conversations, or send less.");
+      composer.restore(text, files);
+    }
   });
   composer.addEventListener("stop", () => session().stop());
   const welcome = () => {

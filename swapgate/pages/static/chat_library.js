@@ -31,8 +31,10 @@ export class Library extends EventTarget {
     this.#store = store;
     this.#tell = tell;
     this.records = [];
-    /** @type {Session|null} the one that is looked at */
-    this.session = null;
+    /** @type {Session} the one that is looked at */
+    this.session = this.#adopt(Session.empty(store, ""));
+    // Another tab may have said something meanwhile.
+    document.addEventListener("visibilitychange", () => this.#list());
     window.addEventListener("popstate", () => this.#fromAddress(""));
   }
 
@@ -84,7 +86,7 @@ export class Library extends EventTarget {
     const session = await this.#load(id);
     session.stop();
     session.gone = true;
-    await this.#store.remove(id);
+    await this.#store.remove(id, session.turns);
     this.#sessions.delete(id);
     if (this.session === session) this.fresh(model);
     await this.#list();
@@ -158,15 +160,19 @@ export class Library extends EventTarget {
 
   async #load(id) {
     const known = this.#sessions.get(id);
-    if (known) return known;
     const record = this.records.find((each) => each.id === id);
+    const older = record && known && known.record.updated < record.updated;
+    if (known && (known.busy || !older)) return known;
     return this.#adopt(await Session.open(this.#store, record));
   }
 
   #adopt(session) {
     this.#sessions.set(session.record.id, session);
     session.addEventListener("saved", () => this.#list());
-    session.addEventListener("turns", () => this.#changed());
+    session.addEventListener("turns", () => {
+      this.#address();
+      this.#changed();
+    });
     let last = "";
     session.addEventListener("answer", ({ detail: { id, state, model } }) => {
       if (last === id + state) return;
@@ -196,13 +202,15 @@ export class Library extends EventTarget {
     else this.#look(Session.empty(this.#store, model), false);
   }
 
+  /** What was new has an address from its first message on. */
+  #address() {
+    const { record, turns } = this.session;
+    if (!turns.length || location.hash === `#${record.id}`) return;
+    history.replaceState(null, "", `${location.pathname}${location.search}#${record.id}`);
+  }
+
   async #list() {
     this.records = await this.#store.conversations();
-    const { record, turns } = this.session;
-    if (turns.length && location.hash !== `#${record.id}`) {
-      // What was new has an address from now on.
-      history.replaceState(null, "", `${location.pathname}${location.search}#${record.id}`);
-    }
     this.#changed();
   }
 

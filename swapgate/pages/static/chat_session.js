@@ -76,6 +76,7 @@ export class Session extends EventTarget {
    * @param {string} text
    * @param {{name: string, kind: string, data: string}[]} attached
    * @param {string} model
+   * @throws {Error} where this browser cannot keep it: nothing is said then
    */
   async say(text, attached, model) {
     const files = attached.map(({ data, ...info }) => ({ id: newId(), data, ...info }));
@@ -94,8 +95,16 @@ export class Session extends EventTarget {
     this.turns.push(turn);
     this.record.model = model;
     this.#title();
+    this.dispatchEvent(new Event("turns"));
     const conversation = this.record.id;
-    await this.store.saveFiles(files.map(({ id, data }) => ({ id, conversation, data })));
+    try {
+      await this.store.saveFiles(files.map(({ id, data }) => ({ id, conversation, data })));
+      await this.store.saveTurn(turn);
+    } catch (error) {
+      this.turns.pop();
+      this.dispatchEvent(new Event("turns"));
+      throw error;
+    }
     await this.answer(turn, model);
   }
 
@@ -161,7 +170,7 @@ export class Session extends EventTarget {
     const dropped = this.turns.splice(this.turns.indexOf(turn) + 1);
     turn.user.text = text;
     turn.answers = [];
-    await this.store.removeTurns(dropped.map(({ id }) => id));
+    await this.store.removeTurns(dropped);
     this.#title();
     const answered = this.answer(turn, model);
     answered.catch(() => {});
@@ -204,8 +213,8 @@ export class Session extends EventTarget {
   }
 
   #title() {
-    if (this.record.named) return;
     const [turn] = this.turns;
+    if (this.record.named || !turn) return;
     const said = turn.user.text.trim() || turn.user.files[0]?.name || "";
     const [line] = said.split("\n", 1);
     this.record.title =
@@ -227,9 +236,11 @@ export class Session extends EventTarget {
     const save = async () => {
       if (!this.gone) await this.store.saveTurn(stored(turn));
     };
-    await Promise.all([this.save(), save()]);
+    // An answer that cannot be kept can still be read.
+    const saveAll = () => Promise.allSettled([this.save(), save()]);
+    await saveAll();
     let thinkingMs = 0;
-    const saving = setInterval(() => answer.state === "streaming" && save(), SAVE_MS);
+    const saving = setInterval(() => save().catch(() => {}), SAVE_MS);
     const body = chatBody(this, turn, answer, began);
     try {
       const { finish, stats } = await streamChat(body, {
@@ -263,7 +274,7 @@ export class Session extends EventTarget {
     tellRunning();
     this.record.updated = Date.now();
     this.#changed(answer);
-    await Promise.all([this.save(), save()]);
+    await saveAll();
   }
 }
 

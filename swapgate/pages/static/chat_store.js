@@ -82,7 +82,7 @@ export class Store {
   /** @param {Turn} turn */
   async saveTurn(turn) {
     await this.#write(["turns"], (store) => store("turns").put(turn));
-    for (const answer of turn.answers) localStorage.removeItem(PARTIAL + answer.id);
+    forgetPartials([turn]);
   }
 
   /** @param {{id: string, conversation: string, data: string}[]} files */
@@ -90,13 +90,18 @@ export class Store {
     await this.#write(["files"], (store) => files.forEach((file) => store("files").put(file)));
   }
 
-  /** @param {string[]} ids of turns */
-  async removeTurns(ids) {
-    await this.#write(["turns"], (store) => ids.forEach((id) => store("turns").delete(id)));
+  /** @param {Turn[]} turns */
+  async removeTurns(turns) {
+    forgetPartials(turns);
+    await this.#write(["turns"], (store) => turns.forEach(({ id }) => store("turns").delete(id)));
   }
 
-  /** @param {string} id a conversation's, which goes with all that is in it */
-  async remove(id) {
+  /**
+   * @param {string} id a conversation's, which goes with all that is in it
+   * @param {Turn[]} turns its own
+   */
+  async remove(id, turns) {
+    forgetPartials(turns);
     await this.#write(["conversations", "turns", "files"], (store) => {
       store("conversations").delete(id);
       for (const name of ["turns", "files"]) {
@@ -168,6 +173,12 @@ export function keepPartial(answer) {
     localStorage.setItem(PARTIAL + id, JSON.stringify({ text, reasoning }));
   } catch {
     // There is no more room; what was saved a second ago is there.
+  }
+}
+
+function forgetPartials(turns) {
+  for (const { answers } of turns) {
+    for (const { id } of answers) localStorage.removeItem(PARTIAL + id);
   }
 }
 

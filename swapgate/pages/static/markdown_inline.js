@@ -10,7 +10,7 @@
 
 import { labelOf } from "./markdown_blocks.js";
 import { flanks, pair, PUNCTUATION, runOf } from "./markdown_emphasis.js";
-import { ENTITIES } from "./markdown_entities.js";
+import { readEntity } from "./markdown_entities.js";
 import { readTarget, safeAddress, trimmed } from "./markdown_links.js";
 
 const LONGEST_LABEL = 200;
@@ -18,7 +18,6 @@ const URL = /https?:\/\/[^\s<>"]+/y;
 const AUTOLINK = /<((?:https?|mailto):[^\s<>]{1,2000})>/y;
 const MAIL = /<([\w.!#$%&'*+/=?^`{|}~-]{1,64}@[\w.-]{1,250})>/y;
 const BREAK = /<br ?\/?>/iy;
-const ENTITY = /&(?:#(\d{1,7})|#[xX]([\da-fA-F]{1,6})|([a-zA-Z]{2,8}));/y;
 const SPECIAL = /[\\`*_~[\]!<&$\nh]/g;
 
 /**
@@ -176,19 +175,10 @@ class Reader {
   }
 
   entity() {
-    ENTITY.lastIndex = this.at;
-    const found = ENTITY.exec(this.text);
+    const found = readEntity(this.text, this.at);
     if (!found) return false;
-    const [whole, decimal, hex, name] = found;
-    let said = ENTITIES[name];
-    if (name === undefined) {
-      const code = decimal ? parseInt(decimal, 10) : parseInt(hex, 16);
-      const fine = code > 0 && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
-      said = fine ? String.fromCodePoint(code) : "\ufffd";
-    }
-    if (said === undefined) return false;
-    this.plain += said;
-    this.at += whole.length;
+    this.plain += found[0];
+    this.at += found[1];
     return true;
   }
 
