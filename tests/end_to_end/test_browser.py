@@ -65,6 +65,16 @@ TRIES = {
     "state",
     "events",
     "load",
+    "page",
+    "page_blind",
+    "page_script",
+    "page_style",
+    "page_frame",
+    "page_object",
+    "page_form",
+    "history",
+    "log",
+    "pin",
 }
 
 
