@@ -62,6 +62,9 @@ class Wish(NamedTuple):
     first_token_delay_s: float = 0.0  # silence after the headers
     tokens: int = 3
     token_bytes: int = 4
+    text: str | None = None  # said instead, token_bytes characters at a time
+    text_file: str | None = None  # the file that has such a text
+    reasoning: str = ""  # a chat's, before it, in the same way
     timed: bool = False  # a token's text is when it was sent, as in x_sent_ns
     interval_s: float = 0.0
     crlf: bool = False
@@ -72,6 +75,24 @@ class Wish(NamedTuple):
     # How an answer ends early.
     scrap: str = ""  # a key of SCRAPS
     then: str = "close"  # close (FIN), reset (RST), die (SIGKILL), stall (silence)
+
+    def said(self) -> tuple[list[str], list[str]]:
+        """
+        A stream's reasoning and text, in pieces.
+        """
+        text = self.text
+        if self.text_file is not None:
+            # pathlib would cost some of the 50 ms.
+            with open(self.text_file, encoding="utf-8") as file:  # noqa: PTH123
+                text = file.read()
+        if text is not None:
+            return self.cut(self.reasoning), self.cut(text)
+        tokens = [f"{n} ".ljust(self.token_bytes, "x") for n in range(self.tokens)]
+        return self.cut(self.reasoning), tokens
+
+    def cut(self, text: str) -> list[str]:
+        size = self.token_bytes
+        return [text[at : at + size] for at in range(0, len(text), size)]
 
 
 def chunked(data: bytes) -> bytes:
@@ -185,6 +206,13 @@ class Shape:
         if not n:
             delta = {"role": "assistant", **delta}
         return self.chunk(delta, "" if self.tool else text, None)
+
+    def reasoning(self, n: int, text: str) -> dict[str, Any]:
+        """
+        The event of one token of reasoning.
+        """
+        role = {} if n else {"role": "assistant"}
+        return self.chunk({**role, "reasoning_content": text}, "", None)
 
     def end(self) -> list[Any]:
         return [self.chunk({}, "", "tool_calls" if self.tool else "stop") | COUNTS]
@@ -599,14 +627,21 @@ class Connection:
         self.pause(wish.first_token_delay_s)
         say(*shape.begin())
         began = time.monotonic()
-        for n in range(len(ARGUMENTS) if shape.tool else wish.tokens):
+        thought, said = wish.said()
+        pieces = ARGUMENTS if shape.tool else said
+        for n in range(len(thought) + len(pieces)):
             if n == wish.after:
                 self.break_off(wish)
             if wish.interval_s:
                 self.pause(began + n * wish.interval_s - time.monotonic())
             sent_ns = time.monotonic_ns()
-            text = f"{sent_ns if wish.timed else n} ".ljust(wish.token_bytes, "x")
-            event = shape.piece(n, ARGUMENTS[n] if shape.tool else text)
+            if n < len(thought):
+                event = shape.reasoning(n, thought[n])
+            else:
+                text = pieces[n - len(thought)]
+                if wish.timed:
+                    text = f"{sent_ns} ".ljust(wish.token_bytes, "x")
+                event = shape.piece(n, text)
             say(event | {"x_sent_ns": sent_ns})
         if wish.after is not None:
             self.break_off(wish)

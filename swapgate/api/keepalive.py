@@ -1,7 +1,8 @@
 """
 Keepalive: a held stream's client is told of its wait, in the stream itself.
 
-The first notice sends the status, 200; from then on an error can only be an event.
+The first notice sends the status, 200; from then on an error can only be an event, and
+how long the wait was, which headers tell else, only a last comment.
 """
 
 import time
@@ -47,6 +48,14 @@ class WaitNotifier:
     def stop(self) -> None:
         if self._call is not None and self._call.active():
             self._call.cancel()
+
+    def served(self, *, queue_s: float, load_s: float) -> None:
+        """
+        Tell a client whose headers are gone what it has waited for.
+        """
+        if self._request.startedWriting and not self._surface.translates:
+            text = f"waited {queue_s:.3f} s, loaded {load_s:.3f} s"
+            self._request.write(self._surface.wait(text))
 
     def _notify(self) -> None:
         request = self._request
