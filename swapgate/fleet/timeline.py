@@ -7,6 +7,7 @@ fleet's clock.
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import count
 from math import inf
 
 from attrs import define, field, frozen
@@ -41,6 +42,7 @@ class PhaseSpan:
     :param cause: why it came to it, or to the phases before that led here.
     :param waiting: who waited when it began.
     :param ended_s: inf while it goes on.
+    :param number: no other one's, as long as the gateway runs.
     """
 
     model: str
@@ -49,6 +51,7 @@ class PhaseSpan:
     began_s: float
     waiting: tuple[Waiting, ...] = ()
     ended_s: float = inf
+    number: int = field(default=0, eq=False)
 
 
 @define
@@ -59,6 +62,7 @@ class Timeline:
 
     _spans: deque[PhaseSpan] = field(factory=lambda: deque(maxlen=_PHASES))
     _present: dict[str, PhaseSpan] = field(factory=dict)
+    _numbers: Iterator[int] = field(factory=count)
 
     def note(
         self,
@@ -77,7 +81,8 @@ class Timeline:
         if before is not None:
             before.ended_s = now_s
             cause = cause or before.cause
-        span = PhaseSpan(model, phase, cause, now_s, waiting)
+        number = next(self._numbers)
+        span = PhaseSpan(model, phase, cause, now_s, waiting, number=number)
         self._spans.append(span)
         if phase is Phase.STOPPED:
             # Until it is wanted again, if ever: nothing is to be seen of it.
@@ -106,12 +111,14 @@ class WaitSpan:
     :param requests: how many came to wait in it.
     :param longest_s: the longest wait of those that have ended.
     :param ended_s: inf while some wait.
+    :param number: no other one's of this model.
     """
 
     began_s: float
     ended_s: float = inf
     requests: int = 0
     longest_s: float = 0.0
+    number: int = field(default=0, eq=False)
 
 
 @define
@@ -121,6 +128,7 @@ class WaitSpans:
     """
 
     _spans: deque[WaitSpan] = field(factory=lambda: deque(maxlen=_WAITS))
+    _numbers: Iterator[int] = field(factory=count)
 
     def begin(self, now_s: float) -> None:
         """
@@ -128,7 +136,7 @@ class WaitSpans:
         """
         last = self._spans[-1] if self._spans else None
         if last is None or last.ended_s < now_s - _GAP_S:
-            last = WaitSpan(now_s)
+            last = WaitSpan(now_s, number=next(self._numbers))
             self._spans.append(last)
         last.ended_s = inf
         last.requests += 1

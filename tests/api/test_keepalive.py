@@ -166,9 +166,7 @@ class CommentTests(HeldCase):
         self.scheduler.go_on()
         daemon.say(EVENTS + chunk(b"data: 1\n\n") + b"0\r\n\r\n")
         body = self.client.answer()[2]
-        self.assertEqual(
-            body, b": swapgate: outlook 1\n\n" + WAITED + b"data: 1\n\n"
-        )
+        self.assertEqual(body, b": swapgate: outlook 1\n\n" + WAITED + b"data: 1\n\n")
 
 
 class NoticeTests(HeldCase):
