@@ -34,13 +34,20 @@ class Waiting:
     longest_s: float
 
 
+def more(one: tuple[Waiting, ...], other: tuple[Waiting, ...]) -> tuple[Waiting, ...]:
+    """
+    Where more wait: of two moments the one that shows what a phase was for.
+    """
+    return max(one, other, key=lambda each: sum(w.requests for w in each))
+
+
 @define
 class PhaseSpan:
     """
     For how long a model was in a phase.
 
     :param cause: why it came to it, or to the phases before that led here.
-    :param waiting: who waited when it began.
+    :param waiting: who waited when it began or ended, whichever were more.
     :param ended_s: inf while it goes on.
     :param number: no other one's, as long as the gateway runs.
     """
@@ -80,6 +87,7 @@ class Timeline:
         before = self._present.get(model)
         if before is not None:
             before.ended_s = now_s
+            before.waiting = more(before.waiting, waiting)
             cause = cause or before.cause
         number = next(self._numbers)
         span = PhaseSpan(model, phase, cause, now_s, waiting, number=number)

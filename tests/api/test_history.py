@@ -148,7 +148,7 @@ class HistoryTests(AdminCase):
         )
         draining, last = found["phases"][2], found["phases"][-1]
         [waiting] = draining["waiting"]
-        self.assertEqual((waiting["model"], waiting["requests"]), ("org/b", 1))
+        self.assertEqual((waiting["model"], waiting["requests"]), ("org/b", 3))
         self.assertAlmostEqual(draining["ended"] - draining["began"], 2, 1)
         self.assertIsNone(last["ended"])
         self.assertAlmostEqual(found["at"] - last["began"], 0.3, 0)
