@@ -12,6 +12,7 @@ import json
 import os
 import queue
 import re
+import shlex
 import signal
 import subprocess
 import threading
@@ -40,6 +41,10 @@ from tests.test_tap import TWISTD, environment
 # How long anything may take on a slow machine; no test waits for it to pass.
 PATIENCE_S = 60.0
 _LISTENS = re.compile(r" starting on (\d+)")
+_BLANK: Any = {
+    "content_type": "text/html",
+    "body": "<!doctype html><title>blank</title><link rel=icon href='data:,'><body>",
+}
 _AXE = "axe_playwright_python"
 
 
@@ -48,7 +53,7 @@ def wish(**wishes: Any) -> str:
     Options of a stand-in daemon: how it answers every request, see its `Wish`.
     """
     # In a configuration a dollar begins a substitution.
-    return f"--wish '{json.dumps(wishes)}'".replace("$", "$$")
+    return f"--wish {shlex.quote(json.dumps(wishes))}".replace("$", "$$")
 
 
 class Gateway:
@@ -175,6 +180,16 @@ class BrowserCase(SynchronousTestCase):
         self.port = self.gateway.port
         self.url = f"http://127.0.0.1:{self.port}"
 
+    def restart(self) -> None:
+        """
+        End the gateway, and start another one at the same port.
+        """
+        self.gateway.stop()
+        config = self.folder / "swapgate.cfg"
+        config.write_text(config.read_text().replace("tcp:0:", f"tcp:{self.port}:"))
+        self.gateway = Gateway(config)
+        self.addCleanup(self.gateway.stop)
+
     def text(self, **models: str) -> str:
         """
         A configuration; `models` are names and options of their daemons.
@@ -229,6 +244,15 @@ class BrowserCase(SynchronousTestCase):
         """
         page = self.context(**options).new_page()
         page.goto(self.url + path)
+        return page
+
+    def blank(self) -> Page:
+        """
+        A page of the gateway's origin with nothing on it: for a module alone.
+        """
+        page = self.context().new_page()
+        page.route("**/blank", lambda route: route.fulfill(**_BLANK))
+        page.goto(f"{self.url}/blank")
         return page
 
     def _console(self, message: ConsoleMessage) -> None:

@@ -89,6 +89,7 @@ async function main() {
   };
   models.addEventListener("change", welcome);
   picker.addEventListener("change", welcome);
+  welcome();
 
   find("list").append(icon("menu"));
   find("list").addEventListener("click", () => sidebar.toggle(true));

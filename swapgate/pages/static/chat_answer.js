@@ -87,7 +87,7 @@ export class AnswerView {
     this.tick();
     this.node.setAttribute("aria-busy", String(busy));
     this.#drawThinking();
-    this.#text.update(answer.text);
+    this.#text.update(busy || !answer.text ? answer.text : `${answer.text}\n`);
     // What stands under it changes with the state alone.
     const shown = `${answer.state} ${answer.text === ""}`;
     if (shown !== this.#shown) {

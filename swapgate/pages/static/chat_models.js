@@ -96,9 +96,9 @@ export class Models extends EventTarget {
     const order = [...new Set(queue.map((entry) => entry.model))];
     const before = order.includes(model.name) ? order.slice(0, order.indexOf(model.name)) : [];
     const waiting = new Map(models.map((each) => [each.name, each.waiting]));
-    const stopping = models.find(
-      (each) => each.name !== model.name && ["draining", "stopping"].includes(each.phase),
-    );
+    const others = models.filter((each) => each.name !== model.name);
+    const stopping = others.find((each) => ["draining", "stopping"].includes(each.phase));
+    const answering = others.find((each) => each.in_flight > 0);
     return {
       model: model.name,
       phase: model.phase,
@@ -108,6 +108,7 @@ export class Models extends EventTarget {
       ahead: before.reduce((sum, each) => sum + (waiting.get(each) ?? 0), 0),
       behind: queue.find((entry) => entry.model === model.name)?.behind ?? null,
       stopping: stopping?.name ?? null,
+      answering: answering?.name ?? null,
     };
   }
 

@@ -9,8 +9,19 @@ import { keepPartial, newId, setRunningHere } from "./chat_store.js";
 import { streamChat } from "./chat_stream.js";
 
 const SAVE_MS = 1000;
+const FAILED_MS = 250;
+const LEAVING_MS = 5000;
 const LONGEST_TITLE = 60;
 const UNFINISHED = new Set(["waiting", "streaming"]);
+
+// How long a lost connection may be that of a page that goes away.
+let pauseMs = FAILED_MS;
+window.addEventListener("beforeunload", () => {
+  pauseMs = LEAVING_MS;
+  setTimeout(() => {
+    pauseMs = FAILED_MS;
+  }, LEAVING_MS);
+});
 
 /** Answers on their way in this tab: what stops each, and its conversation, by id. */
 const running = new Map();
@@ -236,6 +247,9 @@ export class Session extends EventTarget {
       });
       Object.assign(answer, { state: "done", finish, stats });
     } catch (error) {
+      // A page that goes away loses its connections first: it is no failure, and what
+      // comes after this is never reached.
+      if (!over.signal.aborted) await new Promise((later) => setTimeout(later, pauseMs));
       answer.state = over.signal.aborted ? "stopped" : "failed";
       if (!over.signal.aborted) answer.error = plain(error);
     }

@@ -3,8 +3,9 @@
  * what to do. Pure.
  *
  * @typedef {{model: string, phase: string, waiting: number, loadingS: number|null,
- *   estimateS: number|null, ahead: number, behind: string|null,
- *   stopping: string|null}} Standing
+ *   estimateS: number|null, ahead: number, behind: string|null, stopping: string|null,
+ *   answering: string|null}} Standing `behind` whose answer it waits, which other model
+ *   stops, and which answers
  */
 
 const LONG_S = 120;
@@ -21,7 +22,7 @@ const LONG_S = 120;
  */
 export function waitWords(model, standing, sinceS, told) {
   if (!standing) return { text: told ? capital(told) : `Waiting for ${model}`, value: null };
-  const { phase, loadingS, estimateS, ahead, behind, stopping } = standing;
+  const { phase, loadingS, estimateS, ahead } = standing;
   const more = ahead ? `, ${ahead} ahead of you` : "";
   if (loadingS !== null && phase === "starting") {
     const of = estimateS ? ` of about ${seconds(estimateS)}` : "";
@@ -32,12 +33,14 @@ export function waitWords(model, standing, sinceS, told) {
     const long = sinceS >= 2 ? `, ${seconds(sinceS)}` : "";
     return { text: `${model} reads the prompt${long}`, value: null };
   }
-  const why = behind
-    ? `Waiting for an answer of ${behind} to end`
-    : stopping
-      ? `Waiting for ${stopping} to make room`
-      : `Waiting for ${model}`;
-  return { text: `${why}, ${seconds(sinceS)}${more}`, value: null };
+  return { text: `${reason(model, standing)}, ${seconds(sinceS)}${more}`, value: null };
+}
+
+function reason(model, { behind, stopping, answering }) {
+  if (behind) return `Waiting for an answer of ${behind} to end`;
+  if (stopping) return `Waiting for ${stopping} to make room`;
+  if (answering) return `Waiting for ${answering}, which answers`;
+  return `Waiting for ${model}`;
 }
 
 /**

@@ -45,6 +45,9 @@ export class CodeView {
       this.#whole.replaceChildren();
       this.#read = 0;
       this.#open = null;
+    } else if (block.text.length < this.#read) {
+      this.#whole.lastChild.remove();
+      this.#read -= 1;
     }
     this.block = block;
     this.#show(block.text);

@@ -2,6 +2,7 @@
  * GitHub's tables: a row of heads, a row of dashes, and rows as long as there is a bar.
  */
 
+const MOST_COLUMNS = 200;
 const DELIMITERS = /^ {0,3}\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
 
 /**
@@ -14,7 +15,8 @@ const DELIMITERS = /^ {0,3}\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t
 export function isTable(lines, n) {
   if (!lines[n].includes("|") || n + 1 >= lines.length) return false;
   if (!DELIMITERS.test(lines[n + 1]) || !/[|:]/.test(lines[n + 1])) return false;
-  return cells(lines[n]).length === cells(lines[n + 1]).length;
+  const head = cells(lines[n]);
+  return head.length <= MOST_COLUMNS && head.length === cells(lines[n + 1]).length;
 }
 
 /**
@@ -34,9 +36,8 @@ export function readTable(lines, first) {
   const rows = [];
   let n = first + 2;
   for (; n < lines.length && lines[n].includes("|"); n += 1) {
-    const row = cells(lines[n]).slice(0, head.length);
-    while (row.length < head.length) row.push("");
-    rows.push(row);
+    // A short one stays so: many short ones below a wide head would take much room.
+    rows.push(cells(lines[n]).slice(0, head.length));
   }
   return [{ type: "table", head, align, rows }, n];
 }

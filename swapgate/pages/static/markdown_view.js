@@ -30,42 +30,59 @@ export class MarkdownView {
   }
 
   /**
-   * Show this text, which usually is the last one and more.
+   * Show this text, which usually is the last one and more. One that is whole ends with
+   * its last line.
    *
    * @param {string} source
    */
   update(source) {
     if (source === this.#source) return;
     if (!source.startsWith(this.#source)) this.#clear();
+    const final = this.#final();
     this.#source = source;
-    const last = this.#views.at(-1);
-    const from = last ? last.block.start : 0;
+    const from = this.#views[final]?.block.start ?? 0;
     const blocks = readBlocks(source.slice(from));
     for (const block of blocks) block.start += from;
-    if (this.#define(blocks)) {
-      // A definition may be of links above it.
-      this.#clear();
-      this.#source = source;
-      this.#patch(readBlocks(source), 0);
-    } else this.#patch(blocks, Math.max(0, this.#views.length - 1));
+    const defined = this.#define(blocks);
+    const tail = this.#views.splice(final);
+    const views = patched(this.node, tail, blocks, this.#links);
+    for (const view of views) this.#views.push(view);
+    if (defined) this.#relink();
+  }
+
+  /** How many blocks are final: the text before. */
+  #final() {
+    const last = this.#views.length - 1;
+    if (last < 1 || this.#views[last - 1].block.type !== "list") return Math.max(0, last);
+    // A number below a list may become an item of it.
+    const begun = this.#source.slice(this.#views[last].block.start);
+    return /^ {0,3}\d{1,9}\s*$/.test(begun) ? last - 1 : last;
   }
 
   #clear() {
     this.#views = [];
+    this.#links.clear();
     this.node.replaceChildren();
   }
 
+  /** Take the definitions whose lines are whole; whether there is a new one. */
   #define(blocks) {
     const known = this.#links.size;
-    for (const { type, label, href } of blocks) {
-      if (type === "definition" && !this.#links.has(label)) this.#links.set(label, href);
+    for (const { type, label, href, start } of blocks) {
+      const whole = type === "definition" && this.#source.indexOf("\n", start) >= 0;
+      if (whole && !this.#links.has(label)) this.#links.set(label, href);
     }
-    return this.#links.size > known && this.#views.length > 0;
+    return this.#links.size > known;
   }
 
-  #patch(blocks, from) {
-    const tail = this.#views.splice(from);
-    this.#views.push(...patched(this.node, tail, blocks, this.#links));
+  /** A definition may be of links above it. */
+  #relink() {
+    this.#views.forEach(({ block, node }, n) => {
+      const end = this.#views[n + 1]?.block.start;
+      if (!this.#source.slice(block.start, end).includes("]")) return;
+      this.#views[n] = viewOf(block, this.#links);
+      node.replaceWith(this.#views[n].node);
+    });
   }
 }
 
@@ -211,18 +228,19 @@ class TableView {
     }
     while (this.body.children.length > n) this.body.lastChild.remove();
     this.block = block;
-    this.body.append(...rows.slice(n).map((row) => this.#row(row, "td")));
+    for (; n < rows.length; n += 1) this.body.append(this.#row(rows[n], "td"));
     return true;
   }
 
   #row(cells, tag) {
     const { align } = this.block;
-    const made = cells.map((text, n) => {
+    const row = el("tr");
+    cells.forEach((text, n) => {
       const cell = el(tag, { class: align[n] || null });
       cell.append(inline(text, this.links));
-      return cell;
+      row.append(cell);
     });
-    return el("tr", {}, ...made);
+    return row;
   }
 }
 
