@@ -87,7 +87,11 @@ ENGINE = (
 # The engine on an older CPU than this one's, which QEMU plays.
 OLDER_CPU = ("tests.engine.test_older_cpu",)
 # Those that need a browser.
-BROWSER = ("tests.end_to_end.test_browser", "tests.browser.test_gateway")
+BROWSER = (
+    "tests.end_to_end.test_browser",
+    "tests.browser.test_gateway",
+    "tests.browser.test_status",
+)
 # Those that need the clients of PyPI and npm; what takes the longest comes first.
 CLIENTS = (
     "tests.clients.test_node",

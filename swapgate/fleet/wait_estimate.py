@@ -90,7 +90,7 @@ class Outlook:
     def waits_for(self, name: str) -> tuple[str, str | None]:
         """
         What the first request of this model waits for, and of which model: a "load",
-        a "stop" that does not end, an "answer", an "unload", or for its "turn".
+        a "stop" that does not end, an "answer", an "unload", or its "turn" after one.
         """
         if self._states[name].life.phase is Phase.STARTING:
             return "load", name
@@ -105,7 +105,13 @@ class Outlook:
         )
         if (oldest := min(stopping, default=None)) is not None:
             return "unload", oldest[1]
-        return "turn", None
+        answering = (
+            (since_s, other)
+            for other, state in self._states.items()
+            if other != name and (since_s := state.answering_since_s) is not None
+        )
+        first = min(answering, default=None)
+        return "turn", None if first is None else first[1]
 
     def behind(self, name: str) -> tuple[str, float] | None:
         """

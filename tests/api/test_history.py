@@ -242,7 +242,7 @@ class WhatIsWaitedForTests(AdminCase):
 
     def test_its_turn(self) -> None:
         """
-        What is up serves others first.
+        What is up answers others first, after which nothing else is in the way.
         """
         self.scheduler.config = config_of(
             model("a"), model("org/b"), fair_wait_s=15.0, budget=10
@@ -252,7 +252,7 @@ class WhatIsWaitedForTests(AdminCase):
         self.farm.come_up("a")
         self.scheduler.lease("org/b")
         self.farm.pass_time(0.1)
-        self.assertEqual(self.waits_for(), [("turn", None)])
+        self.assertEqual(self.waits_for(), [("turn", "a")])
 
 
 class TokenTests(AdminCase):

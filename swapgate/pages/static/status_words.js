@@ -164,7 +164,7 @@ export function waitWords({ model, waits_for: { what, model: other } }) {
     case "stop":
       return `${other}, which does not stop`;
     default:
-      return "its turn";
+      return other ? `its turn, after ${other}` : "its turn";
   }
 }
 
