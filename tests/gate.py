@@ -91,6 +91,7 @@ BROWSER = (
     "tests.end_to_end.test_browser",
     "tests.browser.test_gateway",
     "tests.browser.test_status",
+    "tests.browser.test_status_words",
 )
 # Those that need the clients of PyPI and npm; what takes the longest comes first.
 CLIENTS = (

@@ -34,11 +34,13 @@ class Waiting:
     longest_s: float
 
 
-def more(one: tuple[Waiting, ...], other: tuple[Waiting, ...]) -> tuple[Waiting, ...]:
+def more(
+    before: tuple[Waiting, ...], after: tuple[Waiting, ...]
+) -> tuple[Waiting, ...]:
     """
-    Where more wait: of two moments the one that shows what a phase was for.
+    Of two moments the one when more waited, or had waited for longer.
     """
-    return max(one, other, key=lambda each: sum(w.requests for w in each))
+    return max(after, before, key=lambda each: sum(w.requests for w in each))
 
 
 @define

@@ -105,13 +105,9 @@ class Outlook:
         )
         if (oldest := min(stopping, default=None)) is not None:
             return "unload", oldest[1]
-        answering = (
-            (since_s, other)
-            for other, state in self._states.items()
-            if other != name and (since_s := state.answering_since_s) is not None
-        )
-        first = min(answering, default=None)
-        return "turn", None if first is None else first[1]
+        answering = [n for n, state in self._states.items() if state.leases]
+        # Of several it is not known here which one will go.
+        return "turn", answering[0] if len(answering) == 1 else None
 
     def behind(self, name: str) -> tuple[str, float] | None:
         """

@@ -110,7 +110,7 @@ class SwapTests(StatusCase):
         expect(self.card(page, "a")).to_contain_text("loads in about 1.")
         why = page.locator("#swaps tbody tr", has_text="b is waited for")
         expect(why).to_contain_text("unload")
-        expect(why).to_contain_text("1 request for b")
+        expect(why).to_contain_text("1 request waited for b")
         self.check_page(page)
 
     def test_the_lanes(self) -> None:
@@ -136,16 +136,16 @@ class SwapTests(StatusCase):
         drained = [each for each in told if "finishing answers" in each]
         self.assertEqual(len(drained), 1, told)
         self.assertIn("Why: b is waited for", drained[0])
-        self.assertIn("1 request for b", drained[0])
+        self.assertIn("1 request waited for b", drained[0])
         page.keyboard.press("ArrowDown")
         expect(tip).to_contain_text("b: ")
         page.keyboard.press("Escape")
         expect(tip).to_be_hidden()
-        # The last of its lane is at the right.
+        # What goes on grows: from its middle on it is b's alone.
+        page.locator(".lanes-box rect.lane-ready").hover()
+        expect(tip).to_contain_text("b: ready")
         box = lanes.bounding_box()
         assert box is not None
-        page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] * 0.7)
-        expect(tip).to_contain_text("b: ready")
         page.mouse.move(box["x"] + 10, box["y"] + 10)
         expect(tip).to_be_hidden()
         self.check_page(page)

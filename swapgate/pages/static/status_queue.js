@@ -4,7 +4,7 @@
 
 import { el } from "./dom.js";
 import { Keyed, mark, say, show } from "./status_nodes.js";
-import { age, causeWords, clock, count, duration, waitingWords, waitWords } from "./status_words.js";
+import { age, clock, count, duration, waitWords, whyWords } from "./status_words.js";
 
 const SWAPS_SHOWN = 20;
 
@@ -55,13 +55,12 @@ export class LastSwaps {
     show(this.#words, !shown.length);
     this.#table.draw(
       shown.map((swap) => {
-        const waited = waitingWords(swap.waiting);
         const ended = swap.outcome && !["ready", "gone"].includes(swap.outcome);
         return [
           clock(swap.began),
           swap.model,
           ended ? `${swap.what}: ${swap.outcome}` : swap.what,
-          [causeWords(swap.cause), waited].filter(Boolean).join("; "),
+          whyWords(swap),
           swap.duration_s === null ? "under way" : duration(swap.duration_s),
         ];
       }),

@@ -20,10 +20,10 @@ export const PHASES = {
 
 /**
  * @param {number} s
- * @returns {string} such as "no time", "0.4 s", "12 s", "3 min", "2 h"
+ * @returns {string} such as "< 0.1 s", "0.4 s", "12 s", "3 min", "2 h"
  */
 export function duration(s) {
-  if (s < 0.05) return "no time";
+  if (s < 0.05) return "< 0.1 s";
   if (s < 10) return `${Math.max(0, s).toFixed(1)} s`;
   if (s < LONG_S) return `${Math.round(s)} s`;
   if (s < 2 * HOUR_S) return `${Math.round(s / 60)} min`;
@@ -173,11 +173,11 @@ export function waitWords({ model, waits_for: { what, model: other } }) {
  *
  * @param {{model: string, requests: number, longest_s: number}[]} waiting
  */
-export function waitingWords(waiting) {
+function waitingWords(waiting) {
   return waiting
     .map(({ model, requests, longest_s: longestS }) => {
       const who = count(requests, "request");
-      return `${who} for ${model}${longestS >= 0.1 ? `, the first for ${duration(longestS)}` : ""}`;
+      return `${who} waited for ${model}${longestS >= 0.1 ? `, the first for ${duration(longestS)}` : ""}`;
     })
     .join("; ");
 }
@@ -187,9 +187,21 @@ export function waitingWords(waiting) {
  *
  * @param {string} cause
  */
-export function causeWords(cause) {
+function causeWords(cause) {
   const known = { "asked for": "a request asked for it", unused: "it was idle for too long" };
   return known[cause] ?? cause;
+}
+
+/**
+ * The same with who waited.
+ *
+ * @param {{cause: string, waiting: object[]}} what a phase, or a swap
+ */
+export function whyWords({ cause, waiting }) {
+  const waited = waitingWords(waiting);
+  // Those who waited are those who asked.
+  if (cause === "asked for" && waited) return waited;
+  return [causeWords(cause), waited].filter(Boolean).join("; ");
 }
 
 /**
@@ -208,8 +220,7 @@ export function spanWords(span, nowS) {
     return [`${span.model}: ${count(span.requests, "request")} waited`, `${when}${longest}`];
   }
   const lines = [`${span.model}: ${PHASES[span.phase] ?? span.phase}`, when];
-  if (span.cause) lines.push(`Why: ${causeWords(span.cause)}`);
-  const waited = waitingWords(span.waiting);
-  if (waited) lines.push(`Meanwhile waited: ${waited}`);
+  const why = whyWords(span);
+  if (why) lines.push(`Why: ${why}`);
   return lines;
 }
