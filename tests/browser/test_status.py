@@ -328,7 +328,7 @@ class LookTests(StatusCase):
         self.button(page, "Log of c").click()
         for scheme in ("light", "dark"):
             for width in (1200, 390):
-                page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                page.emulate_media(color_scheme=scheme)
                 page.set_viewport_size({"width": width, "height": 800})
                 with self.subTest((scheme, width)):
                     self.assertEqual(self.axe(page), [])
