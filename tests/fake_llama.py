@@ -628,21 +628,17 @@ class Connection:
         say(*shape.begin())
         began = time.monotonic()
         thought, said = wish.said()
-        pieces = ARGUMENTS if shape.tool else said
-        for n in range(len(thought) + len(pieces)):
+        pieces = [*thought, *(ARGUMENTS if shape.tool else said)]
+        for n, piece in enumerate(pieces):
             if n == wish.after:
                 self.break_off(wish)
             if wish.interval_s:
                 self.pause(began + n * wish.interval_s - time.monotonic())
             sent_ns = time.monotonic_ns()
-            if n < len(thought):
-                event = shape.reasoning(n, thought[n])
-            else:
-                text = pieces[n - len(thought)]
-                if wish.timed:
-                    text = f"{sent_ns} ".ljust(wish.token_bytes, "x")
-                event = shape.piece(n, text)
-            say(event | {"x_sent_ns": sent_ns})
+            time_text = f"{sent_ns} ".ljust(wish.token_bytes, "x")
+            text = time_text if wish.timed else piece
+            make = shape.reasoning if n < len(thought) else shape.piece
+            say(make(n, text) | {"x_sent_ns": sent_ns})
         if wish.after is not None:
             self.break_off(wish)
         say(*shape.end())

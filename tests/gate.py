@@ -88,10 +88,15 @@ ENGINE = (
 OLDER_CPU = ("tests.engine.test_older_cpu",)
 # Those that need a browser.
 BROWSER = (
-    "tests.end_to_end.test_browser",
+    "tests.browser.test_chat",
+    "tests.browser.test_conversations",
     "tests.browser.test_gateway",
+    "tests.browser.test_layouts",
+    "tests.browser.test_markdown",
+    "tests.browser.test_speed",
     "tests.browser.test_status",
     "tests.browser.test_status_words",
+    "tests.end_to_end.test_browser",
 )
 # Those that need the clients of PyPI and npm; what takes the longest comes first.
 CLIENTS = (

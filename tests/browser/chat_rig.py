@@ -86,7 +86,8 @@ class ChatCase(BrowserCase):
             """() => new Promise((resolve) => {
               const opening = indexedDB.open("swapgate-chat");
               opening.onsuccess = () => {
-                const all = opening.result.transaction("turns").objectStore("turns").getAll();
+                const turns = opening.result.transaction("turns").objectStore("turns");
+                const all = turns.getAll();
                 all.onsuccess = () => {
                   opening.result.close();
                   resolve(all.result);

@@ -43,7 +43,8 @@ PATIENCE_S = 60.0
 _LISTENS = re.compile(r" starting on (\d+)")
 _BLANK: Any = {
     "content_type": "text/html",
-    "body": "<!doctype html><title>blank</title><link rel=icon href='data:,'><body>",
+    "body": "<!doctype html><title>blank</title><link rel=icon href='data:,'>"
+    "<link rel=stylesheet href=/pages/style.css><body>",
 }
 _AXE = "axe_playwright_python"
 

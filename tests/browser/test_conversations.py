@@ -118,7 +118,9 @@ class ConversationTests(ChatCase):
         self.assertEqual(name, "look_ _b_.json")
         [written] = json.loads(path.read_text("utf-8"))["conversations"]
         [answer] = written["turns"][0]["answers"]
-        self.assertEqual((answer["text"], answer["reasoning"]), ("The *answer* is 42.", "Hm."))
+        self.assertEqual(
+            (answer["text"], answer["reasoning"]), ("The *answer* is 42.", "Hm.")
+        )
         other = self.chat()
         other.get_by_label("Conversations to import").set_input_files(path)
         other.get_by_text("1 conversation is imported.").wait_for()
@@ -154,7 +156,10 @@ class ConversationTests(ChatCase):
         for text, said in (
             ("{", "This file is no JSON."),
             ("{}", "This file holds no conversations"),
-            ('{"format": "swapgate-chat", "version": 2, "conversations": []}', "version"),
+            (
+                '{"format": "swapgate-chat", "version": 2, "conversations": []}',
+                "version",
+            ),
             (
                 json.dumps(
                     {"format": "swapgate-chat", "version": 1, "conversations": [inside]}
@@ -170,7 +175,7 @@ class ConversationTests(ChatCase):
 
     def test_an_answer_goes_on_elsewhere(self) -> None:
         """
-        While another conversation is looked at; back and forth by the browser's buttons.
+        While another one is looked at; back and forth by the browser's buttons.
         """
         self.talk_here("first")
         self.page.get_by_role("button", name="New conversation").click()
@@ -184,36 +189,22 @@ class ConversationTests(ChatCase):
         self.page.go_back()
         expect(self.page.locator(".said")).to_have_text("first")
 
+
+class ChoiceTests(ChatCase):
+    """
+    Which model is asked.
+    """
+
     def test_the_last_choice(self) -> None:
         """
-        The model that was chosen last is chosen again; the address goes before it.
+        The model that was chosen last is chosen again; the address goes before it, by
+        an alias too, as a bookmark has it.
         """
-        self.restart_with("a", "b")
-        self.pick(self.page, "b")
-        self.page.goto(self.url)
-        self.named("b")
-        self.page.goto(self.url + "/?model=a")
-        self.named("a")
-
-    def restart_with(self, *models: str) -> None:
-        self.gateway.stop()
-        self.start(**dict.fromkeys(models, ""))
-        self.page.goto(self.url)
-        self.ready(self.page)
-
-    def named(self, model: str) -> None:
-        expect(self.page.locator(".picker-name")).to_have_text(model)
-
-
-class AliasTests(ChatCase):
-    """
-    An address with an alias, as a bookmark has it.
-    """
-
-    def test_an_alias(self) -> None:
-        """
-        It chooses the model that has it.
-        """
-        self.start(a="", phi="--name phi\naliases = Phi 4")
-        page: Page = self.chat("/?model=Phi%204")
-        expect(page.locator(".picker-name")).to_have_text("phi")
+        self.start(a="", b="", phi="\naliases = Phi 4")
+        page: Page = self.chat()
+        name = page.locator(".picker-name")
+        expect(name).to_have_text("a")
+        self.pick(page, "b")
+        for path, model in (("/", "b"), ("/?model=Phi%204", "phi"), ("/", "b")):
+            page.goto(self.url + path)
+            expect(name).to_have_text(model)

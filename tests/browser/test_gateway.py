@@ -1,5 +1,5 @@
 """
-gateway.js, the pages' way to the gateway: the key, and streams of events that come back.
+gateway.js, the pages' way to the gateway: the key, and events that come back.
 """
 
 from typing import Any

@@ -1,5 +1,5 @@
 """
-Markdown as nodes: what a model's text becomes, and that a hostile one becomes nothing else.
+Markdown as nodes: what a text becomes, and that a hostile one becomes nothing else.
 """
 
 from typing import Any
@@ -34,11 +34,23 @@ TIME = """async ([piece, size]) => {
   view.update(text);
   return performance.now() - began;
 }"""
+# What could act, or load something; buttons of ours have icons.
+ACTS = """() => {
+  const acts = /^(script|img|svg|iframe|style|object|embed|form|base|meta|link)$/;
+  return [...document.body.querySelectorAll("*")].flatMap((node) => [
+    ...(acts.test(node.localName) && !node.closest("button") ? [node.localName] : []),
+    ...[...node.attributes].map((it) => it.name)
+      .filter((name) => /^on|^style$|^src/.test(name)),
+    ...(node.href && !/^https:/.test(node.href) ? [node.href] : []),
+  ]);
+}"""
 
 # Text, and what it becomes.
 CASES = {
     # Emphasis, by CommonMark's rules.
-    "*a* **b** ***c***": "<p><em>a</em> <strong>b</strong> <em><strong>c</strong></em></p>",
+    "*a* **b** ***c***": (
+        "<p><em>a</em> <strong>b</strong> <em><strong>c</strong></em></p>"
+    ),
     "**bold *both* bold**": "<p><strong>bold <em>both</em> bold</strong></p>",
     "snake_case_name": "<p>snake_case_name</p>",
     "**a*": "<p>*<em>a</em></p>",
@@ -65,7 +77,8 @@ CASES = {
     "3. a\n\n4. b": '<ol start="3"><li><p>a</p></li><li><p>b</p></li></ol>',
     # Indented by two, as models do it.
     "1. a\n  - b": (
-        '<ol><li class="tight"><p>a</p><ul><li class="tight"><p>b</p></li></ul></li></ol>'
+        '<ol><li class="tight"><p>a</p><ul><li class="tight"><p>b</p></li></ul></li>'
+        "</ol>"
     ),
     "- [x] a": (
         '<ul><li class="tight task"><span class="box">☑ </span><p>a</p></li></ul>'
@@ -73,8 +86,8 @@ CASES = {
     "In\n1986. What": "<p>In\n1986. What</p>",
     # Tables.
     "|a|b|\n|:-|-:|\n|`x|y`|\\||": (
-        '<div class="table" tabindex="0" role="region" aria-label="Table"><table><thead>'
-        '<tr><th class="left">a</th><th class="right">b</th></tr></thead><tbody>'
+        '<div class="table" tabindex="0" role="region" aria-label="Table"><table>'
+        '<thead><tr><th class="left">a</th><th class="right">b</th></tr></thead><tbody>'
         '<tr><td class="left"><code>x|y</code></td><td class="right">|</td></tr>'
         "</tbody></table></div>"
     ),
@@ -126,17 +139,39 @@ UNSAFE = (
     "<style>*{display:none}</style>",
     "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
     "[a](https://x.org \"x' onmouseover='alert(1)\")",
-    "[a](https://x.org/\" onmouseover=\"alert(1))",
+    '[a](https://x.org/" onmouseover="alert(1))',
     "```html onload=alert(1)\n<script>alert(1)</script>\n```",
-    "```\"><script>alert(1)</script>\nx\n```",
+    '```"><script>alert(1)</script>\nx\n```',
     "|<script>|\n|-|\n|<img src=x onerror=alert(1)>|",
     "$<script>alert(1)</script>$",
 )
 # A megabyte of each.
 ENDLESS = (
     *(">", "- ", "1. ", "> - ", "    ", "#", "# ", "|", "a|b\n-|-\n", "```\n", "- a\n"),
-    *("*", "_a *a ", "**a*", "***a ", "a* _b ", "*a_ ", "~a ~~b ", "![", "[", "](", "\\("),
-    *("[](", "[](<", "[](a (", "[](a '", "[](a \"b'", "![ [ [x](y)", "[[a](b)", "`", "``a`"),
+    *(
+        "*",
+        "_a *a ",
+        "**a*",
+        "***a ",
+        "a* _b ",
+        "*a_ ",
+        "~a ~~b ",
+        "![",
+        "[",
+        "](",
+        "\\(",
+    ),
+    *(
+        "[](",
+        "[](<",
+        "[](a (",
+        "[](a '",
+        "[](a \"b'",
+        "![ [ [x](y)",
+        "[[a](b)",
+        "`",
+        "``a`",
+    ),
     *("$a ", "$$", "\n$$\n", "<", "<http:", "&#", "h", "http://", "http://a)", "a  \n"),
     *("[a]: b\n", "[a]: b c\n", "  \n", "\t", "\u3000", "é\n"),
 )
@@ -170,13 +205,13 @@ class MarkdownTests(BrowserCase):
         """
         Its language, its lines, four kinds of words; each line is read once.
         """
-        text = "```python\ndef f(x):  # 'no'\n    return \"\"\"a\nb\"\"\", 1.5\n```\nafter"
+        text = '```python\ndef f(x):  # \'no\'\n    return """a\nb""", 1.5\n```\nafter'
         for pieces in ((text,), tuple(text)):
             self.show(*pieces)
             code = self.page.locator("pre code")
             self.assertEqual(
                 code.inner_text(),
-                "def f(x):  # 'no'\n    return \"\"\"a\nb\"\"\", 1.5",
+                'def f(x):  # \'no\'\n    return """a\nb""", 1.5',
             )
             found = {
                 kind: self.page.locator(f"pre .{kind}").all_inner_texts()
@@ -189,12 +224,25 @@ class MarkdownTests(BrowserCase):
                 "number": ["1.5"],
             }
             self.assertEqual(found, expected)
-            self.assertEqual(self.page.locator(".code-head > span").inner_text(), "python")
+            self.assertEqual(
+                self.page.locator(".code-head > span").inner_text(), "python"
+            )
             self.assertEqual(self.page.locator("p").inner_text(), "after")
+
+    def test_long_code(self) -> None:
+        """
+        Its lines are those of its text, empty ones too, wherever it is cut.
+        """
+        lines = [f"line {n}" if n % 3 else "" for n in range(1, 200)]
+        text = "```\n" + "\n".join(lines) + "\n```\n"
+        for size in (7, 64, len(text)):
+            self.show(*(text[at : at + size] for at in range(0, len(text), size)))
+            code = self.page.locator("pre code")
+            self.assertEqual(code.inner_text().split("\n"), lines)
 
     def test_what_is_kept(self) -> None:
         """
-        Blocks before the last one keep their nodes, and so does the last while it grows.
+        Blocks before the last one keep their nodes, and so does that while it grows.
         """
         pieces = ["a\n\nb", " c\n\n- d", "\n- e\n", "\n```\nf\n", "g\n```\n\nh"]
         kept = self.page.evaluate(SHOW, [pieces, True])
@@ -202,21 +250,13 @@ class MarkdownTests(BrowserCase):
 
     def test_hostile_text_is_inert(self) -> None:
         """
-        It makes no element that acts or loads, no attribute that does, no address but of
-        the safe schemes.
+        It makes no element that acts or loads, no attribute that does, no address but
+        of the safe schemes.
         """
         for text in UNSAFE:
             for pieces in ((text,), tuple(text)):
                 self.show(*pieces)
-                found = self.page.evaluate(
-                    """() => [...document.body.querySelectorAll("*")].flatMap((node) => [
-                      ...(/^(script|img|svg|iframe|style|object|embed|form|base|meta|link)$/
-                        .test(node.localName) && !node.closest("button") ? [node.localName] : []),
-                      ...[...node.attributes].map((it) => it.name)
-                        .filter((name) => /^on|^style$|^src/.test(name)),
-                      ...(node.href && !/^https:/.test(node.href) ? [node.href] : []),
-                    ])"""
-                )
+                found = self.page.evaluate(ACTS)
                 self.assertEqual((text, found), (text, []))
 
     def test_hostile_text_is_fast(self) -> None:

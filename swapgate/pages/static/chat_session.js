@@ -5,6 +5,7 @@
  */
 
 import { GatewayError } from "./gateway.js";
+import { chatBody } from "./chat_request.js";
 import { keepPartial, newId, setRunningHere } from "./chat_store.js";
 import { streamChat } from "./chat_stream.js";
 
@@ -105,11 +106,15 @@ export class Session extends EventTarget {
    */
   async answer(turn, model) {
     const answer = { id: newId(), model, text: "", reasoning: "", state: "waiting" };
+    const before = turn.chosen;
     turn.answers.push(answer);
     turn.chosen = answer.id;
     this.record.model = model;
     this.dispatchEvent(new Event("turns"));
     await this.#run(turn, answer);
+    // Nothing goes on from what says nothing.
+    const said = turn.answers.find(({ id }) => id === before)?.text;
+    if (!answer.text && said) await this.choose(turn, { id: before });
   }
 
   /**
@@ -164,7 +169,7 @@ export class Session extends EventTarget {
       this.stop();
       await answered;
       this.turns = before;
-      for (const each of before) await this.store.saveTurn(each);
+      for (const each of before) await this.store.saveTurn(stored(each));
       this.dispatchEvent(new Event("turns"));
       this.#title();
       await this.save();
@@ -175,7 +180,7 @@ export class Session extends EventTarget {
   async choose(turn, answer) {
     turn.chosen = answer.id;
     this.dispatchEvent(new Event("turns"));
-    await this.store.saveTurn(turn);
+    if (!this.gone) await this.store.saveTurn(stored(turn));
   }
 
   /** Save the conversation, but not its turns. */
@@ -225,7 +230,7 @@ export class Session extends EventTarget {
     await Promise.all([this.save(), save()]);
     let thinkingMs = 0;
     const saving = setInterval(() => answer.state === "streaming" && save(), SAVE_MS);
-    const body = this.#body(turn, answer, began);
+    const body = chatBody(this, turn, answer, began);
     try {
       const { finish, stats } = await streamChat(body, {
         signal: over.signal,
@@ -260,48 +265,11 @@ export class Session extends EventTarget {
     this.#changed(answer);
     await Promise.all([this.save(), save()]);
   }
-
-  #body(turn, answer, began) {
-    const { system, sampling } = this.record;
-    const messages = system.trim() ? [{ role: "system", content: system }] : [];
-    for (const each of this.turns) {
-      if (each === turn) break;
-      const chosen = each.answers.find(({ id }) => id === each.chosen);
-      // Templates want roles that alternate: without an answer there was no question.
-      if (!chosen?.text) continue;
-      messages.push({ role: "user", content: this.#content(each.user) });
-      messages.push({ role: "assistant", content: chosen.text });
-    }
-    messages.push({ role: "user", content: this.#content(turn.user) });
-    if (began) messages.push({ role: "assistant", content: began });
-    return { model: answer.model, messages, ...sampling };
-  }
-
-  #content({ text, files }) {
-    const parts = files
-      .filter(({ kind }) => kind === "text")
-      .map(({ id, name }) => `${name}:\n${fenced(this.files.get(id) ?? "")}`);
-    const whole = [...parts, text].filter(Boolean).join("\n\n");
-    const images = files.filter(({ kind }) => kind === "image");
-    if (!images.length) return whole;
-    const urls = images.map(({ id }) => ({
-      type: "image_url",
-      image_url: { url: this.files.get(id) ?? "" },
-    }));
-    return [...urls, ...(whole ? [{ type: "text", text: whole }] : [])];
-  }
 }
 
 /** Let a reload of this tab know what it cuts. */
 function tellRunning() {
   setRunningHere(Array.from(running, ([id, { conversation }]) => [id, conversation]));
-}
-
-/** A file's text between fences that it does not have itself. */
-function fenced(text) {
-  const longest = (text.match(/`{3,}/g) ?? []).reduce((most, run) => Math.max(most, run.length), 2);
-  const fence = "`".repeat(longest + 1);
-  return `${fence}\n${text}\n${fence}`;
 }
 
 /** What of a turn is worth keeping. */

@@ -66,7 +66,8 @@ export function fromJSON(text) {
   return read.conversations.map(conversation);
 }
 
-function conversation(given) {
+function conversation(read) {
+  const given = read ?? {};
   const id = newId();
   const ids = new Map();
   const kept = Object.entries(given.files ?? {}).filter(([, data]) => typeof data === "string");
@@ -75,10 +76,11 @@ function conversation(given) {
     return { id: ids.get(old), conversation: id, data };
   });
   const turns = list(given.turns).map((turn, order) => {
-    const answers = list(turn.answers).map(answerOf);
-    const at = list(turn.answers).findIndex((answer) => answer?.id === turn.chosen);
+    const given = list(turn?.answers);
+    const answers = given.map(answerOf);
+    const at = given.findIndex((answer) => answer && answer.id === turn.chosen);
     const chosen = answers[at]?.id ?? answers.at(-1)?.id ?? "";
-    return { id: newId(), conversation: id, order, user: user(turn.user, ids), answers, chosen };
+    return { id: newId(), conversation: id, order, user: user(turn?.user, ids), answers, chosen };
   });
   const now = Date.now();
   const record = {

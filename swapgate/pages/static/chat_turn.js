@@ -42,6 +42,7 @@ export class TurnView {
   /** Show the answers that there are. */
   update() {
     const { answers, chosen } = this.#turn;
+    const known = this.#answers.size;
     for (const answer of answers) {
       if (!this.#answers.has(answer.id)) {
         const view = new AnswerView(this.#turn, answer, this.#actions);
@@ -50,6 +51,8 @@ export class TurnView {
       }
     }
     this.#columns.classList.toggle("several", answers.length > 1);
+    // The newest is the one that was asked for.
+    if (this.#answers.size > known) this.#columns.scrollLeft = this.#columns.scrollWidth;
     for (const view of this.#answers.values()) view.show(answers.length > 1, chosen);
   }
 

@@ -6,11 +6,16 @@ import { el, icon } from "./dom.js";
 import { grammarOf, readLine } from "./highlight.js";
 
 const COPIED_MS = 2000;
+const GROUP = 40;
 
+/**
+ * Lines stand in blocks of GROUP: a browser lays out again only that which grows.
+ */
 export class CodeView {
   #grammar;
-  #whole = el("span");
+  #code = el("code");
   #last = el("span");
+  #lines = 0;
   #read = 0;
   #open = null;
 
@@ -19,15 +24,15 @@ export class CodeView {
     this.block = { ...block, text: "" };
     this.#grammar = grammarOf(block.language);
     const label = block.language || "code";
-    const code = el("code", {}, this.#whole, this.#last);
     // It scrolls sideways, by keyboard too.
     const props = { tabindex: "0", role: "region", "aria-label": `Code: ${label}` };
     this.node = el(
       "div",
       { class: "code" },
       el("div", { class: "code-head" }, el("span", { text: label }), this.#copyButton()),
-      el("pre", props, code),
+      el("pre", props, this.#code),
     );
+    this.#group();
     this.update(block);
   }
 
@@ -42,13 +47,11 @@ export class CodeView {
     if (type !== block.type || language !== block.language) return false;
     // A fence that is half there looks like a line of code.
     if (!`${block.text}\n`.startsWith(text.slice(0, this.#read))) {
-      this.#whole.replaceChildren();
+      this.#code.replaceChildren();
       this.#read = 0;
       this.#open = null;
-    } else if (block.text.length < this.#read) {
-      this.#whole.lastChild.remove();
-      this.#read -= 1;
-    }
+      this.#group();
+    } else if (block.text.length < this.#read) this.#takeBack();
     this.block = block;
     this.#show(block.text);
     return true;
@@ -58,12 +61,36 @@ export class CodeView {
     const lines = text.slice(this.#read).split("\n");
     const last = lines.pop();
     for (const line of lines) {
-      this.#open = this.#append(this.#whole, line);
-      this.#whole.append("\n");
+      const whole = document.createDocumentFragment();
+      this.#open = this.#append(whole, line);
+      this.#last.before(whole);
       this.#read += line.length + 1;
+      this.#lines += 1;
+      // A block that ends with an empty line would not show it.
+      if (this.#lines < GROUP || !line) this.#last.before("\n");
+      else this.#group();
     }
     this.#last.replaceChildren();
     this.#append(this.#last, last);
+  }
+
+  /** Begin a group of lines. */
+  #group() {
+    this.#lines = 0;
+    this.#code.append(el("span", { class: "lines" }, this.#last));
+  }
+
+  /** There is no line after the last whole one, and so no end of that. */
+  #takeBack() {
+    const group = this.#last.parentNode;
+    if (this.#last.previousSibling) this.#last.previousSibling.remove();
+    else {
+      group.previousSibling.append(this.#last);
+      group.remove();
+    }
+    this.#read -= 1;
+    // It is whole already; only what may follow it is open.
+    this.#last.replaceChildren();
   }
 
   #append(parent, line) {
