@@ -161,8 +161,10 @@ class WordsTests(BrowserCase):
             (
                 "b is waited for",
                 [one, more],
-                "b is waited for; 1 request waited for b; "
-                "3 requests waited for c, the first for 4.2 s",
+                (
+                    "b is waited for; 1 request waited for b; "
+                    "3 requests waited for c, the first for 4.2 s"
+                ),
             ),
         ):
             what = {"cause": cause, "waiting": waiting}
