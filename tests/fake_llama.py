@@ -132,6 +132,27 @@ COUNTS = {
         "predicted_per_second": 90.6,
     },
 }
+
+
+def counted(tokens: int, prompt: int, took_s: float) -> dict[str, Any]:
+    """
+    The same for an answer of so many tokens.
+    """
+    usage = {"prompt_tokens": prompt, "completion_tokens": tokens}
+    timings = {
+        "cache_n": prompt // 2,
+        "prompt_n": prompt - prompt // 2,
+        "prompt_ms": 1.5,
+        "predicted_n": tokens,
+        "predicted_ms": took_s * 1000,
+        "predicted_per_second": tokens / took_s if took_s else 0.0,
+    }
+    return {
+        "usage": usage | {"total_tokens": prompt + tokens},
+        "timings": timings,
+    }
+
+
 BLIND = {
     "code": 500,
     "message": "image input is not supported - hint: if this is unexpected, you may "
@@ -179,6 +200,7 @@ class Shape:
 
     def __init__(self, model: str, tool: str) -> None:
         self.model, self.tool = model, tool
+        self.counts = COUNTS
         self.call = {"name": tool, "arguments": "".join(ARGUMENTS)}
 
     def whole(self) -> dict[str, Any]:
@@ -215,7 +237,7 @@ class Shape:
         return self.chunk({**role, "reasoning_content": text}, "", None)
 
     def end(self) -> list[Any]:
-        return [self.chunk({}, "", "tool_calls" if self.tool else "stop") | COUNTS]
+        return [self.chunk({}, "", "tool_calls" if self.tool else "stop") | self.counts]
 
     def chunk(self, delta: Any, text: str, reason: str | None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "text": text, "finish_reason": reason}
@@ -641,6 +663,10 @@ class Connection:
             say(make(n, text) | {"x_sent_ns": sent_ns})
         if wish.after is not None:
             self.break_off(wish)
+        if wish.text is not None or wish.text_file is not None:
+            prompt = len(request.body) // 4
+            took_s = time.monotonic() - began
+            shape.counts = counted(len(pieces), prompt, took_s)
         say(*shape.end())
         if shape.ends_with_done and not wish.no_done:
             self.chunk(f"data: [DONE]{end}{end}".encode())

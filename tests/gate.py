@@ -98,6 +98,8 @@ BROWSER = (
     "tests.browser.test_status_words",
     "tests.end_to_end.test_browser",
 )
+# Those that need both a browser and the engine.
+BROWSER_ENGINE = ("tests.browser.test_real",)
 # Those that need the clients of PyPI and npm; what takes the longest comes first.
 CLIENTS = (
     "tests.clients.test_node",
@@ -353,7 +355,7 @@ def all_jobs() -> list[Job]:
     Each test module that no other environment runs is in one of them.
     """
     jobs = pure_jobs()
-    taken = {*ENGINE, *OLDER_CPU, *BROWSER, *CLIENTS}
+    taken = {*ENGINE, *OLDER_CPU, *BROWSER, *BROWSER_ENGINE, *CLIENTS}
     taken.update(*(job.modules for job in jobs))
     folders: dict[str, list[str]] = {}
     for path in sorted(TESTS.rglob("test_*.py")):
@@ -391,7 +393,7 @@ def main() -> None:
         trial_each(*CLIENTS)
     elif args.what == "browser":
         if chromium() is not None:
-            trial_each(*BROWSER)
+            trial_each(*BROWSER, *(BROWSER_ENGINE if engine_expected() else ()))
         elif os.environ.get("CI"):
             sys.exit("there is no Chromium, without which this is no CI")
         else:

@@ -6,6 +6,7 @@ from playwright.sync_api import FilePayload, Route, expect
 
 from tests.browser.chat_rig import PNG, ChatCase
 from tests.browser.rig import wish
+from tests.browser.test_markdown import UNSAFE
 
 # Ten a second.
 SLOW = wish(
@@ -51,13 +52,13 @@ class AnswerTests(ChatCase):
         page.get_by_text("Who? Who?").wait_for()
         stats = answer.locator(".stats").inner_text()
         for part in (
-            "90.6 tokens/s",
-            "3 tokens",
-            "prompt 7",
-            "loaded 2.",
+            r"\d+\.\d tokens/s",
+            "74 tokens",
+            r"prompt \d+, 50 % known",
+            r"loaded \d+\.\d s",
             "first token",
         ):
-            self.assertIn(part, stats)
+            self.assertRegex(stats, part)
         self.check_page(page)
 
     def test_a_real_progress(self) -> None:
@@ -371,6 +372,51 @@ class TroubleTests(ChatCase):
         self.until_over(page)
         self.assertEqual(self.said(page), "So.")
         self.assertEqual(self.saved(page)[0]["answers"][0]["reasoning"].strip(), "Hm.")
+
+
+class HostileTests(ChatCase):
+    """
+    A model that says what its makers, or a page that it has read, would like to run.
+    """
+
+    def test_inert(self) -> None:
+        """
+        Nothing runs, nothing is loaded, nobody is led away; the policy forbids nothing,
+        as nothing was tried.
+        """
+        text = self.folder / "text"
+        text.write_text("\n\n".join(UNSAFE), "utf-8")
+        self.start(a=wish(text_file=str(text), token_bytes=7))
+        page = self.chat()
+        page.on("dialog", lambda _: self.complaints.append("a dialog"))
+        page.on("popup", lambda _: self.complaints.append("a popup"))
+        self.say(page, "go")
+        self.until_over(page)
+        url = page.url
+        for link in page.locator(".markdown .no-link, .markdown p").all():
+            link.click(force=True, position={"x": 1, "y": 1})
+        self.assertEqual(page.url, url)
+        acts = page.locator(".markdown :is(script, img, iframe, style)")
+        self.assertEqual(acts.count(), 0)
+        self.check_page(page)
+
+    def test_a_megabyte(self) -> None:
+        """
+        Of nesting: the answer ends, and all of it is kept.
+        """
+        text = self.folder / "text"
+        text.touch()
+        self.start(a=wish(text_file=str(text), token_bytes=50_000))
+        page = self.chat()
+        said = []
+        for piece in ("> ", "[a](", "- a\n  ", "*a **b "):
+            said.append(piece * (1_000_000 // len(piece)))
+            text.write_text(said[-1], "utf-8")
+            page.get_by_role("button", name="New conversation").click()
+            self.say(page, "go")
+            self.until_over(page)
+        kept = [turn["answers"][0]["text"] for turn in self.saved(page)]
+        self.assertEqual(sorted(kept), sorted(said))
 
 
 class FileTests(ChatCase):

@@ -27,7 +27,7 @@ export class Picker extends EventTarget {
     this.#wanted =
       new URLSearchParams(location.search).get("model") ?? localStorage.getItem(LAST) ?? "";
     const arrow = icon("chevron");
-    button.append(this.#dot, this.#name, this.#words, arrow);
+    button.replaceChildren(this.#dot, this.#name, this.#words, arrow);
     attachMenu(button, () => this.#items(), "Model");
     models.addEventListener("change", () => this.#draw());
     this.#draw();

@@ -92,6 +92,7 @@ export class Session extends EventTarget {
       chosen: "",
     };
     this.turns.push(turn);
+    this.record.model = model;
     this.#title();
     const conversation = this.record.id;
     await this.store.saveFiles(files.map(({ id, data }) => ({ id, conversation, data })));
@@ -109,7 +110,6 @@ export class Session extends EventTarget {
     const before = turn.chosen;
     turn.answers.push(answer);
     turn.chosen = answer.id;
-    this.record.model = model;
     this.dispatchEvent(new Event("turns"));
     await this.#run(turn, answer);
     // Nothing goes on from what says nothing.

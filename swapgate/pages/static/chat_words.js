@@ -25,7 +25,7 @@ export function waitWords(model, standing, sinceS, told) {
   const { phase, loadingS, estimateS, ahead } = standing;
   const more = ahead ? `, ${ahead} ahead of you` : "";
   if (loadingS !== null && phase === "starting") {
-    const of = estimateS ? ` of about ${seconds(estimateS)}` : "";
+    const of = estimateS ? ` of about ${seconds(Math.ceil(estimateS))}` : "";
     const value = estimateS ? Math.min(loadingS / estimateS, 0.99) : null;
     return { text: `Loading ${model}, ${seconds(loadingS)}${of}${more}`, value };
   }
