@@ -449,6 +449,8 @@ class Daemon:
             entry = {"what": what, "name": self.args.name, "pid": os.getpid()}
             entry |= {"at": time.monotonic(), **facts}
             os.write(self.journal, json.dumps(entry).encode() + b"\n")
+        if self.args.log and facts.get("path") != "/health":
+            os.write(2, f"main: {what} {facts.get('path', '')}\n".encode())
 
     @property
     def loaded(self) -> bool:
@@ -706,6 +708,7 @@ def options() -> argparse.ArgumentParser:
     add("--exit-after", type=float, metavar="S")
     add("--exit-status", type=int, default=1)
     add("--last-words", default="", metavar="TEXT", help="on stderr, when it exits")
+    add("--log", action="store_true", help="tell on stderr, too, what happens")
     add("--http-version", metavar="1.N", help="close after each answer of HTTP/1.N")
     add("--wish", type=json.loads, default={}, metavar="JSON", help="see above")
     add("--grandchild", action="store_true", help="leave a child in the same group")

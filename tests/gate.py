@@ -94,6 +94,8 @@ BROWSER = (
     "tests.browser.test_layouts",
     "tests.browser.test_markdown",
     "tests.browser.test_speed",
+    "tests.browser.test_status",
+    "tests.browser.test_status_words",
     "tests.end_to_end.test_browser",
 )
 # Those that need both a browser and the engine.

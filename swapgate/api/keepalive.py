@@ -71,7 +71,10 @@ class WaitNotifier:
     def _message(self) -> bytes:
         now_s, text = self._clock.seconds(), self._describe_wait()
         as_reasoning = (
-            self._spec.notice == "reasoning"
+            (
+                self._spec.notice == "reasoning"
+                or (self._spec.notice == "extensions" and _is_extension(self._request))
+            )
             and self._path in _CHATS
             and not self._surface.translates
         )
@@ -85,3 +88,14 @@ class WaitNotifier:
                 first=first,
             )
         return self._surface.wait(text)
+
+
+def _is_extension(request: GatewayRequest) -> bool:
+    """
+    Whether a browser's extension has sent this: only what no page has sent is of no
+    site, and no tab opens a stream by POST (Fetch Metadata, 2.2 and 2.4).
+    """
+    fields = request.head.fields
+    return fields.get(b"sec-fetch-site") == [b"none"] and fields.get(
+        b"sec-fetch-dest"
+    ) == [b"empty"]

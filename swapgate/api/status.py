@@ -62,6 +62,7 @@ def history(
         "at": _date(epoch_s),
         "phases": [
             {
+                "number": span.number,
                 "model": span.model,
                 "phase": span.phase.value,
                 "cause": span.cause,
@@ -73,6 +74,7 @@ def history(
         ],
         "waits": [
             {
+                "number": span.number,
                 "model": name,
                 "began": _date(span.began_s + offset_s),
                 "ended": _end(span.ended_s, offset_s),

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import define, field
 
 from swapgate.fleet.lifecycle import Phase
-from swapgate.fleet.timeline import Timeline, Waiting
+from swapgate.fleet.timeline import Timeline, Waiting, more
 
 # So many are remembered; of the swaps, so many are shown with the state.
 _LOADS, _SWAPS, _LATEST = 5, 1000, 50
@@ -62,7 +62,7 @@ class Swap:
     One load or unload of one model; times are the fleet's clock's seconds.
 
     :param what: "load" or "unload".
-    :param waiting: who waited when it began.
+    :param waiting: who waited when it began or ended, whichever were more.
     :param outcome: None while it is under way.
     """
 
@@ -104,24 +104,25 @@ class Swaps:
         waiting = self._who_waits()
         self.timeline.note(model, after, reason, now_s, waiting)
         begin = partial(self._begin, model, reason, now_s, waiting)
+        end = partial(self._end, now_s, waiting)
         swap = self._under_way.get(model)
         match after:
             case Phase.STARTING:
                 begin("load")
             case Phase.READY if swap is not None:
                 outcome = "ready" if before is Phase.STARTING else "called off"
-                self._end(swap, outcome, now_s)
+                end(swap, outcome)
             case Phase.DRAINING:
                 begin("unload")
             case Phase.STOPPING if before is Phase.READY:
                 begin("unload")
             case Phase.STOPPING if before is Phase.STARTING and swap is not None:
-                self._end(swap, "failed" if failed else "given up", now_s)
+                end(swap, "failed" if failed else "given up")
                 begin("unload")
             case Phase.STOPPED | Phase.FAILED if swap is not None:
-                self._end(swap, "failed" if swap.what == "load" else "gone", now_s)
+                end(swap, "failed" if swap.what == "load" else "gone")
             case Phase.STOPPED if before is Phase.READY:
-                self._end(begin("unload"), "gone", now_s)
+                end(begin("unload"), "gone")
 
     def _begin(
         self,
@@ -136,8 +137,11 @@ class Swaps:
         self._all.append(swap)
         return swap
 
-    def _end(self, swap: Swap, outcome: str, now_s: float) -> None:
+    def _end(
+        self, now_s: float, waiting: tuple[Waiting, ...], swap: Swap, outcome: str
+    ) -> None:
         del self._under_way[swap.model]
+        swap.waiting = more(swap.waiting, waiting)
         swap.ended_s, swap.outcome = now_s, outcome
 
     def __iter__(self) -> Iterator[Swap]:

@@ -7,6 +7,7 @@ fleet's clock.
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import count
 from math import inf
 
 from attrs import define, field, frozen
@@ -33,14 +34,24 @@ class Waiting:
     longest_s: float
 
 
+def more(
+    before: tuple[Waiting, ...], after: tuple[Waiting, ...]
+) -> tuple[Waiting, ...]:
+    """
+    Of two moments the one when more waited, or had waited for longer.
+    """
+    return max(after, before, key=lambda each: sum(w.requests for w in each))
+
+
 @define
 class PhaseSpan:
     """
     For how long a model was in a phase.
 
     :param cause: why it came to it, or to the phases before that led here.
-    :param waiting: who waited when it began.
+    :param waiting: who waited when it began or ended, whichever were more.
     :param ended_s: inf while it goes on.
+    :param number: no other one's, as long as the gateway runs.
     """
 
     model: str
@@ -49,6 +60,7 @@ class PhaseSpan:
     began_s: float
     waiting: tuple[Waiting, ...] = ()
     ended_s: float = inf
+    number: int = field(default=0, eq=False)
 
 
 @define
@@ -59,6 +71,7 @@ class Timeline:
 
     _spans: deque[PhaseSpan] = field(factory=lambda: deque(maxlen=_PHASES))
     _present: dict[str, PhaseSpan] = field(factory=dict)
+    _numbers: Iterator[int] = field(factory=count)
 
     def note(
         self,
@@ -76,8 +89,10 @@ class Timeline:
         before = self._present.get(model)
         if before is not None:
             before.ended_s = now_s
+            before.waiting = more(before.waiting, waiting)
             cause = cause or before.cause
-        span = PhaseSpan(model, phase, cause, now_s, waiting)
+        number = next(self._numbers)
+        span = PhaseSpan(model, phase, cause, now_s, waiting, number=number)
         self._spans.append(span)
         if phase is Phase.STOPPED:
             # Until it is wanted again, if ever: nothing is to be seen of it.
@@ -106,12 +121,14 @@ class WaitSpan:
     :param requests: how many came to wait in it.
     :param longest_s: the longest wait of those that have ended.
     :param ended_s: inf while some wait.
+    :param number: no other one's of this model.
     """
 
     began_s: float
     ended_s: float = inf
     requests: int = 0
     longest_s: float = 0.0
+    number: int = field(default=0, eq=False)
 
 
 @define
@@ -121,6 +138,7 @@ class WaitSpans:
     """
 
     _spans: deque[WaitSpan] = field(factory=lambda: deque(maxlen=_WAITS))
+    _numbers: Iterator[int] = field(factory=count)
 
     def begin(self, now_s: float) -> None:
         """
@@ -128,7 +146,7 @@ class WaitSpans:
         """
         last = self._spans[-1] if self._spans else None
         if last is None or last.ended_s < now_s - _GAP_S:
-            last = WaitSpan(now_s)
+            last = WaitSpan(now_s, number=next(self._numbers))
             self._spans.append(last)
         last.ended_s = inf
         last.requests += 1

@@ -90,7 +90,7 @@ class Outlook:
     def waits_for(self, name: str) -> tuple[str, str | None]:
         """
         What the first request of this model waits for, and of which model: a "load",
-        a "stop" that does not end, an "answer", an "unload", or for its "turn".
+        a "stop" that does not end, an "answer", an "unload", or its "turn" after one.
         """
         if self._states[name].life.phase is Phase.STARTING:
             return "load", name
@@ -105,7 +105,9 @@ class Outlook:
         )
         if (oldest := min(stopping, default=None)) is not None:
             return "unload", oldest[1]
-        return "turn", None
+        answering = [n for n, state in self._states.items() if state.leases]
+        # Of several it is not known here which one will go.
+        return "turn", answering[0] if len(answering) == 1 else None
 
     def behind(self, name: str) -> tuple[str, float] | None:
         """

@@ -148,7 +148,7 @@ class HistoryTests(AdminCase):
         )
         draining, last = found["phases"][2], found["phases"][-1]
         [waiting] = draining["waiting"]
-        self.assertEqual((waiting["model"], waiting["requests"]), ("org/b", 1))
+        self.assertEqual((waiting["model"], waiting["requests"]), ("org/b", 3))
         self.assertAlmostEqual(draining["ended"] - draining["began"], 2, 1)
         self.assertIsNone(last["ended"])
         self.assertAlmostEqual(found["at"] - last["began"], 0.3, 0)
@@ -242,7 +242,7 @@ class WhatIsWaitedForTests(AdminCase):
 
     def test_its_turn(self) -> None:
         """
-        What is up serves others first.
+        What is up answers others first, after which nothing else is in the way.
         """
         self.scheduler.config = config_of(
             model("a"), model("org/b"), fair_wait_s=15.0, budget=10
@@ -252,7 +252,7 @@ class WhatIsWaitedForTests(AdminCase):
         self.farm.come_up("a")
         self.scheduler.lease("org/b")
         self.farm.pass_time(0.1)
-        self.assertEqual(self.waits_for(), [("turn", None)])
+        self.assertEqual(self.waits_for(), [("turn", "a")])
 
 
 class TokenTests(AdminCase):

@@ -204,6 +204,27 @@ class NoticeTests(HeldCase):
         self.assertEqual(len(self.chunks()), 2)
         self.assertEqual(self.body().count(b": swapgate: "), 3)
 
+    def test_extensions(self) -> None:
+        """
+        By default a browser's extension is told so, which is of no site; neither a
+        program, nor a page, nor the gateway's own is.
+        """
+        site, dest = b"Sec-Fetch-Site: ", b"Sec-Fetch-Dest: "
+        for headers, expected in (
+            ((site + b"none", dest + b"empty"), 1),
+            ((site + b"same-origin", dest + b"empty"), 0),
+            ((site + b"none", dest + b"document"), 0),
+            ((site + b"none",), 0),
+            ((), 0),
+        ):
+            self.gateway(Daemon(), notice="extensions")
+            self.scheduler.late = True
+            self.ask(STREAM, *headers, path=CHAT)
+            self.clock.advance(5)
+            with self.subTest(headers):
+                self.assertEqual(len(self.chunks()), expected)
+                self.assertEqual(self.body().count(b": swapgate: "), 1 - expected)
+
     def test_not_elsewhere(self) -> None:
         """
         Other paths have other chunks.

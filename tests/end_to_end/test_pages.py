@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.rig import Answer, RigCase
 
+TOO_LARGE = "model_too_large"
 ACCEPT = "text/html,application/xhtml+xml,*/*;q=0.8"
 # What a browser sends where a link on another site is followed.
 LINK = {
@@ -150,6 +151,67 @@ class ServedTests(PageCase):
             self.assertEqual((await self.get(path, Accept=ACCEPT)).status, 200)
         for path in ("/v1/models", "/swapgate/state", "/swapgate/history"):
             self.assertEqual((await self.get(path)).status, 401)
+
+
+class PictureTests(RigCase):
+    """
+    What the picture of the gateway is drawn from.
+    """
+
+    async def act(self, verb: str) -> Any:
+        answer = await self.ask(f"/swapgate/models/a/{verb}", b"")
+        self.assertEqual(answer.status, 200)
+        return answer.json
+
+    async def test_pinned(self) -> None:
+        """
+        It stays, what does not fit beside it is refused, until it is not any more.
+        """
+        await self.start(a="", b="")
+        await self.chat("a")
+        self.assertTrue((await self.act("pin"))["pin"])
+        refused = await self.chat("b")
+        self.assertEqual((refused.status, refused.error["code"]), (409, TOO_LARGE))
+        self.assertEqual(refused.headers["x-should-retry"], "false")
+        self.assertEqual(len(self.told("started")), 1)
+        self.assertFalse((await self.act("unpin"))["pin"])
+        self.assertEqual((await self.chat("b")).status, 200)
+
+    async def test_a_log(self) -> None:
+        """
+        What the engine said at its start, then what it says; its end as well.
+        """
+        await self.start(a="--log")
+        await self.chat("a")
+        reader = await self.connect()
+        reader.send("/swapgate/models/a/log")
+        await reader.until(b"main: listening")
+        await self.chat("a")
+        await reader.until(b"main: finished", count=2)
+        await self.act("unload")
+        await reader.until(b"[swapgate] exited with status 0")
+        self.assertIn(b"[swapgate] started, process", reader.heard)
+        self.assertNotIn(b"private", reader.heard)
+
+    async def test_history_and_rates(self) -> None:
+        """
+        A swap is there with its reason, tokens are counted.
+        """
+        await self.start(a="", b="")
+        events = await self.connect()
+        events.send("/swapgate/events")
+        stream = await self.begin_stream("a", tokens=100, interval_s=0.02)
+        await events.until(b"event: tokens")
+        await stream.until(b"[DONE]")
+        await self.chat("b")
+        found = (await self.ask("/swapgate/history")).json
+        self.assertIn(
+            ("a", "draining", "b is waited for"),
+            [(s["model"], s["phase"], s["cause"]) for s in found["phases"]],
+        )
+        self.assertEqual([w["model"] for w in found["waits"]], ["a", "b"])
+        [rate, *_] = re.findall(rb'"tokens_per_s": {"a": ([\d.]+)}', events.heard)
+        self.assertGreater(float(rate), 1)
 
 
 class LinkTests(PageCase):

@@ -34,7 +34,8 @@ class PhaseTests(SynchronousTestCase):
             list(timeline.since(0)),
             [
                 PhaseSpan("a", Phase.STARTING, "asked for", 1, WAITING, 3),
-                PhaseSpan("a", Phase.READY, "asked for", 3, (), 9),
+                # More waited at its end than when it began.
+                PhaseSpan("a", Phase.READY, "asked for", 3, WAITING, 9),
                 PhaseSpan("a", Phase.DRAINING, "b is waited for", 9, WAITING, 10),
                 PhaseSpan("a", Phase.STOPPING, "b is waited for", 10, (), 11),
                 PhaseSpan("a", Phase.STOPPED, "exited with status 0", 11, (), 11),

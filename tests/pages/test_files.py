@@ -11,7 +11,9 @@ from swapgate.pages.files import ADDRESSES, page_files, prepare
 
 CONTENTS = {
     "chat.html": b'<script type="module" src="/pages/chat.js"></script>',
-    "chat.js": b'import "./dom.js";',
+    "chat.js": b'import "./dom.js";\nimport {\n  a,\n  b,\n} from "./a-b.js";\n',
+    "dom.js": b'import { x } from "./chat.js";\nconst y = "./no.js";\n',
+    "a-b.js": b"",
     "style.css": b"p {}",
     "icon.svg": b"<svg/>",
 }
@@ -35,7 +37,7 @@ class PrepareTests(SynchronousTestCase):
         """
         A page has its own address alone; other files have two.
         """
-        names = ("chat.js", "style.css", "icon.svg")
+        names = ("chat.js", "dom.js", "a-b.js", "style.css", "icon.svg")
         expected = {"/", *(f"/pages/{name}" for name in names)}
         expected |= {f"/pages/{self.version}/{name}" for name in names}
         self.assertEqual(set(self.files), expected)
@@ -58,6 +60,22 @@ class PrepareTests(SynchronousTestCase):
         """
         self.assertIn(b'src="%b"' % self.versioned.encode(), self.files["/"].plain)
         self.assertEqual(self.files[self.versioned].plain, CONTENTS["chat.js"])
+
+    def test_modules(self) -> None:
+        """
+        All that its script needs are named by the page, once, also where it does so by
+        itself; a page without one stays as it is.
+        """
+        found = re.findall(
+            rb'<link rel="modulepreload" href="/pages/\w{16}/([^"]+)">',
+            self.files["/"].plain,
+        )
+        self.assertEqual(found, [b"dom.js", b"a-b.js"])
+        page = b'<link href="/pages/dom.js">' + CONTENTS["chat.html"]
+        again = prepare(CONTENTS | {"chat.html": page})
+        self.assertEqual(again["/"].plain.count(b"/dom.js"), 1)
+        files = prepare({"status.html": b"<p>"})
+        self.assertEqual(files["/status"].plain, b"<p>")
 
     def test_forms(self) -> None:
         """
@@ -107,9 +125,15 @@ class OwnTests(SynchronousTestCase):
             for link in found if file.is_page else ():
                 self.assertIn(link.decode(), files)
             if path.endswith(".js"):
-                for name in re.findall(rb'(?:from|import) "\./([^"]+)"', file.plain):
+                imported = re.findall(rb'(?:from|import) "\./([^"]+)"', file.plain)
+                for name in imported:
                     folder = path.rpartition("/")[0]
                     self.assertIn(f"{folder}/{name.decode()}", files)
+                # The page that needs this one names them as well.
+                for page in files.values() if file.lasting else ():
+                    if page.is_page and f'{path}"'.encode() in page.plain:
+                        for name in imported:
+                            self.assertIn(b'/%b"' % name, page.plain)
 
     def test_weight(self) -> None:
         """
