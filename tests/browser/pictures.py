@@ -13,6 +13,7 @@ from playwright.sync_api import Page
 
 from tests.browser.chat_rig import ChatCase
 from tests.browser.rig import browsers, wish
+from tests.browser.test_status import StatusCase
 from tests.gate import ROOT
 
 FOLDER = ROOT / "docs" / "pictures"
@@ -106,16 +107,71 @@ class Pictures(ChatCase):
         self.until_over(page, 2)
 
 
+class StatusPicture(StatusCase):
+    """
+    No test, either: the picture of the gateway, in the middle of much.
+    """
+
+    models = {
+        "gemma-3-12b": "--log --load-time 2",
+        "qwen2.5-14b": "--log --load-time 3",
+        "phi-4": "--log --load-time 4",
+        "whisper": "--exit-after 0.2 --listen-late 9 --last-words 'no such file'",
+    }
+    memory = {
+        "gemma-3-12b": "8.2 GB",
+        "qwen2.5-14b": "11 GB",
+        "phi-4": "9.1 GB",
+        "whisper": "1.5 GB",
+    }
+    general = "fair_wait = 2 s"
+
+    def mktemp(self) -> str:
+        return str(Path(tempfile.mkdtemp(prefix="swapgate-pictures-")) / "run")
+
+    def text(self, **models: str) -> str:
+        return super().text(**models).replace("= 10 GB", "= 21.8 GB")
+
+    def runTest(self) -> None:  # noqa: N802
+        """
+        Some swaps, then four that wait.
+        """
+        self.start()
+        page = self.status(viewport={"width": 1160, "height": 1390})
+        for _ in range(4):
+            for name, seconds in (("gemma-3-12b", 5), ("qwen2.5-14b", 7), ("phi-4", 8)):
+                self.ask(name, tokens=40, interval_s=0.05)
+                page.wait_for_timeout(seconds * 1000)
+        self.ask("whisper")
+        self.ask("qwen2.5-14b", tokens=400, interval_s=0.05)
+        page.wait_for_timeout(4500)
+        for _ in range(3):
+            self.ask("gemma-3-12b", tokens=400, interval_s=0.04)
+        page.wait_for_timeout(4500)
+        for _ in range(4):
+            self.ask("phi-4", tokens=40, interval_s=0.05)
+        page.locator("#queue").get_by_text("to end").first.wait_for()
+        self.button(page, "5 min").click()
+        lanes = page.get_by_role("application")
+        lanes.focus()
+        lanes.press("ArrowRight")
+        for _ in range(5):
+            lanes.press("ArrowLeft")
+        path: Path = FOLDER / "status.png"
+        page.screenshot(path=path, animations="disabled")
+        print(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes")
+
+
 def main() -> None:
     """
     Take them all.
     """
-    case = Pictures()
-    result = case.defaultTestResult()
-    case.run(result)
+    for case in (Pictures(), StatusPicture()):
+        result = case.defaultTestResult()
+        case.run(result)
+        for _, trace in (*result.errors, *result.failures):
+            raise SystemExit(trace)
     browsers.close()
-    for _, trace in (*result.errors, *result.failures):
-        raise SystemExit(trace)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ The picture of the gateway in a real browser: a swap, what can be done, what is 
 
 import json
 import threading
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -49,6 +50,9 @@ class StatusCase(BrowserCase):
                     answer.read()
             except HTTPError as error:
                 error.close()
+            except HTTPException:
+                # The gateway was stopped before its end.
+                pass
 
         client = threading.Thread(target=read, daemon=True)
         client.start()
