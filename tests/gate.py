@@ -98,6 +98,8 @@ BROWSER = (
     "tests.browser.test_status_words",
     "tests.end_to_end.test_browser",
 )
+# Those that need another browser.
+FIREFOX = ("tests.browser.test_firefox",)
 # Those that need both a browser and the engine.
 BROWSER_ENGINE = ("tests.browser.test_real",)
 # Those that need the clients of PyPI and npm; what takes the longest comes first.
@@ -160,6 +162,13 @@ def chromium() -> str | None:
     """
     found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
     return next((path for path in found if path), None)
+
+
+def firefox() -> str | None:
+    """
+    Where this machine has a Firefox, if it has one; Debian's is called firefox-esr.
+    """
+    return shutil.which("firefox-esr") or shutil.which("firefox")
 
 
 class Job(NamedTuple):
@@ -355,7 +364,7 @@ def all_jobs() -> list[Job]:
     Each test module that no other environment runs is in one of them.
     """
     jobs = pure_jobs()
-    taken = {*ENGINE, *OLDER_CPU, *BROWSER, *BROWSER_ENGINE, *CLIENTS}
+    taken = {*ENGINE, *OLDER_CPU, *BROWSER, *FIREFOX, *BROWSER_ENGINE, *CLIENTS}
     taken.update(*(job.modules for job in jobs))
     folders: dict[str, list[str]] = {}
     for path in sorted(TESTS.rglob("test_*.py")):
@@ -393,7 +402,9 @@ def main() -> None:
         trial_each(*CLIENTS)
     elif args.what == "browser":
         if chromium() is not None:
-            trial_each(*BROWSER, *(BROWSER_ENGINE if engine_expected() else ()))
+            engine = BROWSER_ENGINE if engine_expected() else ()
+            other = FIREFOX if firefox() else ()
+            trial_each(*BROWSER, *engine, *other)
         elif os.environ.get("CI"):
             sys.exit("there is no Chromium, without which this is no CI")
         else:

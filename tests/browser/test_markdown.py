@@ -88,7 +88,7 @@ CASES = {
     "In\n1986. What": "<p>In\n1986. What</p>",
     # Tables.
     "|a|b|\n|:-|-:|\n|`x|y`|\\||": (
-        '<div class="table" tabindex="0" role="region" aria-label="Table"><table>'
+        '<div class="table-box" tabindex="0" role="region" aria-label="Table"><table>'
         '<thead><tr><th class="left">a</th><th class="right">b</th></tr></thead><tbody>'
         '<tr><td class="left"><code>x|y</code></td><td class="right">|</td></tr>'
         "</tbody></table></div>"

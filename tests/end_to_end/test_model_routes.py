@@ -97,7 +97,7 @@ class BrowserTests(RoutesCase):
         body = {"input_prefix": "a", "input_suffix": "b", "stream": False}
         answer = await self.ask("/infill", body)
         self.assertEqual(answer.status, 200, answer.body)
-        self.assertEqual(self.told("finished")[-1]["name"], "b")
+        self.assertEqual((await self.until_told("finished"))["name"], "b")
 
 
 class EntryTests(RoutesCase):

@@ -211,7 +211,7 @@ class TableView {
     this.body = el("tbody");
     const head = el("thead", {}, this.#row(block.head, "th"));
     // Wide ones scroll, by keyboard too.
-    const props = { class: "table", tabindex: "0", role: "region", "aria-label": "Table" };
+    const props = { class: "table-box", tabindex: "0", role: "region", "aria-label": "Table" };
     this.node = el("div", props, el("table", {}, head, this.body));
     this.update(block);
   }
