@@ -9,6 +9,7 @@ from functools import partial
 from math import isfinite
 from urllib.parse import parse_qs
 
+import msgspec
 from twisted.internet.interfaces import IReactorTime
 
 from swapgate.api.events import StateBroadcast
@@ -83,7 +84,7 @@ class Admin:
         self, request: GatewayRequest, *, since: float | None
     ) -> None:
         shown = history(self._scheduler, time.time(), since)
-        answer(request, 200, json.dumps(shown).encode("ascii"))
+        answer(request, 200, msgspec.json.encode(shown))
 
     async def _stream_log(self, request: GatewayRequest, *, name: str) -> None:
         await self._logs.serve(request, self._model(name))

@@ -15,7 +15,7 @@ from swapgate.fleet.lifecycle import Phase
 from swapgate.fleet.timeline import Timeline, Waiting, more
 
 # So many are remembered; of the swaps, so many are shown with the state.
-_LOADS, _SWAPS, _LATEST = 5, 1000, 50
+_LOADS, _SWAPS, _LATEST = 5, 400, 50
 
 
 @define

@@ -15,8 +15,9 @@ from attrs import define, field, frozen
 from swapgate.fleet.lifecycle import Phase
 
 HOUR_S = 3600.0
-# Of phases for all models together, of waits for each. A swap is five phases.
-_PHASES, _WAITS = 5000, 200
+# Of phases for all models together, of waits for each: all of it is told in one answer,
+# which must not hold up streams. A swap is five phases.
+_PHASES, _WAITS = 2000, 50
 # Waits that come closer together are shown as one.
 _GAP_S = 1.0
 

@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.browser.rig import PATIENCE_S
 
-ENTER, ESCAPE = "\ue007", "\ue00c"
+ENTER, ESCAPE, RIGHT = "\ue007", "\ue00c", "\ue014"
 _LISTENS = re.compile(r"listening on (ws://\S+)")
 
 

@@ -1,10 +1,10 @@
 """
-The chat in a real Firefox, where there is one.
+The chat and the picture in a real Firefox, where there is one.
 """
 
 from twisted.trial.unittest import SkipTest
 
-from tests.browser.firefox import ENTER, ESCAPE, Firefox
+from tests.browser.firefox import ENTER, ESCAPE, RIGHT, Firefox
 from tests.browser.rig import BrowserCase, wish
 from tests.gate import firefox
 
@@ -20,7 +20,7 @@ OVER = "!!document.querySelector('section.answer[aria-busy=\"false\"]')"
 
 class FirefoxTests(BrowserCase):
     """
-    Its main ways; the details are tested in Chromium.
+    Their main ways; the details are tested in Chromium.
     """
 
     def setUp(self) -> None:
@@ -69,3 +69,31 @@ class FirefoxTests(BrowserCase):
         self.firefox.until(OVER)
         while len(self.told("client_gone", "a")) < 2:
             self.firefox.value("1")
+
+    def test_the_picture(self) -> None:
+        """
+        Live; a model is loaded, has its lane, tells why, and shows its log.
+        """
+        self.start(a="--log")
+        self.firefox.open(f"{self.url}/status")
+        self.firefox.until(
+            "document.getElementById('connection').textContent === 'Live'"
+        )
+        button = "document.querySelector('[aria-label=\"%s\"]')"
+        self.firefox.until(f"{button % 'Load a'}?.click() ?? true")
+        card = "document.querySelector('.card').dataset.phase"
+        self.firefox.until(f"{card} === 'ready'")
+        self.firefox.until(
+            "document.querySelector('.lane-names li')?.textContent === 'a'"
+        )
+        self.firefox.value(
+            "document.querySelector('svg[role=application]').focus() ?? 1"
+        )
+        self.firefox.type(RIGHT)
+        self.firefox.until(
+            "document.querySelector('.lane-tip').textContent.includes('waited for a')"
+        )
+        self.firefox.value(f"{button % 'Log of a'}.click() ?? 1")
+        self.firefox.until(
+            "document.querySelector('pre.log').textContent.includes('listening')"
+        )

@@ -484,7 +484,7 @@ class ManyTests(StatusCase):
         page.route("**/status_start.js", lambda route: route.fulfill(**NOTHING))
         page.goto(f"{self.url}/status")
         states = [state_of(turn) for turn in range(20)]
-        took = page.evaluate(DRAW, [states, history_of(5000)])
+        took = page.evaluate(DRAW, [states, history_of(2000)])
         expect(page.locator(".card")).to_have_count(MODELS)
         expect(page.locator("#queue")).to_contain_text("1000 requests waiting")
         expect(page.locator("#queue tbody tr")).to_have_count(100)

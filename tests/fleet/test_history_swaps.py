@@ -117,6 +117,6 @@ class SwapsTests(SynchronousTestCase):
         for now_s in range(1200):
             swaps.note("a", Phase.READY, Phase.STOPPED, "crash", now_s, failed=False)
         kept = list(swaps)
-        self.assertEqual((len(kept), kept[0].began_s), (1000, 200))
+        self.assertEqual((len(kept), kept[0].began_s), (400, 800))
         latest = swaps.latest
         self.assertEqual((len(latest), latest[0].began_s), (50, 1150))
