@@ -19,6 +19,7 @@ from benchmarks.fleet_rows import FLEET_ROWS
 from benchmarks.guard_rows import GUARD_ROWS
 from benchmarks.install import installed
 from benchmarks.ollama_rows import OLLAMA_ROWS
+from benchmarks.page_rows import PAGE_ROWS
 from benchmarks.processes import CHECKOUT, raise_descriptor_limit
 from benchmarks.rows import ROWS
 
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
     from benchmarks.measured import Measured, Row
     from benchmarks.processes import Install
 
-ALL_ROWS = [*ROWS, *AGENT_ROWS, *FLEET_ROWS, *GUARD_ROWS, *FAIR_ROWS, *OLLAMA_ROWS]
+ALL_ROWS = [
+    *ROWS,
+    *AGENT_ROWS,
+    *FLEET_ROWS,
+    *GUARD_ROWS,
+    *FAIR_ROWS,
+    *OLLAMA_ROWS,
+    *PAGE_ROWS,
+]
 TURNS = 5
 
 

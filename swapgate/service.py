@@ -50,6 +50,7 @@ from swapgate.fleet.history import LoadTimes
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.logs import EventLog, open_log_file
 from swapgate.net import PortService, check_endpoints
+from swapgate.pages.files import page_files
 from swapgate.server.site import GatewaySite
 from swapgate.startup import (
     cannot_listen,
@@ -120,6 +121,7 @@ class Swapgate(MultiService):
             self._gateway,
             access=config.access,
             limits=self._limits(config),
+            pages=page_files().keys(),
             reactor=reactor,
         )
         self._ports = [

@@ -39,13 +39,16 @@ def welcome(config: Config, addresses: Sequence[IAddress]) -> str:
     opened = list(zip(config.listen, addresses, strict=True))
     where = " and ".join(_where(*each) for each in opened)
     roots = [root for each in opened if (root := _root(*each))]
-    state = f"{roots[0]}/swapgate/state" if roots else "/swapgate/state there"
+    # A browser reaches no UNIX socket.
+    look = (
+        f"open {roots[0]}/ in a browser" if roots else "look at /swapgate/state there"
+    )
     key = " with a key" if config.access.keyed else ""
     names = [model.name for model in config.models]
     verb = "serves" if len(opened) == 1 else "serve"
     return (
         f"{where} {verb} {_listed(names)}{_budget(config)};"
-        f" point a client there{key}, or look at {state}"
+        f" point a client there{key}, or {look}"
     )
 
 

@@ -93,6 +93,9 @@ def check_files() -> None:
             name in installed and Path(str(installed[name].locate())).is_file(),
             f"{name} is there",
         )
+    for page in (CHECKOUT / "swapgate" / "pages" / "static").iterdir():
+        name = f"swapgate/pages/static/{page.name}"
+        check(name in installed, f"{name} is there")
     name = "swapgate/engine/__main__.py"
     check(name in installed, f"{name} is there")
     engine = subprocess.run(
@@ -150,6 +153,9 @@ def check_run() -> None:
             with urlopen(f"http://127.0.0.1:{started[1]}/v1/models") as answer:
                 listed = json.load(answer)
             check([entry["id"] for entry in listed["data"]] == ["a"], "it answers")
+            with urlopen(f"http://127.0.0.1:{started[1]}/status") as answer:
+                page = answer.read()
+            check(b"/status_start.js" in page, "with its own pages")
             gateway.send_signal(SIGTERM)
             said, _ = gateway.communicate(timeout=30)
             # twistd raises the signal again when all is done.

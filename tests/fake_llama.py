@@ -62,6 +62,9 @@ class Wish(NamedTuple):
     first_token_delay_s: float = 0.0  # silence after the headers
     tokens: int = 3
     token_bytes: int = 4
+    text: str | None = None  # said instead, token_bytes characters at a time
+    text_file: str | None = None  # the file that has such a text
+    reasoning: str = ""  # a chat's, before it, in the same way
     timed: bool = False  # a token's text is when it was sent, as in x_sent_ns
     interval_s: float = 0.0
     crlf: bool = False
@@ -72,6 +75,24 @@ class Wish(NamedTuple):
     # How an answer ends early.
     scrap: str = ""  # a key of SCRAPS
     then: str = "close"  # close (FIN), reset (RST), die (SIGKILL), stall (silence)
+
+    def said(self) -> tuple[list[str], list[str]]:
+        """
+        A stream's reasoning and text, in pieces.
+        """
+        text = self.text
+        if self.text_file is not None:
+            # pathlib would cost some of the 50 ms.
+            with open(self.text_file, encoding="utf-8") as file:  # noqa: PTH123
+                text = file.read()
+        if text is not None:
+            return self.cut(self.reasoning), self.cut(text)
+        tokens = [f"{n} ".ljust(self.token_bytes, "x") for n in range(self.tokens)]
+        return self.cut(self.reasoning), tokens
+
+    def cut(self, text: str) -> list[str]:
+        size = self.token_bytes
+        return [text[at : at + size] for at in range(0, len(text), size)]
 
 
 def chunked(data: bytes) -> bytes:
@@ -111,6 +132,27 @@ COUNTS = {
         "predicted_per_second": 90.6,
     },
 }
+
+
+def counted(tokens: int, prompt: int, took_s: float) -> dict[str, Any]:
+    """
+    The same for an answer of so many tokens.
+    """
+    usage = {"prompt_tokens": prompt, "completion_tokens": tokens}
+    timings = {
+        "cache_n": prompt // 2,
+        "prompt_n": prompt - prompt // 2,
+        "prompt_ms": 1.5,
+        "predicted_n": tokens,
+        "predicted_ms": took_s * 1000,
+        "predicted_per_second": tokens / took_s if took_s else 0.0,
+    }
+    return {
+        "usage": usage | {"total_tokens": prompt + tokens},
+        "timings": timings,
+    }
+
+
 BLIND = {
     "code": 500,
     "message": "image input is not supported - hint: if this is unexpected, you may "
@@ -158,6 +200,7 @@ class Shape:
 
     def __init__(self, model: str, tool: str) -> None:
         self.model, self.tool = model, tool
+        self.counts = COUNTS
         self.call = {"name": tool, "arguments": "".join(ARGUMENTS)}
 
     def whole(self) -> dict[str, Any]:
@@ -186,8 +229,15 @@ class Shape:
             delta = {"role": "assistant", **delta}
         return self.chunk(delta, "" if self.tool else text, None)
 
+    def reasoning(self, n: int, text: str) -> dict[str, Any]:
+        """
+        The event of one token of reasoning.
+        """
+        role = {} if n else {"role": "assistant"}
+        return self.chunk({**role, "reasoning_content": text}, "", None)
+
     def end(self) -> list[Any]:
-        return [self.chunk({}, "", "tool_calls" if self.tool else "stop") | COUNTS]
+        return [self.chunk({}, "", "tool_calls" if self.tool else "stop") | self.counts]
 
     def chunk(self, delta: Any, text: str, reason: str | None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "text": text, "finish_reason": reason}
@@ -399,6 +449,8 @@ class Daemon:
             entry = {"what": what, "name": self.args.name, "pid": os.getpid()}
             entry |= {"at": time.monotonic(), **facts}
             os.write(self.journal, json.dumps(entry).encode() + b"\n")
+        if self.args.log and facts.get("path") != "/health":
+            os.write(2, f"main: {what} {facts.get('path', '')}\n".encode())
 
     @property
     def loaded(self) -> bool:
@@ -597,17 +649,24 @@ class Connection:
         self.pause(wish.first_token_delay_s)
         say(*shape.begin())
         began = time.monotonic()
-        for n in range(len(ARGUMENTS) if shape.tool else wish.tokens):
+        thought, said = wish.said()
+        pieces = [*thought, *(ARGUMENTS if shape.tool else said)]
+        for n, piece in enumerate(pieces):
             if n == wish.after:
                 self.break_off(wish)
             if wish.interval_s:
                 self.pause(began + n * wish.interval_s - time.monotonic())
             sent_ns = time.monotonic_ns()
-            text = f"{sent_ns if wish.timed else n} ".ljust(wish.token_bytes, "x")
-            event = shape.piece(n, ARGUMENTS[n] if shape.tool else text)
-            say(event | {"x_sent_ns": sent_ns})
+            time_text = f"{sent_ns} ".ljust(wish.token_bytes, "x")
+            text = time_text if wish.timed else piece
+            make = shape.reasoning if n < len(thought) else shape.piece
+            say(make(n, text) | {"x_sent_ns": sent_ns})
         if wish.after is not None:
             self.break_off(wish)
+        if wish.text is not None or wish.text_file is not None:
+            prompt = len(request.body) // 4
+            took_s = time.monotonic() - began
+            shape.counts = counted(len(pieces), prompt, took_s)
         say(*shape.end())
         if shape.ends_with_done and not wish.no_done:
             self.chunk(f"data: [DONE]{end}{end}".encode())
@@ -649,6 +708,7 @@ def options() -> argparse.ArgumentParser:
     add("--exit-after", type=float, metavar="S")
     add("--exit-status", type=int, default=1)
     add("--last-words", default="", metavar="TEXT", help="on stderr, when it exits")
+    add("--log", action="store_true", help="tell on stderr, too, what happens")
     add("--http-version", metavar="1.N", help="close after each answer of HTTP/1.N")
     add("--wish", type=json.loads, default={}, metavar="JSON", help="see above")
     add("--grandchild", action="store_true", help="leave a child in the same group")

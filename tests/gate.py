@@ -64,12 +64,17 @@ PURE = (
     "config/patterns",
     "config/value_types",
     "config/values",
+    "daemons/output",
     "engine/options",
     "errors",
     "fleet/history",
     "fleet/lifecycle",
     "fleet/moves",
     "fleet/planner",
+    "fleet/timeline",
+    "fleet/token_rate",
+    "pages/files",
+    "pages/negotiation",
     "server/address",
     "server/auth",
     "server/json_body",
@@ -86,7 +91,21 @@ ENGINE = (
 # The engine on an older CPU than this one's, which QEMU plays.
 OLDER_CPU = ("tests.engine.test_older_cpu",)
 # Those that need a browser.
-BROWSER = ("tests.end_to_end.test_browser",)
+BROWSER = (
+    "tests.browser.test_chat",
+    "tests.browser.test_conversations",
+    "tests.browser.test_gateway",
+    "tests.browser.test_layouts",
+    "tests.browser.test_markdown",
+    "tests.browser.test_speed",
+    "tests.browser.test_status",
+    "tests.browser.test_status_words",
+    "tests.end_to_end.test_browser",
+)
+# Those that need another browser.
+FIREFOX = ("tests.browser.test_firefox",)
+# Those that need both a browser and the engine.
+BROWSER_ENGINE = ("tests.browser.test_real",)
 # Those that need the clients of PyPI and npm; what takes the longest comes first.
 CLIENTS = (
     "tests.clients.test_node",
@@ -108,6 +127,7 @@ LONGEST = (
 )
 # Run as programs of their own, or by another environment.
 NOT_MEASURED = (
+    "tests/browser/*.py",
     "tests/check_wheel.py",
     "tests/client_rig.py",
     "tests/clients/*.py",
@@ -146,6 +166,13 @@ def chromium() -> str | None:
     """
     found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
     return next((path for path in found if path), None)
+
+
+def firefox() -> str | None:
+    """
+    Where this machine has a Firefox, if it has one; Debian's is called firefox-esr.
+    """
+    return shutil.which("firefox-esr") or shutil.which("firefox")
 
 
 class Job(NamedTuple):
@@ -357,7 +384,7 @@ def all_jobs() -> list[Job]:
     Each test module that no other environment runs is in one of them.
     """
     jobs = pure_jobs()
-    taken = {*ENGINE, *OLDER_CPU, *BROWSER, *CLIENTS}
+    taken = {*ENGINE, *OLDER_CPU, *BROWSER, *FIREFOX, *BROWSER_ENGINE, *CLIENTS}
     taken.update(*(job.modules for job in jobs))
     folders: dict[str, list[str]] = {}
     for path in sorted(TESTS.rglob("test_*.py")):
@@ -395,7 +422,9 @@ def main() -> None:
         trial_each(*CLIENTS)
     elif args.what == "browser":
         if chromium() is not None:
-            trial(*BROWSER)
+            engine = BROWSER_ENGINE if engine_expected() else ()
+            other = FIREFOX if firefox() else ()
+            trial_each(*BROWSER, *engine, *other)
         elif os.environ.get("CI"):
             sys.exit("there is no Chromium, without which this is no CI")
         else:

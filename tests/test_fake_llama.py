@@ -281,6 +281,24 @@ class FakeLlamaTests(SynchronousTestCase):
         text = event["choices"][0]["delta"]["content"]
         self.assertEqual(text, f"{event['x_sent_ns']} ")
 
+    def test_text_and_reasoning(self) -> None:
+        """
+        In pieces of one length; the text may be a file's, as it is when it is asked.
+        """
+        path = Path(self.mktemp()).absolute()
+        self.start()
+        self.until("listening")
+        wish = {"token_bytes": 3, "reasoning": "hmm."}
+        path.write_text("from a file", "utf-8")
+        for more in ({"text": "from a file"}, {"text_file": str(path)}):
+            heard = self.hear(**wish, **more)
+            lines = [it for it in heard.split(b"\n") if b"x_sent_ns" in it]
+            deltas = [json.loads(it[6:])["choices"][0]["delta"] for it in lines]
+            thought = "".join(it.get("reasoning_content", "") for it in deltas)
+            said = [it["content"] for it in deltas if "content" in it]
+            self.assertEqual((thought, said), ("hmm.", ["fro", "m a", " fi", "le"]))
+            self.assertEqual(deltas[0]["role"], "assistant")
+
     def events(self, target: str, **body: Any) -> list[Any]:
         """
         The data of a stream's events, with what each is called.

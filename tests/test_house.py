@@ -15,8 +15,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from swapgate.config.loader import candidates, read_config
 from tests.gate import (
     BROWSER,
+    BROWSER_ENGINE,
     CLIENTS,
     ENGINE,
+    FIREFOX,
     OLDER_CPU,
     PURE,
     ROOT,
@@ -66,7 +68,7 @@ class HouseTests(SynchronousTestCase):
         By one job of the gate, or by another environment.
         """
         found = {module_of(path) for path in (ROOT / "tests").rglob("test_*.py")}
-        elsewhere = {*ENGINE, *OLDER_CPU, *BROWSER, *CLIENTS}
+        elsewhere = {*ENGINE, *OLDER_CPU, *BROWSER, *FIREFOX, *BROWSER_ENGINE, *CLIENTS}
         self.assertLessEqual(elsewhere, found)
         run = [module for job in all_jobs() for module in job.modules]
         self.assertEqual(sorted(run), sorted(found - elsewhere))

@@ -50,7 +50,7 @@ class WelcomeTests(SynchronousTestCase):
         self.assertEqual(
             self.said(),
             "http://127.0.0.1:11430/v1 serves a, b one at a time; point a client "
-            "there, or look at http://127.0.0.1:11430/swapgate/state",
+            "there, or open http://127.0.0.1:11430/ in a browser",
         )
 
     def test_endpoints(self) -> None:
@@ -66,7 +66,7 @@ class WelcomeTests(SynchronousTestCase):
         )
         where = "http://[::1]:1/v1 and https://192.0.2.7:2/v1 and the socket /s serve a"
         self.assertTrue(line.startswith(where), line)
-        self.assertTrue(line.endswith("look at http://[::1]:1/swapgate/state"), line)
+        self.assertTrue(line.endswith("open http://[::1]:1/ in a browser"), line)
         for host, name in (("0.0.0.0", "127.0.0.1"), ("::", "[::1]")):
             family = IPv6 if ":" in host else IPv4Address
             line = self.said(family("TCP", host, 80))

@@ -410,7 +410,7 @@ class CommandTests(Case):
         self.assertRegex(
             welcome,
             r"http://127\.0\.0\.1:(\d+)/v1 serves a; point a client there, "
-            r"or look at http://127\.0\.0\.1:\1/swapgate/state\n\Z",
+            r"or open http://127\.0\.0\.1:\1/ in a browser\n\Z",
         )
         second = subprocess.run(
             argv,

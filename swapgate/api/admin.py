@@ -1,19 +1,22 @@
 """
-Administration: /swapgate/state, /swapgate/events, and loading or unloading a model.
+Administration below /swapgate/: state, events and history; a model's load, pin and log.
 """
 
 import json
 import re
 import time
 from functools import partial
+from math import isfinite
 from urllib.parse import parse_qs
 
+import msgspec
 from twisted.internet.interfaces import IReactorTime
 
 from swapgate.api.events import StateBroadcast
+from swapgate.api.log_stream import LogStreams
 from swapgate.api.openai import check_content_type
 from swapgate.api.responses import allow_only, answer
-from swapgate.api.status import VERSION, status
+from swapgate.api.status import VERSION, history, status, token_rates
 from swapgate.errors import APIError
 from swapgate.fleet.lease import QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
@@ -21,7 +24,8 @@ from swapgate.server.request import GatewayRequest, Serve
 from swapgate.server.request_parser import RequestHead
 from swapgate.server.target import Target
 
-_ACTION = re.compile(r"/swapgate/models/(.+)/(load|unload)")
+_ACTION = re.compile(r"/swapgate/models/(.+)/(load|unload|pin|unpin)")
+_LOG = re.compile(r"/swapgate/models/(.+)/log")
 
 
 class Admin:
@@ -31,7 +35,8 @@ class Admin:
 
     def __init__(self, scheduler: Scheduler, clock: IReactorTime) -> None:
         self._scheduler = scheduler
-        self._events = StateBroadcast(self._state, scheduler, clock)
+        self._events = StateBroadcast(self._state, self._rates, scheduler, clock)
+        self._logs = LogStreams(scheduler, clock)
 
     def route(self, head: RequestHead, target: Target) -> Serve:
         """
@@ -45,18 +50,25 @@ class Admin:
         if target.path == "/swapgate/events":
             allow_only(head, target, b"GET")
             return self._events.serve
+        if target.path == "/swapgate/history":
+            allow_only(head, target, b"GET", b"HEAD")
+            return partial(self._show_history, since=_since(target.raw))
+        if match := _LOG.fullmatch(target.path):
+            allow_only(head, target, b"GET")
+            self._model(match[1])
+            return partial(self._stream_log, name=match[1])
         if match := _ACTION.fullmatch(target.path):
             allow_only(head, target, b"POST")
             # A page of another site cannot send this type without a preflight.
             check_content_type(head.first(b"content-type"))
             self._model(match[1])
             now = _cuts_answers(target.raw)
-            return partial(self._act, name=match[1], loads=match[2] == "load", now=now)
+            return partial(self._act, name=match[1], verb=match[2], now=now)
         raise APIError(
             status=404,
             code="not_found",
-            message="below /swapgate/ there are state, events, models/NAME/load "
-            "and models/NAME/unload",
+            message="below /swapgate/ there are state, events, history, "
+            "models/NAME/load, unload, pin and unpin, and models/NAME/log",
         )
 
     async def _show_state(self, request: GatewayRequest) -> None:
@@ -64,6 +76,18 @@ class Admin:
 
     def _state(self) -> bytes:
         return json.dumps(status(self._scheduler, time.time())).encode("ascii")
+
+    def _rates(self) -> bytes:
+        return json.dumps(token_rates(self._scheduler, time.time())).encode("ascii")
+
+    async def _show_history(
+        self, request: GatewayRequest, *, since: float | None
+    ) -> None:
+        shown = history(self._scheduler, time.time(), since)
+        answer(request, 200, msgspec.json.encode(shown))
+
+    async def _stream_log(self, request: GatewayRequest, *, name: str) -> None:
+        await self._logs.serve(request, self._model(name))
 
     def _model(self, name: str) -> str:
         model = self._scheduler.config.names.get(name)
@@ -77,20 +101,48 @@ class Admin:
         return model
 
     async def _act(
-        self, request: GatewayRequest, *, name: str, loads: bool, now: bool
+        self, request: GatewayRequest, *, name: str, verb: str, now: bool
     ) -> None:
         """
-        Load or unload; answered when that is done.
+        Load, unload, pin or unpin; answered when that is done.
         """
         # The configuration may be another one since the request's head was here.
         model = self._model(name)
-        if loads:
-            (await self._scheduler.lease(model, QueuedRequest())).release()
-        else:
-            await self._scheduler.unload(model, now=now)
-        phase = self._scheduler.states[model].life.phase.value
-        done = {"version": VERSION, "model": model, "phase": phase}
+        match verb:
+            case "load":
+                (await self._scheduler.lease(model, QueuedRequest())).release()
+            case "unload":
+                await self._scheduler.unload(model, now=now)
+            case _:
+                self._scheduler.pin(model, pinned=verb == "pin")
+        state = self._scheduler.states[model]
+        done = {
+            "version": VERSION,
+            "model": model,
+            "phase": state.life.phase.value,
+            "pin": state.pinned,
+        }
         answer(request, 200, json.dumps(done).encode("ascii"))
+
+
+def _since(target: bytes) -> float | None:
+    """
+    From when on history is wanted, in seconds of the epoch: ?since=T.
+    """
+    query = parse_qs(target.partition(b"?")[2], keep_blank_values=True)
+    try:
+        match query.pop(b"since", []):
+            case [] if not query:
+                return None
+            case [value] if not query and isfinite(since := float(value)):
+                return since
+    except ValueError:
+        pass
+    raise APIError(
+        status=400,
+        code="bad_query",
+        message="the query may be since=T, in seconds of the epoch, and nothing else",
+    )
 
 
 def _cuts_answers(target: bytes) -> bool:

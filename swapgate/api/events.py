@@ -2,6 +2,7 @@
 Events: broadcasts snapshots of the state to all subscribers of `/swapgate/events`.
 
 1. Changes that come close together make one snapshot, which every subscriber gets.
+   While answers are given, their tokens a second come besides, every second.
 2. Backpressure: a subscriber that reads slowly gets only the latest snapshot when it
    reads again; one that reads nothing is closed by its connection's send_timeout.
 3. Their number is bounded, for each costs a write at every change.
@@ -22,7 +23,8 @@ from swapgate.server.request import GatewayRequest
 MAX_SUBSCRIBERS = 256
 # Changes that come closer together make one snapshot.
 _INTERVAL_S = 0.05
-_HEARTBEAT_S = 15.0
+HEARTBEAT_S = 15.0
+_TICK_S = 1.0
 
 
 class StateBroadcast:
@@ -31,16 +33,23 @@ class StateBroadcast:
     """
 
     def __init__(
-        self, snapshot: Callable[[], bytes], scheduler: Scheduler, clock: IReactorTime
+        self,
+        snapshot: Callable[[], bytes],
+        rates: Callable[[], bytes],
+        scheduler: Scheduler,
+        clock: IReactorTime,
     ) -> None:
-        self._snapshot = snapshot
+        self._snapshot, self._rates = snapshot, rates
         self._scheduler = scheduler
         self._clock = clock
         self._subscribers: set[Subscriber] = set()
         self._unwatch: Callable[[], None] | None = None
         self._call: IDelayedCall | None = None
+        self._answered = False
         self._heartbeat = LoopingCall(self._write_all, sse.comment("still here"))
         self._heartbeat.clock = clock
+        self._ticks = LoopingCall(self._tick)
+        self._ticks.clock = clock
 
     async def serve(self, request: GatewayRequest) -> None:
         """
@@ -56,7 +65,8 @@ class StateBroadcast:
         self._subscribers.add(subscriber)
         if self._unwatch is None:
             self._unwatch = self._scheduler.watch(self._changed)
-            self._heartbeat.start(_HEARTBEAT_S, now=False)
+            self._heartbeat.start(HEARTBEAT_S, now=False)
+            self._ticks.start(_TICK_S, now=False)
         try:
             subscriber.start()
             # Never fires: a client that leaves cancels it.
@@ -82,15 +92,23 @@ class StateBroadcast:
         for subscriber in list(self._subscribers):
             subscriber.update(event)
 
-    def _write_all(self, comment: bytes) -> None:
+    def _tick(self) -> None:
+        answers = self._scheduler.answering
+        # Once more after the last answer: then they are 0.
+        if answers or self._answered:
+            self._write_all(b"event: tokens\ndata: " + self._rates() + b"\n\n")
+        self._answered = answers
+
+    def _write_all(self, data: bytes) -> None:
         for subscriber in list(self._subscribers):
-            subscriber.write(comment)
+            subscriber.write(data)
 
     def _stop(self) -> None:
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
             self._heartbeat.stop()
+            self._ticks.stop()
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -114,11 +132,15 @@ class Subscriber:
         self._request.setHeader(b"Content-Type", b"text/event-stream")
         self._request.setHeader(b"Cache-Control", b"no-cache")
         self._request.registerProducer(self, True)
-        self.update(self._event())
+        self.update()
 
-    def update(self, event: bytes) -> None:
+    def update(self, event: bytes | None = None) -> None:
+        """
+        :param event: the one for all; None: its own.
+        """
         self._stale = self._paused
-        self.write(event)
+        if not self._paused:
+            self.write(self._event() if event is None else event)
 
     def write(self, data: bytes) -> None:
         if not self._paused:
@@ -130,7 +152,7 @@ class Subscriber:
     def resumeProducing(self) -> None:
         self._paused = False
         if self._stale:
-            self.update(self._event())
+            self.update()
 
     def stopProducing(self) -> None:
         self._paused = True

@@ -1,7 +1,8 @@
 """
 Keepalive: a held stream's client is told of its wait, in the stream itself.
 
-The first notice sends the status, 200; from then on an error can only be an event.
+The first notice sends the status, 200; from then on an error can only be an event, and
+how long the wait was, which headers tell else, only a last comment.
 """
 
 import time
@@ -47,6 +48,14 @@ class WaitNotifier:
         if self._call is not None and self._call.active():
             self._call.cancel()
 
+    def served(self, *, queue_s: float, load_s: float) -> None:
+        """
+        Tell a client whose headers are gone what it has waited for.
+        """
+        if self._request.startedWriting and not self._surface.translates:
+            text = f"waited {queue_s:.3f} s, loaded {load_s:.3f} s"
+            self._request.write(self._surface.wait(text))
+
     def _notify(self) -> None:
         request = self._request
         if not request.startedWriting:
@@ -60,7 +69,10 @@ class WaitNotifier:
     def _message(self) -> bytes:
         now_s, text = self._clock.seconds(), self._describe_wait()
         as_reasoning = (
-            self._spec.notice == "reasoning"
+            (
+                self._spec.notice == "reasoning"
+                or (self._spec.notice == "extensions" and _is_extension(self._request))
+            )
             and self._path in _CHATS
             and not self._surface.translates
         )
@@ -74,3 +86,14 @@ class WaitNotifier:
                 first=first,
             )
         return self._surface.wait(text)
+
+
+def _is_extension(request: GatewayRequest) -> bool:
+    """
+    Whether a browser's extension has sent this: only what no page has sent is of no
+    site, and no tab opens a stream by POST (Fetch Metadata, 2.2 and 2.4).
+    """
+    fields = request.head.fields
+    return fields.get(b"sec-fetch-site") == [b"none"] and fields.get(
+        b"sec-fetch-dest"
+    ) == [b"empty"]

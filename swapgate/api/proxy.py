@@ -123,7 +123,7 @@ class ProxyRequest:
             )
             notifier.start()
         try:
-            return await leased
+            lease = await leased
         finally:
             if notifier is not None:
                 notifier.stop()
@@ -132,6 +132,9 @@ class ProxyRequest:
             fields = request.fields
             fields[b"X-Swapgate-Load-Ms"] = b"%d" % (log_entry.load_s * 1e3)
             fields[b"X-Swapgate-Queue-Ms"] = b"%d" % (log_entry.queue_s * 1e3)
+        if notifier is not None:
+            notifier.served(queue_s=log_entry.queue_s, load_s=log_entry.load_s)
+        return lease
 
     async def _try(self, lease: Lease) -> Outcome:
         """

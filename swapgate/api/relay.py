@@ -83,6 +83,7 @@ class Relay(LineReceiver):
         self._connection = response.connection
         self._surface = surface
         self._lease = lease
+        self._clock = clock
         self._stall_timer = StallTimer(clock, self._stalled)
         # Ready to be written.
         self._out: list[bytes] = []
@@ -119,15 +120,22 @@ class Relay(LineReceiver):
             self._stall_timer.start(self._lease.spec.stall_timeout_s)
         if not self._streams:
             self.rawDataReceived(data)
-        elif self._partial_line or not data.endswith(_WHOLE_EVENTS):
+        else:
+            self._stream_received(data)
+        # What comes with the end leaves with it.
+        if self._out and not (self._collects or self._ended or self._connection.ended):
+            self._write_out()
+
+    def _stream_received(self, data: bytes) -> None:
+        # An event is a token, or as good as one.
+        count = data.count(b"\n\n") or data.count(b"\n\r\n")
+        self._lease.rate.add(count, self._clock.seconds())
+        if self._partial_line or not data.endswith(_WHOLE_EVENTS):
             self._split(data)
         else:
             # The usual read; splitting it into lines would show nothing more.
             self._out.append(data)
             self._event_is_open = False
-        # What comes with the end leaves with it.
-        if self._out and not (self._collects or self._ended or self._connection.ended):
-            self._write_out()
 
     def _split(self, data: bytes) -> None:
         if b"\n" not in data:

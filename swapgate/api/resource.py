@@ -24,6 +24,7 @@ from swapgate.api.openai import (
     read_model_request,
     unknown_model,
 )
+from swapgate.api.pages import page_route
 from swapgate.api.proxy import ProxyRequest
 from swapgate.api.responses import allow_only, answer, answer_failure
 from swapgate.api.routes import is_administration, runs_a_model
@@ -37,13 +38,6 @@ from swapgate.server.request_parser import RequestHead
 from swapgate.server.target import Target, read_model_id, read_target
 
 _ADMIN, _OLLAMA = "/swapgate/", "/api/"
-# What Ollama's clients look for.
-_RUNNING = b"Ollama is running"
-_PAGE = (
-    b"<!doctype html><html lang=en><title>swapgate</title><h1>swapgate</h1><p>It is "
-    b"running. See <a href=/v1/models>its models</a>, "
-    b"<a href=/swapgate/state>its state</a>."
-)
 
 
 class Gateway(Resource):
@@ -107,9 +101,10 @@ class Gateway(Resource):
         if body is not None:
             allow_only(head, target, b"GET", b"HEAD")
             return Route(partial(_answer, body=body))
-        if target.path == "/":
+        page = page_route(target.path, head)
+        if page is not None:
             allow_only(head, target, b"GET", b"HEAD")
-            return Route(_answer_root)
+            return page
         if target.path.startswith(_OLLAMA) and not self._is_extra(target.path):
             return self._ollama.route(head, target)
         if target.path.startswith(_ADMIN):
@@ -173,12 +168,6 @@ class Gateway(Resource):
 
     def _is_extra(self, path: str) -> bool:
         return any(path in extra for extra in self._extra_paths.values())
-
-
-async def _answer_root(request: GatewayRequest) -> None:
-    html = b"text/html" in (request.head.first(b"accept") or b"")
-    kind = b"text/html; charset=utf-8" if html else b"text/plain; charset=utf-8"
-    answer(request, 200, _PAGE if html else _RUNNING, kind)
 
 
 async def _answer(request: GatewayRequest, body: bytes) -> None:

@@ -85,8 +85,9 @@ def _error_for(error: BaseException | None) -> APIError | None:
         case lease.TooLarge():
             return _unavailable(
                 "model_too_large",
-                "this model can never be loaded, as pinned models keep the memory it "
-                f"needs; choose another one, or change pin or memory_budget\n{error}",
+                "this model cannot be loaded, as pinned models keep the memory it "
+                "needs; choose another one, unpin one of those, or raise "
+                f"memory_budget\n{error}",
             )
         case lease.UnknownModel():
             return APIError(

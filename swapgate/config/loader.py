@@ -67,14 +67,23 @@ class Config:
         """
         return ConfigError(problem, path=self.path, section=section, option=option)
 
-    def never_fits(self, name: str) -> str | None:
+    def never_fits(
+        self, name: str, pinned_now: Container[str] | None = None
+    ) -> str | None:
         """
         The sum that shows why a model can never be up; None where it can.
 
         What is pinned stays, so that what is not must fit beside all of it.
+
+        :param pinned_now: the models that are; None: those that have `pin`.
         """
         [model] = [each for each in self.models if each.name == name]
-        pinned = [each for each in self.models if each.pin and each is not model]
+        pinned = [
+            each
+            for each in self.models
+            if (each.pin if pinned_now is None else each.name in pinned_now)
+            and each is not model
+        ]
         kept = sum(each.memory_bytes for each in pinned)
         if model.memory_bytes + kept <= self.budget_bytes:
             return None

@@ -33,7 +33,8 @@ class ModelSpec:
     :param memory_bytes: what counts against the budget, see `Config.budget_bytes`.
     :param idle_unload_s: what is pinned or preloaded stays nevertheless.
     :param keepalive_s: 0 is never.
-    :param notice: None: in comments alone.
+    :param notice: whose held streams are told of their wait as reasoning: those of
+        browser "extensions", or of all ("reasoning"); None: in comments alone.
     """
 
     name: str

@@ -161,9 +161,9 @@ _add(
         of.DURATION_OR_ZERO, "5 s", "between comments to held streams; 0 is never"
     ),
     notice=Option(
-        of.words("reasoning", "none"),
-        "none",
-        "tells held streams of their wait, as reasoning",
+        of.words("extensions", "reasoning", "none"),
+        "extensions",
+        "whose held chats are told of their wait as reasoning",
     ),
     extra_paths=Option(of.EXTRA_PATHS, Unset("none"), "further paths that run a model"),
 )

@@ -10,7 +10,9 @@ from swapgate.config.ini import BadValue
 from swapgate.config.values import entries
 
 # What the gateway answers itself.
-_OWN: Final = re.compile(r"/(?:health|v1/health|models|v1/models|swapgate(?:/.*)?)")
+_OWN: Final = re.compile(
+    r"/(?:health|v1/health|models|v1/models|status|(?:pages|swapgate)(?:/.*)?)"
+)
 _EXTRA: Final = re.compile(r"(?:/[A-Za-z0-9_~:@+=-][A-Za-z0-9._~:@+=-]*)+")
 
 

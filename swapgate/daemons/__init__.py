@@ -4,7 +4,7 @@ Daemons: how one is started, stopped and found, with one module for each kind.
 `Daemon` is what the scheduler sees of each. `child` runs one as a process of the
 gateway's own; `launchd`, `systemd` and `command` control one that is run elsewhere, for
 `external`; `remote` only connects. Below them: `spawn` and `tool` (run a process),
-`processes` (looks at the system).
+`processes` (looks at the system), `output` (keeps what one writes).
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 
 from swapgate.config.values import Upstream
+from swapgate.daemons.output import Output
 
 
 @frozen
@@ -120,6 +121,13 @@ class Daemon(Protocol):
         """
         Why the listener at `upstream` may be another process; None where it is this
         daemon, as far as the system shows it.
+        """
+        return None
+
+    @property
+    def output(self) -> Output | None:
+        """
+        What it writes; None of one that writes elsewhere.
         """
         return None
 

@@ -19,6 +19,7 @@ from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
 from swapgate.daemons import Daemon, Owner, processes
 from swapgate.daemons.control import port_answers
+from swapgate.daemons.output import Output
 from swapgate.daemons.spawn import SessionProcess, cannot_run, child_environment
 
 _LOOPBACK = "127.0.0.1"
@@ -64,7 +65,8 @@ class Child(Daemon):
         self._reactor = reactor
         self._env = child_environment(environ, dict(service.env))
         self._register = register
-        self._process = SessionProcess(reactor)
+        self._output = Output(reactor.seconds)
+        self._process = self._new_process()
         # Since it was seen to hold its port.
         self._holder: processes.PortHolder | None = None
         self._halted = False
@@ -90,7 +92,10 @@ class Child(Daemon):
         self.upstream = self._spec.upstream or Upstream(
             scheme="http", host=_LOOPBACK, port=processes.free_port(_LOOPBACK)
         )
-        self._process = SessionProcess(self._reactor)
+        self._process = self._new_process()
+
+    def _new_process(self) -> SessionProcess:
+        return SessionProcess(self._reactor, heard=self._output.add)
 
     def relaunch(self) -> bool:
         if not self._tries_left or not self._process.running:
@@ -130,12 +135,14 @@ class Child(Daemon):
             return "stopped before its launch"
         process.start(argv, self._env, self._service.cwd)
         self._register.note_start(process.pid)
+        self._output.say(f"started, process {process.pid}")
         reason = _describe_end(await process.exited)
         if self._kill_call is not None and self._kill_call.active():
             self._kill_call.cancel()
         await self._end_group(process.pid)
         self._register.note_end(process.pid)
         await process.read_the_rest()
+        self._output.end_life(reason)
         return reason
 
     async def _end_group(self, group: int) -> None:
@@ -188,6 +195,10 @@ class Child(Daemon):
             self._holder = holder
             self._register.note_argv(process.pid)
         return conflict
+
+    @property
+    def output(self) -> Output:
+        return self._output
 
     def last_words(self) -> str:
         return self._process.last_words(TAIL_LINES)

@@ -93,13 +93,22 @@ class SessionProcess:
     One process from its start until it is reaped, and what it said.
     """
 
-    def __init__(self, reactor: Any, open_pidfd: Callable[[int], int] = _pidfd) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        open_pidfd: Callable[[int], int] = _pidfd,
+        heard: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """
+        :param heard: is handed what comes of its stderr.
+        """
         #: Fires when it is reaped: its exit status, or -N where signal N ended it.
         self.exited: Deferred[int] = Deferred()
         self.running = False
         self.pid = 0
         self._reactor = reactor
         self._open_pidfd = open_pidfd
+        self._heard = heard
         #: What is read of it, by name. Each refers back to this.
         self._readers: dict[str, ProcessReader] = {}
         self._files: dict[str, IO[bytes]] = {}
@@ -164,6 +173,8 @@ class SessionProcess:
             self._output = (self._output + data)[:_OUTPUT_BYTES]
         else:
             self._tail = (self._tail + data)[-_TAIL_BYTES:]
+            if self._heard is not None:
+                self._heard(data)
 
     def childConnectionLost(self, name: str, reason: Failure) -> None:
         del self._readers[name]

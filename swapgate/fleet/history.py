@@ -4,6 +4,7 @@ History: how long loads take here, and what was swapped lately.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from math import inf
 from statistics import median
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 from attrs import define, field
 
 from swapgate.fleet.lifecycle import Phase
+from swapgate.fleet.timeline import Timeline, Waiting, more
 
-# So many are remembered.
-_LOADS, _SWAPS = 5, 50
+# So many are remembered; of the swaps, so many are shown with the state.
+_LOADS, _SWAPS, _LATEST = 5, 400, 50
 
 
 @define
@@ -60,6 +62,7 @@ class Swap:
     One load or unload of one model; times are the fleet's clock's seconds.
 
     :param what: "load" or "unload".
+    :param waiting: who waited when it began or ended, whichever were more.
     :param outcome: None while it is under way.
     """
 
@@ -69,14 +72,19 @@ class Swap:
     began_s: float
     ended_s: float | None = None
     outcome: str | None = None
+    waiting: tuple[Waiting, ...] = ()
 
 
 @define
 class Swaps:
     """
     The last ones, the latest last.
+
+    :param who_waits: at this moment.
     """
 
+    _who_waits: Callable[[], tuple[Waiting, ...]] = tuple
+    timeline: Timeline = field(factory=Timeline, init=False)
     _all: deque[Swap] = field(factory=lambda: deque(maxlen=_SWAPS), init=False)
     _under_way: dict[str, Swap] = field(factory=dict, init=False)
 
@@ -93,33 +101,60 @@ class Swaps:
         """
         This model has gone from one phase to another, for this reason.
         """
+        waiting = self._who_waits()
+        self.timeline.note(model, after, reason, now_s, waiting)
+        begin = partial(self._begin, model, reason, now_s, waiting)
+        end = partial(self._end, now_s, waiting)
         swap = self._under_way.get(model)
         match after:
             case Phase.STARTING:
-                self._begin(model, "load", reason, now_s)
+                begin("load")
             case Phase.READY if swap is not None:
                 outcome = "ready" if before is Phase.STARTING else "called off"
-                self._end(swap, outcome, now_s)
+                end(swap, outcome)
             case Phase.DRAINING:
-                self._begin(model, "unload", reason, now_s)
+                begin("unload")
             case Phase.STOPPING if before is Phase.READY:
-                self._begin(model, "unload", reason, now_s)
+                begin("unload")
             case Phase.STOPPING if before is Phase.STARTING and swap is not None:
-                self._end(swap, "failed" if failed else "given up", now_s)
-                self._begin(model, "unload", reason, now_s)
+                end(swap, "failed" if failed else "given up")
+                begin("unload")
             case Phase.STOPPED | Phase.FAILED if swap is not None:
-                self._end(swap, "failed" if swap.what == "load" else "gone", now_s)
+                end(swap, "failed" if swap.what == "load" else "gone")
             case Phase.STOPPED if before is Phase.READY:
-                self._end(self._begin(model, "unload", reason, now_s), "gone", now_s)
+                end(begin("unload"), "gone")
 
-    def _begin(self, model: str, what: str, cause: str, now_s: float) -> Swap:
-        swap = self._under_way[model] = Swap(model, what, cause, now_s)
+    def _begin(
+        self,
+        model: str,
+        cause: str,
+        now_s: float,
+        waiting: tuple[Waiting, ...],
+        what: str,
+    ) -> Swap:
+        swap = Swap(model, what, cause, now_s, waiting=waiting)
+        self._under_way[model] = swap
         self._all.append(swap)
         return swap
 
-    def _end(self, swap: Swap, outcome: str, now_s: float) -> None:
+    def _end(
+        self, now_s: float, waiting: tuple[Waiting, ...], swap: Swap, outcome: str
+    ) -> None:
         del self._under_way[swap.model]
+        swap.waiting = more(swap.waiting, waiting)
         swap.ended_s, swap.outcome = now_s, outcome
 
     def __iter__(self) -> Iterator[Swap]:
         return iter(self._all)
+
+    @property
+    def latest(self) -> list[Swap]:
+        return list(self._all)[-_LATEST:]
+
+    def since(self, from_s: float) -> Iterator[Swap]:
+        """
+        Those that had not ended by then.
+        """
+        return (
+            each for each in self._all if each.ended_s is None or each.ended_s >= from_s
+        )

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from swapgate.config.model import ModelSpec
+from swapgate.fleet.token_rate import TokenRate
 from swapgate.upstream.client import UpstreamClient
 
 
@@ -102,6 +103,8 @@ class Lease:
     owed: bool
     # Whose stream it is for; None: it is no stream, or of an unknown client.
     stream_of: Hashable = None
+    # Where the tokens of its answer are counted.
+    rate: TokenRate = field(factory=TokenRate)
     # Set by the holder: ends the answer, for the reason given.
     cut: Callable[[Cut], None] | None = None
     # Why its answer is not waited for, or is no loss if it ends early.

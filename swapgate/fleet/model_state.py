@@ -23,6 +23,7 @@ from swapgate.fleet.lease import Cut, Lease, LoadFailed, NotStopped, QueuedReque
 from swapgate.fleet.lifecycle import Action, Event, Life, Phase, step
 from swapgate.fleet.moves import ModelView
 from swapgate.fleet.queue import WaitQueue
+from swapgate.fleet.token_rate import TokenRate
 from swapgate.fleet.unloads import Unloads
 from swapgate.upstream.client import UpstreamClient
 
@@ -66,6 +67,8 @@ class ModelState:
     suspect: bool = False
     # It is being looked at: is it up without our doing?
     look: Look | None = None
+    # Since a client has said so: whether it stays up; None: as the configuration says.
+    _pinned: bool | None = None
     # No longer in the configuration, or not as it was; what comes in its place.
     retired: bool = False
     successor: "ModelState | None" = None
@@ -74,6 +77,7 @@ class ModelState:
     # To be unloaded on request, whatever waits for it.
     leaving: bool = False
     unloads: Unloads = field(factory=Unloads)
+    rate: TokenRate = field(factory=TokenRate)
     _follow_ups: FollowUps = field(factory=FollowUps)
     # Since when it is looked at whether it can be started, and when it was last.
     _checking_since_s: float = inf
@@ -107,7 +111,7 @@ class ModelState:
                 or (is_up and not self.daemon.serving)
             ),
             unchecked=self._unchecked(now_s),
-            pinned=self.spec.pin and not self.retired,
+            pinned=self.pinned,
             preload=(
                 self.spec.preload
                 and not self.unloads.put_away
@@ -198,9 +202,23 @@ class ModelState:
         """
         asked_s = self._keep_alive_s
         allowed_s = self.spec.idle_unload_s if asked_s is None else asked_s
-        if allowed_s is None or allowed_s == inf or self.spec.pin or self.spec.preload:
+        if allowed_s is None or allowed_s == inf or self.pinned or self.spec.preload:
             return None
         return self._last_used_s + allowed_s
+
+    @property
+    def pinned(self) -> bool:
+        """
+        Whether it is neither evicted for another model nor unloaded when it is idle.
+        """
+        pinned = self.spec.pin if self._pinned is None else self._pinned
+        return pinned and not self.retired
+
+    def pin(self, pinned: bool | None) -> None:
+        """
+        :param pinned: None: as the configuration says.
+        """
+        self._pinned = pinned
 
     def keep_alive(self, seconds: float | None) -> None:
         """
@@ -439,6 +457,7 @@ class ModelState:
             now_s,
             entry.owed,
             entry.client if entry.streams else None,
+            self.rate,
         )
         self.leases.add(lease)
         return lease
@@ -491,3 +510,4 @@ class ModelState:
         The requests that waited for the model as it was wait for this.
         """
         self.queue.entries = retired.queue.entries
+        self.queue.spans = retired.queue.spans

@@ -10,6 +10,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
 from swapgate.fleet.lease import Lease, QueuedRequest
+from swapgate.fleet.timeline import WaitSpans
 
 
 @define(eq=False)
@@ -20,6 +21,7 @@ class WaitQueue:
 
     _clock: IReactorTime
     entries: dict[QueuedRequest, None] = field(factory=dict)
+    spans: WaitSpans = field(factory=WaitSpans)
     # The last load, if any; inf is not yet.
     _load_began_s: float = 0.0
     _load_ended_s: float = -inf
@@ -39,6 +41,13 @@ class WaitQueue:
         How many came before this one.
         """
         return next((n for n, each in enumerate(self.entries) if each is entry), 0)
+
+    def put(self, entry: QueuedRequest) -> None:
+        """
+        It waits from now on.
+        """
+        self.entries[entry] = None
+        self.spans.begin(entry.asked_s)
 
     def load_begins(self) -> None:
         self._load_began_s, self._load_ended_s = self._clock.seconds(), inf
@@ -63,6 +72,7 @@ class WaitQueue:
         """
         Its wait is over, however it ended.
         """
+        waited = entry in self.entries
         self.entries.pop(entry, None)
         if entry.patience is not None and entry.patience.active():
             entry.patience.cancel()
@@ -70,6 +80,9 @@ class WaitQueue:
         began_s = max(self._load_began_s, entry.asked_s)
         entry.load_s = max(0.0, min(now_s, self._load_ended_s) - began_s)
         entry.queue_s = now_s - entry.asked_s - entry.load_s
+        if waited:
+            waited_s = now_s - entry.asked_s
+            self.spans.end(now_s, waited_s, left=bool(self.entries))
 
     def let_in(
         self, make_lease: Callable[[QueuedRequest], Lease], room: int | None

@@ -10,7 +10,7 @@ from functools import partial
 
 from swapgate.config.loader import Config
 from swapgate.config.model import ModelSpec
-from swapgate.fleet.lease import TooLarge, UnknownModel
+from swapgate.fleet.lease import UnknownModel
 from swapgate.fleet.lifecycle import Event, Phase
 from swapgate.fleet.model_state import ModelState
 
@@ -20,8 +20,10 @@ def reconfigure(
     config: Config,
     new_state: Callable[[ModelSpec, list[ModelState]], ModelState],
     tell: Callable[[ModelState, Event, str], None],
+    refuse_what_never_fits: Callable[[], None],
 ) -> None:
     """
+    :param refuse_what_never_fits: is called once the new models are in their places.
     :param new_state: of a model, given those that go with an address that it has now.
     :param tell: the scheduler's inbox.
     """
@@ -43,9 +45,7 @@ def reconfigure(
     # Only now: what is refused may ask for another model at once.
     for state in [each for each in old if not each.life.phase.resident]:
         replace(state, states)
-    for name in specs:
-        if (sum_said := config.never_fits(name)) is not None:
-            states[name].queue.refuse(partial(TooLarge, sum_said))
+    refuse_what_never_fits()
     for state in old:
         if state.life.phase in {Phase.STARTING, Phase.READY}:
             tell(state, Event.EVICTED, "its configuration changed")

@@ -39,6 +39,7 @@ from swapgate.fleet.lease import (
 from swapgate.fleet.lifecycle import Event, ImpossibleEvent, Phase
 from swapgate.fleet.model_state import ModelState
 from swapgate.fleet.moves import Admit, Check, Evict, FollowUp, ModelView, Move, Start
+from swapgate.fleet.pins import Pins
 from swapgate.fleet.planner import plan, stuck_before
 from swapgate.fleet.queue import WaitQueue
 from swapgate.fleet.reload import reconfigure, replace
@@ -75,8 +76,9 @@ class Scheduler:
         self._make_daemon = make_daemon
         self.clock = clock
         self.load_times = load_times
-        self.swaps = Swaps()
         self.states = {spec.name: self._new_state(spec) for spec in config.models}
+        self.outlook = Outlook(self.states, self.load_times, clock, self._stuck_before)
+        self.swaps = Swaps(self.outlook.who_waits)
         self._supervisor = Supervisor(
             clock,
             make_client,
@@ -86,7 +88,7 @@ class Scheduler:
             self._plan_and_tell,
         )
         self._finder = Finder(self.states, self._supervisor, clock)
-        self.outlook = Outlook(self.states, self.load_times, clock, self._stuck_before)
+        self._pins = Pins(self.states)
         self._abandoned = AbandonedLoads(clock, self._tell_watchers)
         self._numbers = count()
         self._watchers: set[Callable[[], None]] = set()
@@ -187,7 +189,7 @@ class Scheduler:
             return fail(QueueFull())
         if self._shutdown is not None:
             return fail(ShuttingDown())
-        if (sum_said := self.config.never_fits(name)) is not None:
+        if (sum_said := self._pins.never_fits(self.config, name)) is not None:
             return fail(TooLarge(sum_said))
         now_s = self.clock.seconds()
         if now_s < state.back_off.retry_at_s:
@@ -198,7 +200,7 @@ class Scheduler:
         entry.asked_s = entry.turn_s = now_s
         entry.owed = state.unloads.owing
         self._abandoned.look_at(entry, state)
-        state.queue.entries[entry] = None
+        state.queue.put(entry)
         self._plan_and_tell()
         return waiting
 
@@ -215,6 +217,13 @@ class Scheduler:
         How many requests wait.
         """
         return sum([len(state.queue.entries) for state in self.states.values()])
+
+    @property
+    def answering(self) -> bool:
+        """
+        Whether any answer is under way.
+        """
+        return any(state.leases for state in self.states.values())
 
     def unload(self, name: str, *, now: bool = False) -> Deferred[None]:
         """
@@ -253,6 +262,18 @@ class Scheduler:
             state.cut_answers(was_unloaded)
             if state.life.phase is Phase.DRAINING:
                 self.tell(state, Event.IDLE)
+
+    def pin(self, name: str, *, pinned: bool) -> None:
+        """
+        Keep a model that is up, or will be, or treat it as any other again.
+
+        Until the gateway ends, or a reload changes the model. Requests that can never
+        be served beside what is pinned are refused.
+
+        :raises TooLarge: where not all that is pinned would fit.
+        """
+        self._pins.set(self.config, name, pinned=pinned)
+        self._plan_and_tell()
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """
@@ -470,5 +491,11 @@ class Scheduler:
         Live by another configuration.
         """
         self.config = config
-        reconfigure(self.states, config, self._new_state, self.tell)
+        reconfigure(
+            self.states,
+            config,
+            self._new_state,
+            self.tell,
+            partial(self._pins.refuse_others, config),
+        )
         self._plan_and_tell()

@@ -3,7 +3,8 @@ Outlook: what a request that waits is told, and behind what it waits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
+from heapq import nlargest
+from operator import attrgetter, itemgetter
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
@@ -13,7 +14,10 @@ from swapgate.fleet.lease import QueuedRequest
 from swapgate.fleet.lifecycle import Phase
 from swapgate.fleet.model_state import ModelState
 from swapgate.fleet.moves import ModelView
+from swapgate.fleet.timeline import Waiting
 
+# So many models are named with a change for which requests waited.
+_NAMED = 5
 # From here on minutes will do.
 _LONG_S = 120.0
 
@@ -57,6 +61,18 @@ class Outlook:
             ahead += state.queue.before(entry)
         return f"{words}, {ahead} ahead" if ahead else words
 
+    def who_waits(self) -> tuple[Waiting, ...]:
+        """
+        For which models requests wait now: those that have waited for the longest.
+        """
+        now_s = self._clock.seconds()
+        waiting = (
+            Waiting(name, len(state.queue), now_s - first.asked_s)
+            for name, state in self._states.items()
+            if (first := next(iter(state.queue.entries), None)) is not None
+        )
+        return tuple(nlargest(_NAMED, waiting, key=attrgetter("longest_s")))
+
     def stopping(self, name: str) -> tuple[str, float] | None:
         """
         The oldest stop without end that this model waits for: of which model, and its
@@ -70,6 +86,28 @@ class Outlook:
             for view in self._stuck_before(name)
         )
         return max(found, key=itemgetter(1), default=None)
+
+    def waits_for(self, name: str) -> tuple[str, str | None]:
+        """
+        What the first request of this model waits for, and of which model: a "load",
+        a "stop" that does not end, an "answer", an "unload", or its "turn" after one.
+        """
+        if self._states[name].life.phase is Phase.STARTING:
+            return "load", name
+        if (stop := self.stopping(name)) is not None:
+            return "stop", stop[0]
+        if (answer := self.behind(name)) is not None:
+            return "answer", answer[0]
+        stopping = (
+            (state.since_s, other)
+            for other, state in self._states.items()
+            if state.life.phase is Phase.STOPPING
+        )
+        if (oldest := min(stopping, default=None)) is not None:
+            return "unload", oldest[1]
+        answering = [n for n, state in self._states.items() if state.leases]
+        # Of several it is not known here which one will go.
+        return "turn", answering[0] if len(answering) == 1 else None
 
     def behind(self, name: str) -> tuple[str, float] | None:
         """

@@ -7,13 +7,16 @@ wrong and what would be right.
 1. The Host must be a name of this gateway, letter by letter: against DNS rebinding.
 2. A page must be our own or listed under `origins`, by Sec-Fetch-Site where a browser
    sends it, else by Origin (the Fetch standard, "CORS protocol").
-3. Where keys are configured, one must be sent, but for /health and, if the user says
-   so, for the list of models and its entries. Keys are compared in constant time.
-4. A preflight of a listed page is answered without a key.
+3. A link on any page may open the gateway's own pages, which hold nothing: by GET and
+   into a window, never into a frame or a script's hands (the Fetch Metadata standard).
+4. Where keys are configured, one must be sent, but for these pages, for /health and, if
+   the user says so, for the list of models. Keys are compared in constant time.
+5. A preflight of a listed page is answered without a key.
 """
 
 import hmac
 import re
+from collections.abc import Container
 from hashlib import sha256
 from ipaddress import IPv6Address
 from typing import Final
@@ -99,23 +102,33 @@ _NAME: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _NAMES: Final = re.compile(rf"{_NAME}(?:[ \t]*,[ \t]*{_NAME})*")
 
 
-def admit(access: Access, listener: Listener, head: RequestHead) -> Grant:
+def admit(
+    access: Access,
+    listener: Listener,
+    head: RequestHead,
+    pages: Container[str] = (),
+) -> Grant:
     """
     Decide by the head of a request alone, before any of its body is read.
 
+    :param pages: the paths of the gateway's own pages and their files.
     :raises APIError: with the headers that its response must have as well.
     """
     _check_host(access, listener, head)
     origin = ", ".join(_sent(head, b"origin"))
     listed = _is_listed(access, origin)
-    if not listed:
+    reads = head.method in (b"GET", b"HEAD")
+    own_page = reads and _path(head.target) in pages
+    if not (listed or (own_page and _opens_a_window(head))):
         _check_page(access, listener, head, origin)
     headers = _cors_headers(origin, listed, access)
     if listed and head.method == b"OPTIONS" and _ASKED_METHOD in head.fields:
         # It never has a key: whether one may be sent is part of what it asks.
         return Grant(headers=headers + _preflight_headers(head), preflight=True)
     try:
-        return Grant(key_name=_key_name(access, head), headers=headers)
+        needs_key = not (reads and (own_page or _needs_no_key(access, head.target)))
+        key_name = _key_name(access, head, needs_key=needs_key)
+        return Grant(key_name=key_name, headers=headers)
     except APIError as error:
         error.headers += headers
         raise
@@ -197,6 +210,17 @@ def _check_page(
         )
 
 
+def _opens_a_window(head: RequestHead) -> bool:
+    """
+    Whether a browser follows a link: no frame, no image, nothing that a script reads.
+    """
+    return (
+        _sent(head, b"sec-fetch-mode") == ["navigate"]
+        and _sent(head, b"sec-fetch-dest") == ["document"]
+        and _sent(head, b"sec-fetch-site") in (["cross-site"], ["same-site"])
+    )
+
+
 def _is_listed(access: Access, origin: str) -> bool:
     if origin in access.origins:
         return True
@@ -249,7 +273,7 @@ def _preflight_headers(head: RequestHead) -> Headers:
     return headers
 
 
-def _key_name(access: Access, head: RequestHead) -> str | None:
+def _key_name(access: Access, head: RequestHead, *, needs_key: bool) -> str | None:
     """
     The name of the key that was sent; None where none is sent and none is needed.
     """
@@ -259,7 +283,7 @@ def _key_name(access: Access, head: RequestHead) -> str | None:
     for key in sent:
         if name := _name_of_key(access, key):
             return name
-    if head.method in {b"GET", b"HEAD"} and _needs_no_key(access, head.target):
+    if not needs_key:
         return None
     what = "the key is none of this gateway's" if sent else "there is no key"
     raise APIError(
@@ -301,8 +325,15 @@ def _needs_no_key(access: Access, target: bytes) -> bool:
     """
     if read_model_id(target) is not None:
         return not access.models_need_key
-    try:
-        path = read_target(target).path
-    except APIError:
-        return False
+    path = _path(target)
     return path in _HEALTH or (path in _MODELS and not access.models_need_key)
+
+
+def _path(target: bytes) -> str:
+    """
+    The path in its normal form; empty where it has none.
+    """
+    try:
+        return read_target(target).path
+    except APIError:
+        return ""

@@ -214,7 +214,7 @@ class GatewayChannel(Protocol):
         fields, access, grant, route = self._admitted
         if head.fields is not fields or site.access is not access:
             # What is decided by the same head under the same rules is the same.
-            grant = admit(site.access, listener, head)
+            grant = admit(site.access, listener, head, site.pages)
             route = None
         request.grant = grant
         request.log_entry.key = grant.key_name

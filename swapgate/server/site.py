@@ -5,6 +5,7 @@ No log line has a query, a header or a body in it.
 """
 
 import time
+from collections.abc import Container
 from http import HTTPStatus
 from typing import Any
 
@@ -41,10 +42,17 @@ class GatewaySite(Site):
     _dated_s, _lines = 0, b""
 
     def __init__(
-        self, resource: IResource, *, access: Access, limits: Limits, **kwargs: object
+        self,
+        resource: IResource,
+        *,
+        access: Access,
+        limits: Limits,
+        pages: Container[str] = (),
+        **kwargs: object,
     ) -> None:
         """
         :param access: names, origins and keys; like `limits` replaced at a reload.
+        :param pages: the paths of the gateway's own pages and their files.
         """
         super().__init__(
             resource,
@@ -55,6 +63,7 @@ class GatewaySite(Site):
         )
         self.access = access
         self.limits = limits
+        self.pages = pages
         self.channels: set[Any] = set()
         self.connection_limit = ConnectionLimit()
         self.body_memory = BodyMemory()

@@ -328,7 +328,8 @@ class ActionTests(AdminCase):
         status, _, body = client.answer()
         self.assertEqual(status, 200)
         self.assertEqual(
-            json.loads(body), {"version": 1, "model": "a", "phase": "ready"}
+            json.loads(body),
+            {"version": 1, "model": "a", "phase": "ready", "pin": False},
         )
         client = self.act("/swapgate/models/Model%20A/unload")
         self.assertEqual(client.value(), b"")

@@ -23,6 +23,8 @@ class FakeScheduler:
     def __init__(self) -> None:
         self.watchers: list[Callable[[], None]] = []
 
+    answering = False
+
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         self.watchers.append(changed)
         return lambda: self.watchers.remove(changed)
@@ -40,7 +42,7 @@ class BroadcastTests(ChannelCase):
         self.snapshots = 0
         clock = cast(IReactorTime, self.clock)
         self.broadcast = StateBroadcast(
-            self.snapshot, cast(Scheduler, self.scheduler), clock
+            self.snapshot, lambda: b"{}", cast(Scheduler, self.scheduler), clock
         )
 
     def snapshot(self) -> bytes:
@@ -92,6 +94,6 @@ class BroadcastTests(ChannelCase):
         subscribed.cancel()
         self.failureResultOf(subscribed, CancelledError)
         self.assertEqual(self.scheduler.watchers, [])
-        # Neither the heartbeat's nor the snapshot's.
-        self.assertEqual(len(self.clock.getDelayedCalls()), before - 1)
+        # Neither the heartbeat's, the tokens' nor the snapshot's.
+        self.assertEqual(len(self.clock.getDelayedCalls()), before - 2)
         self.assertNoResult(self.subscribe()[1])

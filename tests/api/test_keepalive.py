@@ -26,6 +26,10 @@ EVENTS = (
 CHAT = b"/v1/chat/completions"
 
 
+# What the scheduler of these tests says it waited for.
+WAITED = b": swapgate: waited 0.000 s, loaded 0.000 s\n\n"
+
+
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
@@ -79,7 +83,7 @@ class CommentTests(HeldCase):
 
     def test_then_the_answer(self) -> None:
         """
-        Its events follow, and no more comments.
+        Its events follow a last comment, which says what it waited for.
         """
         daemon = Daemon()
         self.hold(daemon)
@@ -88,10 +92,36 @@ class CommentTests(HeldCase):
         self.clock.advance(60)
         daemon.say(EVENTS + chunk(b"data: 1\n\n"))
         self.clock.advance(60)
-        self.assertEqual(self.body(), b": swapgate: outlook 1\n\ndata: 1\n\n")
+        self.assertEqual(
+            self.body(), b": swapgate: outlook 1\n\n" + WAITED + b"data: 1\n\n"
+        )
         daemon.say(b"0\r\n\r\n")
         self.assertTrue(self.client.value().endswith(b"\r\n0\r\n\r\n"))
         self.assertFalse(self.client.disconnecting)
+
+    def test_what_it_waited_for(self) -> None:
+        """
+        Headers say it where they could still be sent; else the last comment does.
+        """
+        daemon = Daemon()
+        self.hold(daemon)
+        [entry] = self.scheduler.entries
+        entry.queue_s, entry.load_s = 1.25, 10.5
+        self.clock.advance(5)
+        self.scheduler.go_on()
+        daemon.say(EVENTS + chunk(b"data: 1\n\n"))
+        waited = b": swapgate: waited 1.250 s, loaded 10.500 s\n\n"
+        self.assertIn(waited + b"data: 1\n\n", self.body())
+
+    def test_it_waited_for_too_short(self) -> None:
+        """
+        Its headers say it: no comment does.
+        """
+        daemon = Daemon()
+        self.hold(daemon)
+        self.scheduler.go_on()
+        daemon.say(EVENTS + chunk(b"data: 1\n\n"))
+        self.assertEqual(self.body(), b"data: 1\n\n")
 
     def test_not_for_plain_answers(self) -> None:
         """
@@ -136,7 +166,7 @@ class CommentTests(HeldCase):
         self.scheduler.go_on()
         daemon.say(EVENTS + chunk(b"data: 1\n\n") + b"0\r\n\r\n")
         body = self.client.answer()[2]
-        self.assertEqual(body, b": swapgate: outlook 1\n\ndata: 1\n\n")
+        self.assertEqual(body, b": swapgate: outlook 1\n\n" + WAITED + b"data: 1\n\n")
 
 
 class NoticeTests(HeldCase):
@@ -173,6 +203,27 @@ class NoticeTests(HeldCase):
         self.clock.pump([0.4] * 5)
         self.assertEqual(len(self.chunks()), 2)
         self.assertEqual(self.body().count(b": swapgate: "), 3)
+
+    def test_extensions(self) -> None:
+        """
+        By default a browser's extension is told so, which is of no site; neither a
+        program, nor a page, nor the gateway's own is.
+        """
+        site, dest = b"Sec-Fetch-Site: ", b"Sec-Fetch-Dest: "
+        for headers, expected in (
+            ((site + b"none", dest + b"empty"), 1),
+            ((site + b"same-origin", dest + b"empty"), 0),
+            ((site + b"none", dest + b"document"), 0),
+            ((site + b"none",), 0),
+            ((), 0),
+        ):
+            self.gateway(Daemon(), notice="extensions")
+            self.scheduler.late = True
+            self.ask(STREAM, *headers, path=CHAT)
+            self.clock.advance(5)
+            with self.subTest(headers):
+                self.assertEqual(len(self.chunks()), expected)
+                self.assertEqual(self.body().count(b": swapgate: "), 1 - expected)
 
     def test_not_elsewhere(self) -> None:
         """
@@ -224,7 +275,11 @@ class FailureTests(HeldCase):
         second.say(EVENTS + chunk(b"data: 1\n\n"))
         self.assertEqual(
             self.body(),
-            b": swapgate: outlook 1\n\n: swapgate: outlook 2\n\ndata: 1\n\n",
+            b": swapgate: outlook 1\n\n"
+            + WAITED
+            + b": swapgate: outlook 2\n\n"
+            + WAITED
+            + b"data: 1\n\n",
         )
         second.die()
         self.assertEqual(self.last_error(cut=True)["code"], "upstream_failed")

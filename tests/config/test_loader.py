@@ -260,7 +260,7 @@ class ConfigTests(SynchronousTestCase):
         config = read(text.format("", ""))
         [a] = config.models
         self.assertEqual((config.fair_wait_s, config.max_held), (15.0, 4096))
-        usual = (0.5, 5.0, None, None)
+        usual = (0.5, 5.0, None, "extensions")
         self.assertEqual((a.linger_s, a.keepalive_s, a.max_active, a.notice), usual)
         general = "fair_wait = 0\nmax_held = 7\nlinger = 0\nmax_active = 2"
         config = read(text.format(general, "keepalive = 0\nnotice = reasoning\n"))

@@ -92,8 +92,13 @@ class MistakeTests(Refusing):
         """
         Where a held stream is told of its wait.
         """
-        for text, notice in (("reasoning", "reasoning"), ("none", None)):
-            [section] = read_sections(f"{CHILD}notice = {text}\n", "/c")
+        for text, notice in (
+            ("notice = reasoning", "reasoning"),
+            ("notice = extensions", "extensions"),
+            ("notice = none", None),
+            ("", "extensions"),
+        ):
+            [section] = read_sections(f"{CHILD}{text}\n", "/c")
             model = read_model("a", section, None, {}, EXPANDER)
             self.assertEqual(model.notice, notice)
 
@@ -109,7 +114,8 @@ class MistakeTests(Refusing):
                     f"there are {', '.join(sorted(of_a_child))}"
                 ),
                 CHILD + "notice = comment\n": (
-                    "4: [model a] notice: 'comment' is unknown; write reasoning or none"
+                    "4: [model a] notice: 'comment' is unknown; write "
+                    "extensions, reasoning or none"
                 ),
                 CHILD + "plist = x\n": (
                     "4: [model a] plist: is no option here; "

@@ -79,5 +79,7 @@ class ExtraTests(SynchronousTestCase):
             "/health": "answered by the gateway itself",
             "/v1/models": "answered by the gateway itself",
             "/swapgate/state": "answered by the gateway itself",
+            "/status": "answered by the gateway itself",
+            "/pages/chat.js": "answered by the gateway itself",
         }.items():
             self.assertIn(remedy, str(self.assertRaises(BadValue, extra_paths, text)))

@@ -65,6 +65,16 @@ TRIES = {
     "state",
     "events",
     "load",
+    "page",
+    "page_blind",
+    "page_script",
+    "page_style",
+    "page_frame",
+    "page_object",
+    "page_form",
+    "history",
+    "log",
+    "pin",
 }
 
 
@@ -134,7 +144,7 @@ class Rebound(Protocol):
             self._far.transport.write(data)
             return
         self._begun += data
-        if self._begun.startswith(b"GET /page"):
+        if self._begun.startswith(b"GET /page?"):
             head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
             head += b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(PAGE)
             self.transport.write(head + PAGE)

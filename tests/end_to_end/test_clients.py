@@ -44,6 +44,17 @@ class PageAssistCase(RigCase):
         client.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
         return client
 
+    def check_stream(self, answer: Answer) -> None:
+        """
+        What the extension can read: no `event:` line, no data without `choices`.
+        """
+        self.assertNotIn(b"event:", answer.body)
+        *chunks, done = events_of(answer.body)
+        self.assertEqual(done, "[DONE]")
+        self.assertEqual(chunks[0]["choices"][0]["delta"]["role"], "assistant")
+        for chunk in chunks:
+            self.assertIn("choices", chunk)
+
 
 class PageAssistTests(PageAssistCase):
     """
@@ -93,16 +104,95 @@ class PageAssistTests(PageAssistCase):
         self.assertGreater(last["eval_count"], 0)
         self.assertGreater(last["eval_duration"], 0)
 
-    def check_stream(self, answer: Answer) -> None:
+
+class WaitTests(PageAssistCase):
+    """
+    What it is sent while its model loads, in each setting.
+    """
+
+    general = "keepalive = 200 ms"
+
+    async def waited(self, name: str, notice: str = "") -> tuple[list[Any], bytes]:
         """
-        What the extension can read: no `event:` line, no data without `choices`.
+        The chunks of the answer to a recorded chat, and all of it.
         """
-        self.assertNotIn(b"event:", answer.body)
-        *chunks, done = events_of(answer.body)
-        self.assertEqual(done, "[DONE]")
+        self.general += f"\n{notice}"
+        await self.start(a="--load-time 1.5")
+        [recorded] = [each for each in recordings() if each["name"] == name]
+        answer = await self.replay(recorded)
+        self.assertEqual(answer.status, 200)
+        self.check_stream(answer)
+        *chunks, _ = events_of(answer.body)
+        return chunks, answer.body
+
+    def thoughts(self, chunks: list[Any]) -> str:
+        deltas = [each["choices"][0]["delta"] for each in chunks if each["choices"]]
+        return "".join(delta.get("reasoning_content") or "" for delta in deltas)
+
+    async def test_by_default(self) -> None:
+        """
+        "Thinking...", which tells the wait, then the answer; whichever its Origin.
+        """
+        chunks, body = await self.waited("llamacpp_localhost_chat")
+        self.assertIn("loading a, 0 s", self.thoughts(chunks))
+        # The fold is over when the answer's text begins.
+        first = next(
+            n for n, e in enumerate(chunks) if e["choices"][0]["delta"].get("content")
+        )
+        self.assertEqual(self.thoughts(chunks[first:]), "")
         self.assertEqual(chunks[0]["choices"][0]["delta"]["role"], "assistant")
-        for chunk in chunks:
-            self.assertIn("choices", chunk)
+        self.assertGreater(body.count(b"data: "), 3)
+
+    async def test_rewritten_origin(self) -> None:
+        chunks, _ = await self.waited("custom_chat")
+        self.assertIn("loading a, 0 s", self.thoughts(chunks))
+
+    async def test_none(self) -> None:
+        """
+        A cursor, and comments that it does not show.
+        """
+        chunks, body = await self.waited("custom_chat", "notice = none")
+        self.assertEqual(self.thoughts(chunks), "")
+        self.assertIn(b": swapgate: loading a", body)
+
+    async def test_tools(self) -> None:
+        """
+        A chat with tools as well.
+        """
+        chunks, _ = await self.waited("tools")
+        self.assertIn("loading a", self.thoughts(chunks))
+
+    async def test_a_failed_load(self) -> None:
+        """
+        After the thoughts the error is shown, and a proper end.
+        """
+        self.general += "\nload_timeout = 1 s"
+        await self.start(a="--never-healthy")
+        [recorded] = [each for each in recordings() if each["name"] == "custom_chat"]
+        answer = await self.replay(recorded)
+        *chunks, error = events_of(answer.body)
+        self.assertIn("loading a", self.thoughts(chunks))
+        self.assertEqual(error["error"]["code"], "model_load_failed")
+
+    async def test_ollama(self) -> None:
+        """
+        By Ollama's API lines without content, whatever is set.
+        """
+        self.general += "\nnotice = reasoning"
+        await self.start(a="--load-time 1.5")
+        [recorded] = [e for e in recordings("/api/") if e["method"] == "POST"]
+        first, *_ = (await self.replay(recorded)).body.splitlines()
+        self.assertEqual(json.loads(first)["message"]["content"], "")
+
+    async def test_others(self) -> None:
+        """
+        No program is told so.
+        """
+        await self.start(a="--load-time 1.5")
+        stream = await self.begin_stream("a")
+        body = await stream.until(b"[DONE]")
+        self.assertIn(b": swapgate: loading a", body)
+        self.assertNotIn(b"reasoning_content", body)
 
 
 class TitleTests(PageAssistCase):

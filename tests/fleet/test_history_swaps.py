@@ -114,7 +114,9 @@ class SwapsTests(SynchronousTestCase):
         So many are remembered, and no more.
         """
         swaps = Swaps()
-        for now_s in range(200):
+        for now_s in range(1200):
             swaps.note("a", Phase.READY, Phase.STOPPED, "crash", now_s, failed=False)
         kept = list(swaps)
-        self.assertEqual((len(kept), kept[0].began_s), (50, 150))
+        self.assertEqual((len(kept), kept[0].began_s), (400, 800))
+        latest = swaps.latest
+        self.assertEqual((len(latest), latest[0].began_s), (50, 1150))

@@ -2,6 +2,7 @@
 Thousands of random histories: the budget holds at every instant, all are served.
 """
 
+import contextlib
 from collections.abc import Hashable
 from typing import Any, cast
 
@@ -274,6 +275,17 @@ class Histories(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(self.names()))
         unloading = self.scheduler.unload(name, now=now)
         unloading.addErrback(lambda failure: failure.trap(NotStopped))
+
+    @rule(data=st.data(), pinned=st.booleans())
+    def somebody_pins(self, data: st.DataObject, pinned: bool) -> None:
+        """
+        Not what would not fit beside what is pinned already.
+        """
+        name = data.draw(st.sampled_from(self.names()))
+        if name not in self.scheduler.states:
+            return
+        with contextlib.suppress(TooLarge):
+            self.scheduler.pin(name, pinned=pinned)
 
     # What daemons do.
 

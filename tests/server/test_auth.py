@@ -36,6 +36,8 @@ class RequestOrigin:
     host: Sequence[str] = ()
     origin: Sequence[str] = ()
     sec_fetch_site: Sequence[str] = ()
+    sec_fetch_mode: Sequence[str] = ()
+    sec_fetch_dest: Sequence[str] = ()
     authorization: Sequence[str] = ()
     x_api_key: Sequence[str] = ()
     access_control_request_method: Sequence[str] = ()
@@ -275,6 +277,124 @@ class HostTests(Case):
                 (refusal.status, refusal.code), (421, "misdirected_request")
             )
         self.admits(RequestOrigin(method="OPTIONS", target="*", host=[HOST]))
+
+
+PAGES = frozenset({"/", "/status", "/pages/chat.js"})
+# How a browser says that a link on another site is followed.
+LINK = RequestOrigin(
+    target="/",
+    host=[HOST],
+    sec_fetch_site=["cross-site"],
+    sec_fetch_mode=["navigate"],
+    sec_fetch_dest=["document"],
+)
+
+
+class OwnPageTests(Case):
+    """
+    The gateway's own pages: a link opens them, and they need no key.
+    """
+
+    def refuses(
+        self,
+        request: RequestOrigin,
+        access: Access = NOTHING,
+        listener: Listener = LISTENER,
+    ) -> APIError:
+        refusal = self.assertRaises(
+            APIError, admit, access, listener, request.head, PAGES
+        )
+        assert isinstance(refusal, APIError)
+        return refusal
+
+    def test_links(self) -> None:
+        """
+        From another site, from another server of this machine, by an extension that
+        rewrites Origin; by what follows no link, but looks.
+        """
+        for link in (
+            LINK,
+            evolve(LINK, method="HEAD"),
+            evolve(LINK, target="/?model=phi-4"),
+            evolve(LINK, target="/status"),
+            evolve(LINK, target="/status/"),
+            evolve(LINK, target="/pages/chat.js"),
+            evolve(LINK, sec_fetch_site=["same-site"]),
+            evolve(LINK, origin=["http://127.0.0.1"]),
+        ):
+            with self.subTest(link):
+                self.assertEqual(admit(NOTHING, LISTENER, link.head, PAGES), Grant())
+
+    def test_nothing_else(self) -> None:
+        """
+        No other request of a page, and no other path.
+        """
+        for request in (
+            evolve(LINK, method="POST"),
+            evolve(LINK, method="OPTIONS"),
+            evolve(LINK, method="PUT"),
+            *(
+                evolve(LINK, sec_fetch_dest=[each])
+                for each in (
+                    *("iframe", "frame", "embed", "object", "fencedframe", "empty"),
+                    *("image", "script", "style", "worker", "", "Document"),
+                )
+            ),
+            *(
+                evolve(LINK, sec_fetch_mode=[each])
+                for each in ("cors", "no-cors", "same-origin", "websocket", "")
+            ),
+            evolve(LINK, sec_fetch_dest=[]),
+            evolve(LINK, sec_fetch_mode=[]),
+            evolve(LINK, sec_fetch_dest=["document", "document"]),
+            evolve(LINK, sec_fetch_mode=["navigate", "cors"]),
+            evolve(LINK, sec_fetch_site=["cross-site", "cross-site"]),
+            evolve(LINK, sec_fetch_site=["anything"]),
+            *(
+                evolve(LINK, target=each)
+                for each in (
+                    *("/v1/models", "/health", "/api/tags", "/swapgate/state"),
+                    *("/swapgate/events", "/pages", "/pages/other.js", "/status/x"),
+                    *("/pages/../v1/models", "//", "/%2e", "/pages/chat.js%00", "*"),
+                )
+            ),
+        ):
+            with self.subTest(request):
+                refusal = self.refuses(request)
+                self.assertEqual(
+                    (refusal.status, refusal.code), (403, "origin_not_allowed")
+                )
+
+    def test_the_host_counts(self) -> None:
+        """
+        By another name a page would be of another origin, with its own scripts.
+        """
+        for host in ("evil.example:11430", "0.0.0.0:11430"):
+            self.assertEqual(self.refuses(evolve(LINK, host=[host])).status, 403)
+
+    def test_no_sharing(self) -> None:
+        """
+        What may be opened may not be read by the page that opens it.
+        """
+        granted = admit(LISTED, LISTENER, LINK.head, PAGES)
+        self.assertEqual(granted.headers, (("Vary", "Origin"),))
+
+    def test_no_key(self) -> None:
+        """
+        The files need none, whatever else does.
+        """
+        access = Access(keys=KEYS, models_need_key=True)
+        for path in ("/", "/status", "/pages/chat.js"):
+            request = RequestOrigin(target=path, host=[HOST])
+            self.assertEqual(admit(access, LISTENER, request.head, PAGES), Grant())
+            keyed = evolve(request, authorization=["Bearer sk-two"])
+            granted = admit(access, LISTENER, keyed.head, PAGES)
+            self.assertEqual(granted.key_name, "phone")
+            posted = evolve(request, method="POST")
+            self.assertEqual(self.refuses(posted, access).status, 401)
+        for path in ("/pages/other.js", "/swapgate/state", "/swapgate/events"):
+            request = RequestOrigin(target=path, host=[HOST])
+            self.assertEqual(self.refuses(request, access).status, 401)
 
 
 class OriginTests(Case):
