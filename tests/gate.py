@@ -64,6 +64,7 @@ PURE = (
     "continuity/beginnings",
     "continuity/commands",
     "continuity/places",
+    "continuity/slot_table",
     "continuity/snapshots",
     "continuity/speeds",
     "continuity/validity",

@@ -14,6 +14,7 @@ from swapgate.api.events import StateBroadcast
 from swapgate.api.openai import check_content_type
 from swapgate.api.responses import allow_only, answer
 from swapgate.api.status import VERSION, status
+from swapgate.continuity.keeper import Keeper
 from swapgate.errors import APIError
 from swapgate.fleet.lease import QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
@@ -29,8 +30,10 @@ class Admin:
     Answers what is below /swapgate/.
     """
 
-    def __init__(self, scheduler: Scheduler, clock: IReactorTime) -> None:
-        self._scheduler = scheduler
+    def __init__(
+        self, scheduler: Scheduler, clock: IReactorTime, keeper: Keeper
+    ) -> None:
+        self._scheduler, self._keeper = scheduler, keeper
         self._events = StateBroadcast(self._state, scheduler, clock)
 
     def route(self, head: RequestHead, target: Target) -> Serve:
@@ -52,18 +55,31 @@ class Admin:
             self._model(match[1])
             now = _cuts_answers(target.raw)
             return partial(self._act, name=match[1], loads=match[2] == "load", now=now)
+        if target.path == "/swapgate/snapshots/purge":
+            allow_only(head, target, b"POST")
+            check_content_type(head.first(b"content-type"))
+            return self._purge
         raise APIError(
             status=404,
             code="not_found",
-            message="below /swapgate/ there are state, events, models/NAME/load "
-            "and models/NAME/unload",
+            message="below /swapgate/ there are state, events, models/NAME/load, "
+            "models/NAME/unload and snapshots/purge",
         )
 
     async def _show_state(self, request: GatewayRequest) -> None:
         answer(request, 200, self._state())
 
     def _state(self) -> bytes:
-        return json.dumps(status(self._scheduler, time.time())).encode("ascii")
+        shown = status(self._scheduler, self._keeper, time.time())
+        return json.dumps(shown).encode("ascii")
+
+    async def _purge(self, request: GatewayRequest) -> None:
+        """
+        Delete all kept conversations; answered when that is done.
+        """
+        count, size = await self._keeper.purge()
+        done = {"version": VERSION, "deleted": count, "bytes": size}
+        answer(request, 200, json.dumps(done).encode("ascii"))
 
     def _model(self, name: str) -> str:
         model = self._scheduler.config.names.get(name)

@@ -7,9 +7,6 @@ from typing import Final
 
 from attrs import frozen
 
-#: How much of an answer's end is looked at.
-TAIL: Final = 4096
-
 
 def _number(*names: str) -> re.Pattern[bytes]:
     # In a text that the model has written the quotes are escaped.

@@ -3,7 +3,7 @@ Snapshots: which to restore, which are out of date, which to delete for room. Pu
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from attrs import frozen
 from msgspec import Struct
@@ -15,6 +15,8 @@ from swapgate.continuity.speeds import Speeds
 # Of a disk's space, so much stays free.
 _FREE_SHARE: Final = 0.1
 _HOUR_S: Final = 3600.0
+
+T = TypeVar("T")
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -101,9 +103,9 @@ def best_match(
 def to_restore(
     snapshots: Sequence[Snapshot],
     waiting: Iterable[Beginning],
-    slots: Sequence[int],
+    slots: Sequence[T],
     speeds: Speeds,
-) -> Sequence[tuple[int, Match]]:
+) -> Sequence[tuple[T, Match]]:
     """
     Which snapshot goes into which slot of a daemon that has just begun.
 

@@ -47,6 +47,21 @@ class Look:
 
 
 @define(eq=False)
+class Restoration:
+    """
+    A daemon that is healthy is being given back its conversations.
+
+    :param over: fires at its end, with whether the daemon is still there.
+    """
+
+    over: Deferred[bool]
+    # Nothing is left of its process.
+    gone: bool = False
+    # It is ended, to be started again.
+    again: bool = False
+
+
+@define(eq=False)
 class ModelState:
     """
     One model: its daemon, the requests that wait for it and use it, how loads went.
@@ -81,6 +96,11 @@ class ModelState:
     back_off: BackOff = field(factory=BackOff)
     # What went wrong last, and when.
     last_error: tuple[str, float] | None = None
+    # It has ended when it was given back its conversations: it is left alone.
+    plain: bool = False
+    # It is being given back its conversations, or they are being saved.
+    restoration: Restoration | None = None
+    _saving: Deferred[None] | None = None
     _poll: HealthPoll | None = None
     _timer: IDelayedCall | None = None
     _examination: Deferred[None] | None = None
@@ -263,6 +283,39 @@ class ModelState:
         self.stop_timer()
         if self._poll is not None:
             self._poll.stop()
+        restoration, self.restoration = self.restoration, None
+        if restoration is not None:
+            restoration.over.cancel()
+
+    def restores(self, restoration: Restoration) -> None:
+        """
+        Its conversations are being restored: that has an end of its own.
+        """
+        self.stop_polling()
+        self.restoration = restoration
+
+    @property
+    def conversations(self) -> list[object]:
+        """
+        Those that the waiting requests go on with, in their order.
+        """
+        entries = self.queue.entries
+        return [e.conversation for e in entries if e.conversation is not None]
+
+    def saves(self, saving: Deferred[None]) -> None:
+        """
+        It is stopped when this is over, unless it ends before that.
+        """
+        self._saving = saving
+
+    def saving_ends(self, saving: Deferred[None]) -> bool:
+        """
+        Whether it is to be stopped now.
+        """
+        mine = self._saving is saving
+        if mine:
+            self._saving = None
+        return mine
 
     def doubt(self) -> None:
         """
@@ -315,12 +368,15 @@ class ModelState:
         self.stop_polling()
         self.leases.clear()
         self._follow_ups.clear()
-        self.suspect = self.leaving = self.stuck = False
+        self.suspect = self.leaving = self.stuck = self.plain = False
         self._keep_alive_s = None
         for told in self.unloads.take():
             told.callback(None)
         if self._examination is not None:
             self._examination.cancel()
+        saving, self._saving = self._saving, None
+        if saving is not None:
+            saving.cancel()
         self.ask_by(None)
 
     # How its loads went.

@@ -184,8 +184,11 @@ class PlaceTests(SynchronousTestCase):
         What stands nowhere may be meant for another, or is told what there is.
         """
         for option, said in (
-            ("labl", "did you mean label? there are health, label, plist, verbs"),
-            ("x", "there are health, label, plist, verbs"),
+            (
+                "labl",
+                "did you mean label? there are health, label, plist, snapshot_dir, verbs",
+            ),
+            ("x", "there are health, label, plist, snapshot_dir, verbs"),
         ):
             error = self.assertRaises(
                 ConfigError, allow_only, section(**{option: "x"}), "launchd"

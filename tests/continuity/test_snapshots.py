@@ -2,6 +2,7 @@
 Which snapshots are restored, and which deleted.
 """
 
+from hashlib import blake2b
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -26,9 +27,8 @@ def said(words: str) -> Beginning:
     """
     A conversation, in which each letter is a block of 64 bytes.
     """
-    return Beginning(
-        b"".join(words[:end].encode().rjust(8)[-8:] for end in range(1, len(words) + 1))
-    )
+    prefixes = (words[: end + 1].encode() for end in range(len(words)))
+    return Beginning(b"".join(blake2b(p, digest_size=8).digest() for p in prefixes))
 
 
 def snapshot(words: str, **more: Any) -> Snapshot:
