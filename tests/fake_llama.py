@@ -155,6 +155,7 @@ class Shape:
     """
 
     ends_with_done = True
+    counts: dict[str, Any] = COUNTS
 
     def __init__(self, model: str, tool: str) -> None:
         self.model, self.tool = model, tool
@@ -162,11 +163,11 @@ class Shape:
 
     def whole(self) -> dict[str, Any]:
         if not self.tool:
-            return ANSWER | COUNTS
+            return ANSWER | self.counts
         call = {"id": "call_1", "type": "function", "function": self.call}
         message = {"role": "assistant", "content": None, "tool_calls": [call]}
         choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
-        return ANSWER | COUNTS | {"choices": [choice]}
+        return ANSWER | self.counts | {"choices": [choice]}
 
     def begin(self) -> list[Any]:
         return []
@@ -187,7 +188,7 @@ class Shape:
         return self.chunk(delta, "" if self.tool else text, None)
 
     def end(self) -> list[Any]:
-        return [self.chunk({}, "", "tool_calls" if self.tool else "stop") | COUNTS]
+        return [self.chunk({}, "", "tool_calls" if self.tool else "stop") | self.counts]
 
     def chunk(self, delta: Any, text: str, reason: str | None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "text": text, "finish_reason": reason}
@@ -353,7 +354,7 @@ class Embeddings(Shape):
             {"object": "embedding", "index": index, "embedding": vector}
             for index in range(len(sent) if isinstance(sent, list) else 1)
         ]
-        return ANSWER | COUNTS | {"object": "list", "data": data}
+        return ANSWER | self.counts | {"object": "list", "data": data}
 
 
 def shape_of(path: str, asked: dict[str, Any], tool: str, model: str) -> Shape:
@@ -379,6 +380,110 @@ def tool_in(asked: dict[str, Any]) -> str:
     return str(tool.get("function", tool)["name"])
 
 
+class Slots:
+    """
+    The slots of an engine: what each holds, as text of which four bytes are a token.
+
+    With faults, see `--slot-fault`. A save that is killed leaves half a file.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.folder, self.faults = args.slot_save_path, dict(args.slot_fault)
+        self.texts = [""] * args.slots
+        self.tasks: list[int | None] = [None] * args.slots
+        self.busy = [False] * args.slots
+        self.task = 0
+        # One thing is done at a time.
+        self.lock = threading.Lock()
+
+    def fault(self, name: str) -> Any:
+        return self.faults.get(name)
+
+    def begin(self, text: str) -> tuple[int, dict[str, Any]]:
+        """
+        A request takes a slot: which, and what its answer counts.
+        """
+        with self.lock:
+            same = [len(os.path.commonprefix([text, held])) for held in self.texts]
+            order = sorted(range(len(same)), key=lambda n: self.tasks[n] or -1)
+            best = max(order, key=lambda n: same[n])
+            slot = best if same[best] > len(text) / 10 else order[0]
+            cached = 0 if self.fault("forgets") else same[slot] // 4
+            self.texts[slot], self.tasks[slot] = text, self.task
+            self.busy[slot] = True
+            self.task += 1
+        prompt = len(text) // 4
+        timings = {"cache_n": cached, "prompt_n": prompt - cached}
+        timings |= {"prompt_ms": 10.0 * (prompt - cached) or 1.0, "predicted_n": 1}
+        usage = {"prompt_tokens": prompt, "completion_tokens": 1}
+        return slot, {"usage": usage, "timings": timings}
+
+    def end(self, slot: int) -> None:
+        self.busy[slot] = False
+
+    def shown(self) -> list[dict[str, Any]]:
+        return [
+            {"id": n, "is_processing": self.busy[n]}
+            | ({} if task is None else {"id_task": task})
+            | ({} if task is None else {"n_prompt_tokens": len(self.texts[n]) // 4})
+            for n, task in enumerate(self.tasks)
+        ]
+
+    def act(self, target: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        """
+        Save or restore one: status and answer.
+        """
+        path, _, query = target.partition("?action=")
+        slot, name = int(path.removeprefix("/slots/")), json.loads(body)["filename"]
+        file = os.path.join(self.folder or "", name)
+        with self.lock:
+            time.sleep(self.fault(f"{query}_delay_s") or 0.0)
+            fault = self.fault(query)
+            if self.folder is None or fault == "unknown":
+                return 501, {"error": {"message": "Start it with --slot-save-path"}}
+            if fault == "refuse":
+                return 400, {"error": {"message": "Unable to do it"}}
+            if query == "restore" and fault == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            return self.save(slot, file) if query == "save" else self.load(slot, file)
+
+    def save(self, slot: int, file: str) -> tuple[int, dict[str, Any]]:
+        fault, text = self.fault("save"), self.texts[slot].encode()
+        with open(file, "wb") as saved:
+            saved.write(text[: len(text) // 2])
+            saved.flush()
+            if fault == "full":
+                return 500, {"error": {"message": "Unable to save slot"}}
+            if fault == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if fault == "stall":
+                time.sleep(1e6)
+            saved.write(text[len(text) // 2 :])
+        if fault == "elsewhere":
+            os.unlink(file)
+        written = 1 if fault == "lie" else len(text)
+        return 200, {"n_saved": len(text) // 4, "n_written": written}
+
+    def load(self, slot: int, file: str) -> tuple[int, dict[str, Any]]:
+        with open(file, "rb") as saved:
+            text = saved.read().decode()
+        fault = self.fault("restore")
+        self.texts[slot] = "" if fault == "useless" else text
+        restored = 1 if fault == "lie" else len(text) // 4
+        return 200, {"n_restored": restored, "n_read": len(text)}
+
+
+SLOT_FAULTS = (
+    "save: unknown, refuse, full, die, stall, lie, elsewhere; restore: unknown, refuse,"
+    " die, lie, useless; save_delay_s, restore_delay_s; forgets: never anything cached"
+)
+PROPS = {
+    "model_path": "/models/fake.gguf",
+    "build_info": "b1-fake",
+    "default_generation_settings": {"n_ctx": 4096},
+}
+
+
 class Daemon:
     """
     The process: its options, its journal, its end.
@@ -386,6 +491,7 @@ class Daemon:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
+        self.slots = Slots(args) if args.slots else None
         self.journal = -1
         if args.journal:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -521,6 +627,19 @@ class Connection:
             status = 500 if isinstance(error, ValueError) else 400
             self.plain(request, Wish(status=status, body={"error": broken}), {})
             return
+        if self.daemon.slots is not None and path in {"/props", "/slots"}:
+            whole: Any = PROPS | {"total_slots": self.daemon.args.slots}
+            whole = self.daemon.slots.shown() if path == "/slots" else whole
+            self.plain(request, Wish(body=whole), {})
+            return
+        if self.daemon.slots is not None and path.startswith("/slots/"):
+            action = request.target.partition("action=")[2]
+            self.daemon.note(action)
+            status, done = self.daemon.slots.act(request.target, request.body)
+            self.daemon.note(f"{action}d", status=status)
+            self.plain(request, Wish(status=status, body=done), {})
+            return
+        slot = None
         told = request.told()
         self.daemon.note("begun", model=asked.get("model"), **told)
         try:
@@ -535,6 +654,9 @@ class Connection:
             model = self.daemon.args.name
             tool = tool_in(asked) if wish.calls_tools else ""
             shape = shape_of(path, asked, tool, model)
+            if self.daemon.slots is not None:
+                text = json.dumps(asked.get("messages", ""))[:-1]
+                slot, shape.counts = self.daemon.slots.begin(text)
             if asked.get("stream") and wish.status == 200:
                 self.stream(request, wish, shape)
             else:
@@ -545,6 +667,9 @@ class Connection:
         except ConnectionError:
             self.daemon.note("client_gone", model=asked.get("model"))
             raise
+        finally:
+            if self.daemon.slots is not None and slot is not None:
+                self.daemon.slots.end(slot)
         self.daemon.note("finished", model=asked.get("model"))
 
     def answer_health(self, request: Request, path: str) -> None:
@@ -651,6 +776,9 @@ def options() -> argparse.ArgumentParser:
     add("--last-words", default="", metavar="TEXT", help="on stderr, when it exits")
     add("--http-version", metavar="1.N", help="close after each answer of HTTP/1.N")
     add("--wish", type=json.loads, default={}, metavar="JSON", help="see above")
+    add("--slots", type=int, default=0, metavar="N", help="has so many; 0: none")
+    add("--slot-save-path", metavar="FOLDER", help="where they are saved")
+    add("--slot-fault", type=json.loads, default={}, metavar="JSON", help=SLOT_FAULTS)
     add("--grandchild", action="store_true", help="leave a child in the same group")
     return parser
 

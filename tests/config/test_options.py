@@ -186,7 +186,8 @@ class PlaceTests(SynchronousTestCase):
         for option, said in (
             (
                 "labl",
-                "did you mean label? there are health, label, plist, snapshot_dir, verbs",
+                "did you mean label? there are health, label, plist, snapshot_dir, "
+                "verbs",
             ),
             ("x", "there are health, label, plist, snapshot_dir, verbs"),
         ):
