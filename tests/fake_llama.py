@@ -27,6 +27,9 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 BORN = time.monotonic()
@@ -380,6 +383,14 @@ def tool_in(asked: dict[str, Any]) -> str:
     return str(tool.get("function", tool)["name"])
 
 
+def common(one: str, other: str) -> int:
+    """
+    How many characters both begin with.
+    """
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
 class Slots:
     """
     The slots of an engine: what each holds, as text of which four bytes are a token.
@@ -404,7 +415,7 @@ class Slots:
         A request takes a slot: which, and what its answer counts.
         """
         with self.lock:
-            same = [len(os.path.commonprefix([text, held])) for held in self.texts]
+            same = [common(text, held) for held in self.texts]
             order = sorted(range(len(same)), key=lambda n: self.tasks[n] or -1)
             best = max(order, key=lambda n: same[n])
             slot = best if same[best] > len(text) / 10 else order[0]
@@ -413,7 +424,7 @@ class Slots:
             self.busy[slot] = True
             self.task += 1
         prompt = len(text) // 4
-        timings = {"cache_n": cached, "prompt_n": prompt - cached}
+        timings: dict[str, Any] = {"cache_n": cached, "prompt_n": prompt - cached}
         timings |= {"prompt_ms": 10.0 * (prompt - cached) or 1.0, "predicted_n": 1}
         usage = {"prompt_tokens": prompt, "completion_tokens": 1}
         return slot, {"usage": usage, "timings": timings}
@@ -435,7 +446,7 @@ class Slots:
         """
         path, _, query = target.partition("?action=")
         slot, name = int(path.removeprefix("/slots/")), json.loads(body)["filename"]
-        file = os.path.join(self.folder or "", name)
+        file = Path(self.folder or "", name)
         with self.lock:
             time.sleep(self.fault(f"{query}_delay_s") or 0.0)
             fault = self.fault(query)
@@ -447,9 +458,9 @@ class Slots:
                 os.kill(os.getpid(), signal.SIGKILL)
             return self.save(slot, file) if query == "save" else self.load(slot, file)
 
-    def save(self, slot: int, file: str) -> tuple[int, dict[str, Any]]:
+    def save(self, slot: int, file: Path) -> tuple[int, dict[str, Any]]:
         fault, text = self.fault("save"), self.texts[slot].encode()
-        with open(file, "wb") as saved:
+        with file.open("wb") as saved:
             saved.write(text[: len(text) // 2])
             saved.flush()
             if fault == "full":
@@ -460,13 +471,12 @@ class Slots:
                 time.sleep(1e6)
             saved.write(text[len(text) // 2 :])
         if fault == "elsewhere":
-            os.unlink(file)
+            file.unlink()
         written = 1 if fault == "lie" else len(text)
         return 200, {"n_saved": len(text) // 4, "n_written": written}
 
-    def load(self, slot: int, file: str) -> tuple[int, dict[str, Any]]:
-        with open(file, "rb") as saved:
-            text = saved.read().decode()
+    def load(self, slot: int, file: Path) -> tuple[int, dict[str, Any]]:
+        text = file.read_bytes().decode()
         fault = self.fault("restore")
         self.texts[slot] = "" if fault == "useless" else text
         restored = 1 if fault == "lie" else len(text) // 4
@@ -614,10 +624,41 @@ class Connection:
 
     # What is answered.
 
+    @contextmanager
+    def in_slot(self, asked: dict[str, Any], shape: Shape) -> Iterator[None]:
+        """
+        While it is answered a request has a slot, if there are any.
+        """
+        slots = self.daemon.slots
+        if slots is None:
+            yield
+            return
+        slot, shape.counts = slots.begin(json.dumps(asked.get("messages", ""))[:-1])
+        try:
+            yield
+        finally:
+            slots.end(slot)
+
+    def answer_slots(self, request: Request, path: str, slots: Slots) -> None:
+        if path == "/props":
+            self.plain(request, Wish(body=PROPS | {"total_slots": len(slots.busy)}), {})
+        elif path == "/slots":
+            self.plain(request, Wish(body=slots.shown()), {})
+        else:
+            action = request.target.partition("action=")[2]
+            self.daemon.note(action)
+            status, done = slots.act(request.target, request.body)
+            self.daemon.note(f"{action}d", status=status)
+            self.plain(request, Wish(status=status, body=done), {})
+
     def answer(self, request: Request) -> None:
         path = request.target.partition("?")[0]
         if path == "/health" or not self.daemon.loaded:
             self.answer_health(request, path)
+            return
+        slots = self.daemon.slots
+        if slots is not None and path.startswith(("/props", "/slots")):
+            self.answer_slots(request, path, slots)
             return
         try:
             asked: dict[str, Any] = json.loads(request.body or b"{}")
@@ -627,19 +668,6 @@ class Connection:
             status = 500 if isinstance(error, ValueError) else 400
             self.plain(request, Wish(status=status, body={"error": broken}), {})
             return
-        if self.daemon.slots is not None and path in {"/props", "/slots"}:
-            whole: Any = PROPS | {"total_slots": self.daemon.args.slots}
-            whole = self.daemon.slots.shown() if path == "/slots" else whole
-            self.plain(request, Wish(body=whole), {})
-            return
-        if self.daemon.slots is not None and path.startswith("/slots/"):
-            action = request.target.partition("action=")[2]
-            self.daemon.note(action)
-            status, done = self.daemon.slots.act(request.target, request.body)
-            self.daemon.note(f"{action}d", status=status)
-            self.plain(request, Wish(status=status, body=done), {})
-            return
-        slot = None
         told = request.told()
         self.daemon.note("begun", model=asked.get("model"), **told)
         try:
@@ -654,22 +682,17 @@ class Connection:
             model = self.daemon.args.name
             tool = tool_in(asked) if wish.calls_tools else ""
             shape = shape_of(path, asked, tool, model)
-            if self.daemon.slots is not None:
-                text = json.dumps(asked.get("messages", ""))[:-1]
-                slot, shape.counts = self.daemon.slots.begin(text)
-            if asked.get("stream") and wish.status == 200:
-                self.stream(request, wish, shape)
-            else:
-                ours = shape.whole() | {"x_request": told, "model": model}
-                self.plain(request, wish, ours)
+            with self.in_slot(asked, shape):
+                if asked.get("stream") and wish.status == 200:
+                    self.stream(request, wish, shape)
+                else:
+                    ours = shape.whole() | {"x_request": told, "model": model}
+                    self.plain(request, wish, ours)
         except ConnectionAbortedError:  # by us
             raise
         except ConnectionError:
             self.daemon.note("client_gone", model=asked.get("model"))
             raise
-        finally:
-            if self.daemon.slots is not None and slot is not None:
-                self.daemon.slots.end(slot)
         self.daemon.note("finished", model=asked.get("model"))
 
     def answer_health(self, request: Request, path: str) -> None:

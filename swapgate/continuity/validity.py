@@ -76,13 +76,13 @@ def named_files(
     command: EngineCommand, facts: EngineFacts, folder: str
 ) -> Sequence[str]:
     """
-    The paths that may be files which matter: the model's, its adapters', the program.
+    The paths of the files that matter: the model's, its adapters', its projector's.
 
     :param folder: in which the command is run.
     """
-    words = [*command.what_matters, facts.model_path]
-    paths = (w if w.startswith("/") else f"{folder}/{w}" for w in words if "/" in w)
-    return sorted(set(paths))
+    words = {word for word in command.words if word.endswith(".gguf")}
+    paths = sorted(words | ({facts.model_path} if facts.model_path else set()))
+    return [path if path.startswith("/") else f"{folder}/{path}" for path in paths]
 
 
 def validity(

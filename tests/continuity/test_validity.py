@@ -123,9 +123,12 @@ class ValidityTests(SynchronousTestCase):
         """
         Those that the command names, as seen from its folder, and the model's.
         """
-        words = "python -m swapgate.engine -m models/b.gguf --lora /l.gguf"
-        facts = evolve(FACTS, model_path="models/b.gguf")
-        self.assertEqual(
-            named_files(engine_command(words.split()), facts, "/home"),
-            ["/home/models/b.gguf", "/l.gguf"],
-        )
+        words = "python -m swapgate.engine -m b.gguf --lora /l.gguf --log-file /x"
+        command = engine_command(words.split())
+        for model_path, expected in (
+            ("b.gguf", ["/l.gguf", "/home/b.gguf"]),
+            ("/c", ["/c", "/l.gguf", "/home/b.gguf"]),
+            ("", ["/l.gguf", "/home/b.gguf"]),
+        ):
+            facts = evolve(FACTS, model_path=model_path)
+            self.assertEqual(named_files(command, facts, "/home"), expected)
