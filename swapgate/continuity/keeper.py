@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, TimeoutError, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -25,7 +25,7 @@ from swapgate.continuity.life import Life, Turn
 from swapgate.continuity.places import Place, command_of, place_of
 from swapgate.continuity.slots import Slots
 from swapgate.continuity.store import InThread, Store
-from swapgate.continuity.transfers import Transfers
+from swapgate.continuity.transfers import CALLED_OFF, Transfers
 from swapgate.fleet.conversations import Conversations
 from swapgate.fleet.lease import Lease
 from swapgate.upstream.client import UpstreamClient
@@ -135,7 +135,7 @@ class Keeper(Conversations):
         return opening.addErrback(self._not_opened, life)
 
     def _not_opened(self, failure: Failure, life: Life) -> bool:
-        if not failure.check(TimeoutError):
+        if not failure.check(*CALLED_OFF):
             self._tell(failure, life.spec.name)
         if life.off is None:
             life.turn_off("its slots could not be seen in time")

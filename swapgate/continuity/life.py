@@ -12,12 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from attrs import define, field
-from twisted.internet.defer import (
-    CancelledError,
-    Deferred,
-    DeferredLock,
-    TimeoutError,
-)
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -31,7 +26,7 @@ from swapgate.continuity.slots import Slots
 from swapgate.continuity.snapshots import Match, Snapshot, best_match, to_restore
 from swapgate.continuity.speeds import Speeds
 from swapgate.continuity.store import ModelStore, Store
-from swapgate.continuity.transfers import FAILURES, Outcome, Transfers
+from swapgate.continuity.transfers import CALLED_OFF, FAILURES, Outcome, Transfers
 
 # A restore must fail to help so often in a row before it is given up.
 _FAILURES_MARKED: Final = 2
@@ -239,6 +234,8 @@ class Life:
         # What was never seen to help might end the daemon, and others' answers.
         if match is None or not (record.proven or turn.alone):
             return None
+        if match.snapshot.id in self._transfers.begun:
+            return None
         gained = match.tokens - match.snapshot.tokens_in(known)
         if not record.speeds.restore_pays(gained, match.snapshot.size):
             return None
@@ -267,7 +264,7 @@ class Life:
         self._table.settle(await self._slots.list(), ended)
 
     def _not_done(self, failure: Failure) -> None:
-        if not failure.check(CancelledError, TimeoutError, *FAILURES):
+        if not failure.check(*CALLED_OFF, *FAILURES):
             self._log.failure(
                 "{model}: a bug in swapgate", failure, model=self.spec.name
             )

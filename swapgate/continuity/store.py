@@ -278,7 +278,8 @@ class Store:
 
     async def purge(self) -> tuple[int, int]:
         """
-        Delete everything: how many there were, and how many bytes.
+        Delete everything: how many there were, and how many bytes. What helped nothing
+        before is tried again.
         """
         self._purges += 1
         stores = list(self.models.values())
@@ -286,6 +287,7 @@ class Store:
         size = self.size
         for store in stores:
             store.snapshots.clear()
+            store.record.mark, store.record.failures = "", 0
             await self._in_thread(store.folder.delete_all)
         return count, size
 

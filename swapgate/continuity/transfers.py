@@ -6,7 +6,13 @@ from enum import Enum
 from typing import Final
 
 from attrs import define, field
-from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
+from twisted.internet.defer import CancelledError, TimeoutError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionDone,
+    ConnectionLost,
+)
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.client import ResponseNeverReceived
@@ -18,6 +24,8 @@ from swapgate.continuity.snapshots import Snapshot
 from swapgate.continuity.store import ModelStore, Store
 from swapgate.upstream.response_parser import BadUpstreamResponse
 
+#: What is asked is called off, as it takes too long.
+CALLED_OFF: Final = (CancelledError, ConnectingCancelledError, TimeoutError)
 #: The daemon has hung up: perhaps it is dead.
 GONE: Final = (ConnectError, ConnectionDone, ConnectionLost, ResponseNeverReceived)
 #: All that may go wrong between it and us.
@@ -53,6 +61,8 @@ class Transfers:
     _slots: Slots
     _clock: IReactorTime
     seen: set[str] = field(factory=set, init=False)
+    #: Restores that did not end in time: the daemon may still be at it.
+    begun: set[str] = field(factory=set, init=False)
     why: str = field(default="", init=False)
     # Files that are being written, or were not written to their end.
     _unfinished: set[str] = field(factory=set, init=False)
@@ -63,6 +73,12 @@ class Transfers:
         Restore it into this slot, of which nothing is known until then.
         """
         slot.empty()
+        self.begun.add(snapshot.id)
+        outcome = await self._restore(slot, snapshot)
+        self.begun.discard(snapshot.id)
+        return outcome
+
+    async def _restore(self, slot: Slot, snapshot: Snapshot) -> Outcome:
         if not await self.store.is_intact(snapshot):
             return Outcome.FAILED
         began_s = self._clock.seconds()

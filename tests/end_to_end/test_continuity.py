@@ -260,8 +260,13 @@ class FaultTests(ContinuityCase):
         A daemon that was not told where to save is asked once.
         """
         await self.begin({"save": "unknown"})
-        await self.check()
+        await self.say(LONG)
+        while (await self.shown())["on"]:
+            await deferLater(reactor, 0.01)
         self.assertIn("--slot-save-path", (await self.shown())["why"])
+        await self.say(LONG, "Yes", "And then?")
+        await self.swap()
+        self.assertEqual(len(self.told("save")), 1)
 
     async def test_bad_saves(self) -> None:
         """
