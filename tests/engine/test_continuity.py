@@ -24,8 +24,8 @@ from tests.rig import events_of
 skip = SKIP
 
 _TEXT = (
-    "the sea was calm and a lamp burned in its tower by an old harbour while gulls slept "
-    "on wet stones near boats that rocked under stars wind rose from north bringing salt"
+    "the sea was calm and a lamp burned in its tower by an old harbour gulls slept on "
+    "wet stones near boats that rocked under stars wind rose from north bringing salt"
 )
 
 
