@@ -14,6 +14,7 @@ from statistics import median_low
 from typing import TYPE_CHECKING
 
 from benchmarks.agent_rows import AGENT_ROWS
+from benchmarks.continuity_rows import CONTINUITY_ROWS
 from benchmarks.fair_rows import FAIR_ROWS
 from benchmarks.fleet_rows import FLEET_ROWS
 from benchmarks.guard_rows import GUARD_ROWS
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from benchmarks.processes import Install
 
 ALL_ROWS = [*ROWS, *AGENT_ROWS, *FLEET_ROWS, *GUARD_ROWS, *FAIR_ROWS, *OLLAMA_ROWS]
+ALL_ROWS += CONTINUITY_ROWS
 TURNS = 5
 
 

@@ -117,7 +117,13 @@ class Folder:
             known = name.partition(".")[0] in good and not name.endswith(".new")
             if not known:
                 (self.path / name).unlink(missing_ok=True)
-        return list(good.values()), self._read(_RECORD, ModelRecord) or ModelRecord()
+        return list(good.values()), self.read_record()
+
+    def read_record(self) -> ModelRecord:
+        """
+        What is known of the model as a whole.
+        """
+        return self._read(_RECORD, ModelRecord) or ModelRecord()
 
     def _is_good(self, snapshot: Snapshot, name: str, model: str) -> bool:
         named = (snapshot.model, f"{snapshot.id}.json") == (model, name)
@@ -146,10 +152,15 @@ class Folder:
         Make a file that was just saved private; None where it is no file.
         """
         path = self.path / slot_file(snapshot_id)
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return None
         # Not ours, where the daemon is another user's: the folder hides it.
         with suppress(OSError):
-            path.chmod(0o600, follow_symlinks=False)
-        return None if path.is_symlink() else identity(path)
+            os.fchmod(file, 0o600)
+        os.close(file)
+        return identity(path)
 
     def finish(self, snapshot: Snapshot, superseded: Iterable[str]) -> None:
         """

@@ -4,9 +4,9 @@ Keeper: keeps conversations through swaps. What the fleet and the api call.
 It has a `Life` for each daemon that is up, and a `Store` for all that is saved.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 from attrs import define, field
@@ -15,12 +15,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from swapgate.config.daemon_kinds import RemoteSpec
 from swapgate.config.loader import Config
 from swapgate.config.model import ModelSpec
 from swapgate.continuity.beginnings import NOTHING, Beginning, beginning_of
 from swapgate.continuity.commands import SAVE_PATH
 from swapgate.continuity.fingerprints import fingerprint
-from swapgate.continuity.folder import Unusable, remove_other_folders
+from swapgate.continuity.folder import Folder, Unusable, remove_other_folders
 from swapgate.continuity.life import Life, Turn
 from swapgate.continuity.places import Place, command_of, place_of
 from swapgate.continuity.slots import Slots
@@ -32,6 +33,30 @@ from swapgate.upstream.client import UpstreamClient
 
 # Below the state folder.
 _ROOT: Final = "snapshots"
+
+
+def not_kept(config: Config) -> Iterator[str]:
+    """
+    A line for each model whose conversations are not kept, though it says nothing of
+    that itself: why, and what would help.
+    """
+    for spec in config.models:
+        place = place_of(spec, root_of(config.state_dir))
+        if isinstance(place, Place):
+            mark = Folder(Path(place.folder)).read_record().mark
+            why = mark and f"{mark}; {command_of(spec).remedy}"
+        else:
+            quiet = spec.continuity == "off" or isinstance(spec.service, RemoteSpec)
+            why = "" if quiet else place
+        if why:
+            yield f"{spec.name}: conversations are not kept: {why}"
+
+
+def root_of(state_dir: str) -> str:
+    """
+    The folder for those of children.
+    """
+    return f"{state_dir}/{_ROOT}"
 
 
 @define(eq=False)
@@ -57,7 +82,7 @@ class Keeper(Conversations):
     _log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        self._root = f"{self._state_dir}/{_ROOT}"
+        self._root = root_of(self._state_dir)
         self._store = Store(self._in_thread, self._now)
 
     def configure(self, config: Config) -> None:
