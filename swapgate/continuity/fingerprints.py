@@ -27,7 +27,8 @@ def found_command(spec: ModelSpec) -> EngineCommand:
     The command of a model's daemon, an agent's as its property list has it.
     """
     if isinstance(spec.service, kinds.LaunchdSpec):
-        return engine_command(_plist(spec.service.plist).get("ProgramArguments", ()))
+        words = _plist(spec.service.plist).get("ProgramArguments", ())
+        return engine_command([str(word) for word in words])
     return command_of(spec)
 
 
@@ -63,11 +64,12 @@ def _plist(path: str) -> dict[str, Any]:
     """
     A property list; empty where it cannot be read.
     """
-    with suppress(OSError, ValueError, plistlib.InvalidFileException):
+    try:
         found = plistlib.loads(Path(path).read_bytes())
-        if isinstance(found, dict):
-            return found
-    return {}
+    # It fails in many ways at what is no property list.
+    except Exception:
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def _packages(command: EngineCommand) -> Mapping[str, str]:
