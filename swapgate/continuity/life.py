@@ -248,15 +248,15 @@ class Life:
 
     async def _prepare(self, turn: Turn, match: Match | None) -> None:
         await self._look()
-        slot = self._table.slot_for(turn.beginning)
-        if slot is None:
-            return
-        pays = self._model.record.speeds.save_pays
-        overwrites = slot.changed and not slot.holds.goes_on_in(turn.beginning)
-        if overwrites and pays(slot.tokens):
-            await self._save(slot)
-        if match is not None and self.off == "":
-            await self._restore(slot, match.snapshot)
+        # Which of them the daemon takes is its own choice: two conversations may begin
+        # alike in its template.
+        for slot in self._table.to_save if turn.alone else ():
+            goes_on = slot.holds.goes_on_in(turn.beginning)
+            if not goes_on and self._model.record.speeds.save_pays(slot.tokens):
+                await self._save(slot)
+        place = self._table.slot_for(turn.beginning)
+        if match is not None and place is not None and self.off == "":
+            await self._restore(place, match.snapshot)
         turn.expects = self._table.take_restored(turn.beginning)
 
     async def _look(self) -> None:
