@@ -65,6 +65,8 @@ from swapgate.upstream.client import UpstreamClient
 
 # How many connections may wait to be accepted, as far as the system allows.
 _BACKLOG = 1024
+# What was saved last has so long to be on the disk.
+_AT_LEAST_S = 0.5
 
 
 def _check_open_ports(config: Config, in_use: Sequence[str]) -> None:
@@ -251,7 +253,7 @@ class Swapgate(MultiService):
             await super().stopService()
             await self._scheduler.stop()
             await self._site.close(max(end_s - self._reactor.seconds(), 0.0))
-            await self._keeper.stop()
+            await self._keeper.stop(max(end_s - self._reactor.seconds(), _AT_LEAST_S))
             self._state.release()
 
     @contextmanager

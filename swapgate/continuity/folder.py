@@ -116,7 +116,8 @@ class Folder:
         for name in self._names():
             known = name.partition(".")[0] in good and not name.endswith(".new")
             if not known:
-                (self.path / name).unlink(missing_ok=True)
+                with suppress(OSError):
+                    (self.path / name).unlink(missing_ok=True)
         return list(good.values()), self.read_record()
 
     def read_record(self) -> ModelRecord:

@@ -100,13 +100,14 @@ class Keeper(Conversations):
         removing = self._in_thread(remove_other_folders, self._root, folders)
         removing.addErrback(self._tell, self._root)
 
-    def stop(self) -> Deferred[Any]:
+    def stop(self, within_s: float) -> Deferred[Any]:
         """
-        Fires when all that was begun is done.
+        Fires when all that was begun is done, or when there is no more time.
         """
         for client in list(self._lives):
             self.gone(client)
-        return self._store.settled()
+        settled = self._store.settled().addTimeout(within_s, self._clock)
+        return settled.addErrback(lambda failure: failure.trap(*CALLED_OFF))
 
     def _place(self, spec: ModelSpec) -> Place | str:
         return self._places.get(spec.name, "it is not in the configuration")

@@ -180,8 +180,19 @@ class Life:
         self._table.use(slot)
         outcome = await self._transfers.restore(slot, snapshot)
         if outcome is Outcome.GONE:
-            self._mark(f"its daemon ended at a restore ({self._transfers.why})")
+            self._failed(f"its daemon ended at a restore ({self._transfers.why})")
         return outcome is not Outcome.GONE
+
+    def _failed(self, why: str) -> None:
+        """
+        A restore was of no use: the second one in a row is the last.
+        """
+        record = self._model.record
+        record.failures += 1
+        if record.failures >= _FAILURES_MARKED:
+            self._mark(why)
+        else:
+            self._store.write_record(self._model)
 
     def _mark(self, why: str) -> None:
         """
@@ -232,7 +243,7 @@ class Life:
         record = self._model.record
         match = best_match(self._model.snapshots.values(), turn.beginning, known)
         # What was never seen to help might end the daemon, and others' answers.
-        if match is None or not (record.proven or turn.alone):
+        if match is None or record.failures or not (record.proven or turn.alone):
             return None
         if match.snapshot.id in self._transfers.begun:
             return None
@@ -298,7 +309,6 @@ class Life:
             self._engine_keeps &= verdict
             return
         record = self._model.record
-        record.failures = 0 if verdict else record.failures + 1
         record.proven |= verdict
         self._log.info(
             "{model}: after a restore {cached} of {prompt} tokens had not to be read",
@@ -306,9 +316,10 @@ class Life:
             cached=counts.cached,
             prompt=counts.prompt,
         )
-        if record.failures >= _FAILURES_MARKED:
-            self._mark("what was restored has helped nothing")
-        else:
+        if not verdict:
+            self._failed("what was restored has helped nothing")
+        elif record.failures:
+            record.failures = 0
             self._store.write_record(self._model)
 
     # Saving.

@@ -5,6 +5,7 @@ Conversations: what the fleet tells, and asks, of those that keep them through a
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from attrs import define
 from twisted.internet.defer import Deferred, succeed
 
 from swapgate.config.model import ModelSpec
@@ -37,6 +38,21 @@ class Conversations(Protocol):
         """
         This life is over.
         """
+
+
+@define(eq=False)
+class Restoration:
+    """
+    A daemon that is healthy is being given back its conversations.
+
+    :param over: fires at its end, with whether the daemon is still there.
+    """
+
+    over: Deferred[bool]
+    # Nothing is left of its process.
+    gone: bool = False
+    # It is ended, to be started again.
+    again: bool = False
 
 
 class NoConversations(Conversations):

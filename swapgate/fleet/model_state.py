@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 from swapgate.config.model import ModelSpec
 from swapgate.daemons import Daemon
 from swapgate.fleet.back_off import BackOff
+from swapgate.fleet.conversations import Restoration
 from swapgate.fleet.follow_ups import FollowUps
 from swapgate.fleet.health import HealthPoll
 from swapgate.fleet.lease import Cut, Lease, LoadFailed, NotStopped, QueuedRequest
@@ -44,21 +45,6 @@ class Look:
     since_s: float
     asks: bool
     over: Deferred[None] = field(factory=Deferred)
-
-
-@define(eq=False)
-class Restoration:
-    """
-    A daemon that is healthy is being given back its conversations.
-
-    :param over: fires at its end, with whether the daemon is still there.
-    """
-
-    over: Deferred[bool]
-    # Nothing is left of its process.
-    gone: bool = False
-    # It is ended, to be started again.
-    again: bool = False
 
 
 @define(eq=False)

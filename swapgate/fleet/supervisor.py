@@ -9,7 +9,7 @@ Supervisor: launches, polls, examines, adopts and halts daemons; writes history.
 
 from collections.abc import Callable
 
-from attrs import define
+from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -19,16 +19,15 @@ from twisted.python.failure import Failure
 from swapgate.daemons import Daemon, Owner
 from swapgate.daemons.control import port_answers
 from swapgate.fleet.conversations import Conversations
+from swapgate.fleet.handover import KILLED_S, Handover
 from swapgate.fleet.health import HealthPoll, probe
 from swapgate.fleet.history import LoadTimes, Swaps
 from swapgate.fleet.lifecycle import Action, Event, Phase
-from swapgate.fleet.model_state import ModelState, Restoration
+from swapgate.fleet.model_state import ModelState
 from swapgate.upstream.client import UpstreamClient
 
 # A daemon that failed a request is asked so often, so long apart, whether it is well.
 _PROBES, _PROBE_AGAIN_S = 3, 1.0
-# What was killed at stop_timeout should be gone so soon after it, and proven to be.
-_KILLED_S = 8.0
 _ENDS = (Event.DIED, Event.EXITED)
 
 
@@ -49,7 +48,13 @@ class Supervisor:
     _tell: Callable[[ModelState, Event, str], None]
     _plan_again: Callable[[], None]
     _conversations: Conversations
+    _handover: Handover = field(init=False)
     _log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        self._handover = Handover(
+            self._conversations, self._clock, self._tell, self.act
+        )
 
     def act(self, state: ModelState, action: Action) -> None:
         """
@@ -66,7 +71,7 @@ class Supervisor:
                     state.stop_polling()
                 case Action.HALT:
                     state.stop_polling()
-                    saving = self._last_save(state)
+                    saving = self._handover.save(state)
                     if saving is None:
                         self._halt(state)
                     else:
@@ -78,14 +83,6 @@ class Supervisor:
                 self._log.failure("{model}: a bug in swapgate", model=state.spec.name)
             self._tell(state, Event.EXITED, f"cannot be run: {error}")
 
-    def _last_save(self, state: ModelState) -> Deferred[None] | None:
-        """
-        What a daemon's stop waits for: its conversations are saved.
-        """
-        if state.client is None or state.suspect or not state.daemon.serving:
-            return None
-        return self._conversations.halting(state.client)
-
     def _halt_saved(self, state: ModelState, saving: Deferred[None]) -> None:
         if state.saving_ends(saving):
             try:
@@ -94,14 +91,14 @@ class Supervisor:
                 self._tell(state, Event.EXITED, f"cannot be stopped: {error}")
 
     def _halt(self, state: ModelState) -> None:
-        stuck_in_s = state.spec.stop_timeout_s + _KILLED_S
+        stuck_in_s = state.spec.stop_timeout_s + KILLED_S
         state.set_timer(self._clock.callLater(stuck_in_s, self._is_stuck, state))
         state.daemon.halt()
 
     def _owner(self, state: ModelState) -> Owner:
         return Owner(
-            gone=lambda why: self._ended(state, Event.EXITED, why),
-            died=lambda why: self._ended(state, Event.DIED, why),
+            gone=lambda why: self._handover.ended(state, Event.EXITED, why),
+            died=lambda why: self._handover.ended(state, Event.DIED, why),
             in_use=lambda: bool(state.leases),
             is_healthy=lambda: self._probe(state),
         )
@@ -158,70 +155,11 @@ class Supervisor:
     def _is_up(self, state: ModelState) -> None:
         port_conflict = state.daemon.port_conflict()
         if port_conflict is None:
-            self._restore(state)
+            self._handover.restore(state)
         elif state.daemon.relaunch():
             self.act(state, Action.POLL)
         else:
             self._tell(state, Event.TIMED_OUT, port_conflict)
-
-    def _restore(self, state: ModelState) -> None:
-        """
-        Give it back its conversations before the requests are let in.
-        """
-        assert state.client is not None
-        waiting = None if state.plain else state.conversations
-        over = self._conversations.healthy(state.spec, state.client, waiting)
-        restoration = Restoration(over)
-        state.restores(restoration)
-        over.addCallback(self._restored, state, restoration)
-
-    def _restored(
-        self, well: bool, state: ModelState, restoration: Restoration
-    ) -> None:
-        if state.restoration is not restoration:
-            # It is stopped already.
-            return
-        if well and not restoration.gone:
-            state.restoration = None
-            self._tell(state, Event.HEALTHY, "")
-            return
-        # No failed load: without its conversations it may be well.
-        state.plain = restoration.again = True
-        self._log.warn(
-            "{model}: it ended when its conversations were restored, and is started "
-            "again without them",
-            model=state.spec.name,
-        )
-        if restoration.gone:
-            self._start_again(state)
-        else:
-            reason = "it did not end after a restore that failed"
-            state.set_timer(
-                self._clock.callLater(
-                    _KILLED_S, self._tell, state, Event.TIMED_OUT, reason
-                )
-            )
-            state.daemon.kill()
-
-    def _start_again(self, state: ModelState) -> None:
-        state.restoration = None
-        if state.client is not None:
-            self._conversations.gone(state.client)
-        self.act(state, Action.LAUNCH)
-        self.act(state, Action.POLL)
-
-    def _ended(self, state: ModelState, event: Event, why: str) -> None:
-        """
-        A daemon has ended by itself or is gone, perhaps while it was given back its
-        conversations: what is asked of it then fails, and is over.
-        """
-        restoration = state.restoration
-        if restoration is None:
-            self._tell(state, event, why)
-        elif event is Event.EXITED:
-            restoration.gone = True
-            if restoration.again:
-                self._start_again(state)
 
     def examine(self, state: ModelState) -> None:
         """
@@ -334,12 +272,8 @@ class Supervisor:
             self._log.warn("{model}: {reason}", model=name, reason=reason)
             state.crashed(now_s, reason)
         if not after.resident:
-            self._end_life(state)
-
-    def _end_life(self, state: ModelState) -> None:
-        if state.client is not None:
-            self._conversations.gone(state.client)
-        state.end_life()
+            self._handover.end(state)
+            state.end_life()
 
 
 def _unhealthy(state: ModelState) -> str:

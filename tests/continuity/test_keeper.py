@@ -173,7 +173,21 @@ class FleetTests(KeeperCase):
         self.assertEqual(self.shown(), (True, None))
         turn.ended(b"")
         self.assertIsNotNone(self.keeper.halting(self.client))
-        self.successResultOf(self.keeper.stop())
+        self.successResultOf(self.keeper.stop(1))
+
+    def test_stuck(self) -> None:
+        """
+        A disk that hangs keeps no gateway from its end.
+        """
+        self.keeper = Keeper(
+            str(self.state_dir), self.clock, lambda *_: Deferred(), lambda: 0.0
+        )
+        self.keeper.configure(self.config(self.spec))
+        over = self.keeper.stop(2)
+        self.clock.advance(1.9)
+        self.assertNoResult(over)
+        self.clock.advance(0.1)
+        self.successResultOf(over)
 
     def test_purge(self) -> None:
         """

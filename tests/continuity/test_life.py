@@ -341,11 +341,16 @@ class RestoreTests(LifeCase):
 
     def test_gone(self) -> None:
         """
-        A daemon that ends at it is to be started again, and left alone from then on.
+        A daemon that ends at it is to be started again, and the second time left alone
+        from then on.
         """
-        self.kept("a")
+        self.kept("a", "x")
         self.restore_fails = ConnectionLost()
         self.begin("ab", well=False)
+        self.assertEqual((self.life.off, self.files()), ("", 1))
+        self.turn("xy")
+        self.assertEqual(self.fake.told, ["restore 0"])
+        self.begin("xy", well=False)
         self.assertIn("ended at a restore", str(self.life.off))
         self.assertEqual(self.files(), 0)
 

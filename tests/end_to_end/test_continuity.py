@@ -293,17 +293,21 @@ class FaultTests(ContinuityCase):
 
     async def test_dies_at_a_restore(self) -> None:
         """
-        It is started again without, its client gets its answer, and it is not tried
-        again.
+        It is started again without, and its client gets its answer; it is tried once
+        more and then no more.
         """
         await self.begin({"restore": "die"})
         await self.check()
         self.assertEqual(len(self.told("started", "a")), 3)
         self.assertEqual(len(self.told("restore")), 1)
+        self.assertTrue((await self.shown())["on"])
+        await self.swap()
+        await self.say(LONG, "Yes", "And then?", "No", "And now?")
+        self.assertEqual(len(self.told("restore")), 2)
         self.assertIn("ended at a restore", (await self.shown())["why"])
         self.assertEqual(self.files(), [])
         await self.swap()
-        self.assertEqual(len(self.told("save")), 1)
+        self.assertEqual(len(self.told("save")), 2)
 
     async def test_dies_at_a_save(self) -> None:
         """
