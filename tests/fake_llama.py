@@ -416,7 +416,8 @@ class Slots:
         """
         with self.lock:
             same = [common(text, held) for held in self.texts]
-            order = sorted(range(len(same)), key=lambda n: self.tasks[n] or -1)
+            used = [-1 if task is None else task for task in self.tasks]
+            order = sorted(range(len(same)), key=used.__getitem__)
             best = max(order, key=lambda n: same[n])
             slot = best if same[best] > len(text) / 10 else order[0]
             cached = 0 if self.fault("forgets") else same[slot] // 4

@@ -50,7 +50,7 @@ class ContinuityCase(EngineCase):
     The demo, whose models swap with each other.
     """
 
-    timeout = 200
+    timeout = 400
     # Whether the engine has none of the demo's own options.
     plain_engine = False
 
