@@ -92,11 +92,11 @@ class Keeper(Conversations):
         """
         self._store.most_bytes = config.snapshot_max_bytes
         self._places = {spec.name: place_of(spec, self._root) for spec in config.models}
-        folders = []
-        for name, place in self._places.items():
-            if isinstance(place, Place):
-                self._store.open(name, place.folder)
-                folders.append(PurePath(place.folder).name)
+        kept = {n: p.folder for n, p in self._places.items() if isinstance(p, Place)}
+        self._store.keep_only(kept)
+        for name, folder in kept.items():
+            self._store.open(name, folder)
+        folders = [PurePath(folder).name for folder in kept.values()]
         removing = self._in_thread(remove_other_folders, self._root, folders)
         removing.addErrback(self._tell, self._root)
 

@@ -6,7 +6,7 @@ Store: the snapshots of all models: what there is, what goes for room, what is m
 3. No failure of a disk is more than a snapshot that is not there.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,13 @@ class Store:
             found = self.models[model] = ModelStore(model, Folder(Path(folder)))
             self._run(Deferred.fromCoroutine(self._scan(found)))
         return found
+
+    def keep_only(self, models: Container[str]) -> None:
+        """
+        Forget all others.
+        """
+        for name in [name for name in self.models if name not in models]:
+            del self.models[name]
 
     async def _scan(self, store: ModelStore) -> None:
         try:
@@ -237,7 +244,9 @@ class Store:
         """
         Whether its file is the one that was saved; if not, it is forgotten.
         """
-        store = self.models[snapshot.model]
+        store = self.models.get(snapshot.model)
+        if store is None:
+            return False
         if await self._in_thread(store.folder.is_intact, snapshot):
             return True
         self.drop([snapshot])
@@ -247,8 +256,8 @@ class Store:
         """
         It has been restored.
         """
-        store = self.models[snapshot.model]
-        if snapshot.id in store.snapshots:
+        store = self.models.get(snapshot.model)
+        if store is not None and snapshot.id in store.snapshots:
             used = store.snapshots[snapshot.id] = snapshot.used(self._now())
             self._run(self._in_thread(_write, store.folder, used))
 
@@ -257,9 +266,9 @@ class Store:
         Forget these, and delete their files.
         """
         for each in list(snapshots):
-            store = self.models[each.model]
-            store.snapshots.pop(each.id, None)
-            self.discard(store, [each.id])
+            store = self.models.get(each.model)
+            if store is not None:
+                self.discard(store, [each.id])
 
     def discard(self, store: ModelStore, ids: Iterable[str]) -> None:
         """

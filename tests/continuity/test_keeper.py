@@ -21,6 +21,7 @@ from swapgate.continuity.places import folder_name
 from swapgate.fleet.lease import Lease
 from swapgate.upstream.client import UpstreamClient
 from tests.continuity.test_slots import FakeDaemon
+from tests.continuity.test_snapshots import snapshot
 from tests.doubles import config_of, model, run_now
 
 BODY = [json.dumps({"messages": [{"content": "x" * 500}]}).encode()]
@@ -162,6 +163,26 @@ class FleetTests(KeeperCase):
         self.assertIsNone(self.keeper.beginning("unknown", BODY, None))
         self.assertEqual(self.shown(), (False, "continuity = off"))
         self.assertFalse(self.folder.exists())
+
+    def test_off_later(self) -> None:
+        """
+        What was kept is deleted when it is not to be any more.
+        """
+        for number in range(2):
+            (self.folder / f"{number:016}.slot").write_text("what was said")
+        model_store = self.keeper._store.models["m"]
+        model_store.snapshots["a"] = snapshot("a", model="m")
+        self.assertEqual(self.keeper.totals["bytes"], 100)
+        self.healthy()
+        self.keeper.configure(self.config(evolve(self.spec, continuity="off")))
+        self.assertEqual(self.keeper.totals["bytes"], 0)
+        self.assertFalse(self.folder.exists())
+        # Its daemon is still up until it is unloaded.
+        store = self.keeper._store
+        intact = Deferred.fromCoroutine(store.is_intact(snapshot("a")))
+        self.assertFalse(self.successResultOf(intact))
+        store.use(snapshot("a"))
+        store.drop([snapshot("a")])
 
     def test_found(self) -> None:
         """
