@@ -521,6 +521,44 @@ class ManyTests(ContinuityCase):
         found = [await self.cached(*each) for each in said]
         self.assertEqual([count > 200 for count in found], [True] * 10)
 
+    async def wait_for_a_restore(self) -> Any:
+        """
+        A client whose conversation is being restored, slowly, on demand.
+        """
+        await self.begin({"restore_delay_s": 0.5})
+        for number, text in enumerate((LONG, OTHER), start=1):
+            await self.say(text)
+            await self.until_files(number)
+        await self.swap()
+        await self.ask("/swapgate/models/a/load", {})
+        await self.until_told("restored")
+        client = await self.connect()
+        body = {"model": "a", "messages": chat(LONG, "Yes", "And then?")}
+        client.send("/v1/chat/completions", body)
+        await self.until_told("restore", count=2)
+        return client
+
+    async def test_gone_on_demand(self) -> None:
+        """
+        The request of a client that goes meanwhile is not sent.
+        """
+        client = await self.wait_for_a_restore()
+        begun = len(self.told("begun", "a"))
+        client.transport.abortConnection()
+        await self.until_told("restored", count=2)
+        await self.say(OTHER, "Yes", "And then?")
+        self.assertEqual(len(self.told("begun", "a")), begun + 1)
+
+    async def test_unloaded_on_demand(self) -> None:
+        """
+        A request whose model is unloaded meanwhile is told so.
+        """
+        client = await self.wait_for_a_restore()
+        done = await self.ask("/swapgate/models/a/unload?now=1", {})
+        self.assertEqual(done.status, 200)
+        answer = await client.answer()
+        self.assertEqual((answer.status, answer.error["code"]), (409, "model_unloaded"))
+
     async def test_interleaved(self) -> None:
         """
         Two conversations in four slots find their own again.
