@@ -14,6 +14,7 @@ from statistics import median_low
 from typing import TYPE_CHECKING
 
 from benchmarks.agent_rows import AGENT_ROWS
+from benchmarks.continuity_rows import CONTINUITY_ROWS
 from benchmarks.fair_rows import FAIR_ROWS
 from benchmarks.fleet_rows import FLEET_ROWS
 from benchmarks.guard_rows import GUARD_ROWS
@@ -35,6 +36,7 @@ ALL_ROWS = [
     *FAIR_ROWS,
     *OLLAMA_ROWS,
     *PAGE_ROWS,
+    *CONTINUITY_ROWS,
 ]
 TURNS = 5
 

@@ -14,8 +14,9 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -24,6 +25,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
@@ -37,6 +39,7 @@ from swapgate.config.ini import ConfigError
 from swapgate.config.limits import Limits
 from swapgate.config.loader import Config
 from swapgate.config.model import ModelSpec
+from swapgate.continuity.keeper import Keeper
 from swapgate.daemons import Daemon
 from swapgate.daemons.child import Child
 from swapgate.daemons.command import Commands
@@ -64,6 +67,8 @@ from swapgate.upstream.client import UpstreamClient
 
 # How many connections may wait to be accepted, as far as the system allows.
 _BACKLOG = 1024
+# What was saved last has so long to be on the disk.
+_AT_LEAST_S = 0.5
 
 
 def _check_open_ports(config: Config, in_use: Sequence[str]) -> None:
@@ -109,14 +114,18 @@ class Swapgate(MultiService):
         self._listen = config.listen
         self._state = StateFolder(config.state_dir, reactor)
         self._load_times = LoadTimes(self._state.save_load_times)
+        self._keeper = Keeper(config.state_dir, reactor, self._in_thread, time.time)
         self._scheduler = Scheduler(
             config,
-            lambda spec: _daemon(spec, reactor, self._state),
+            lambda spec: _daemon(spec, reactor, self._state, self._keeper),
             reactor,
             lambda daemon: UpstreamClient(daemon.upstream, reactor),
             self._load_times,
+            self._keeper,
         )
-        self._gateway = Gateway(config, self._scheduler, reactor, int(time.time()))
+        self._gateway = Gateway(
+            config, self._scheduler, reactor, int(time.time()), self._keeper
+        )
         self._site = GatewaySite(
             self._gateway,
             access=config.access,
@@ -132,6 +141,10 @@ class Swapgate(MultiService):
         ]
         for port in self._ports:
             self.addService(port)
+
+    def _in_thread(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        pool = self._reactor.getThreadPool()
+        return deferToThreadPool(self._reactor, pool, function, *args)
 
     def _limits(self, config: Config) -> Limits:
         """
@@ -197,6 +210,7 @@ class Swapgate(MultiService):
             # for 15 ms.
             gc.freeze()
         self._load_times.recall(self._state.load_times())
+        self._keeper.configure(self._config)
         self._scheduler.start(self._state.end_orphans())
         opened = gatherResults([port.opened for port in self._ports])
         opened.addCallbacks(self._welcome, self._not_open)
@@ -238,6 +252,7 @@ class Swapgate(MultiService):
         self._site.limits = self._limits(new)
         if self._event_log is not None:
             self._event_log.logformat = self._format_of(new)
+        self._keeper.configure(new)
         self._scheduler.reconfigure(new)
         self._log.info("{path} is in effect", path=new.path)
 
@@ -253,6 +268,7 @@ class Swapgate(MultiService):
             await super().stopService()
             await self._scheduler.stop()
             await self._site.close(max(end_s - self._reactor.seconds(), 0.0))
+            await self._keeper.stop(max(end_s - self._reactor.seconds(), _AT_LEAST_S))
             self._state.release()
 
     @contextmanager
@@ -276,10 +292,13 @@ class Swapgate(MultiService):
                 signal.signal(number, handler)
 
 
-def _daemon(spec: ModelSpec, reactor: Any, state: StateFolder) -> Daemon:
+def _daemon(
+    spec: ModelSpec, reactor: Any, state: StateFolder, keeper: Keeper
+) -> Daemon:
     match spec.service:
         case kinds.ChildSpec() as service:
-            return Child(spec, service, reactor, os.environ, state)
+            more = partial(keeper.arguments, spec)
+            return Child(spec, service, reactor, os.environ, state, more)
         case kinds.LaunchdSpec() as service:
             control: Control = Launchctl(service, reactor, os.environ)
         case kinds.SystemdSpec() as service:

@@ -12,6 +12,7 @@ from twisted.python import usage
 from swapgate.config.file import load_config
 from swapgate.config.ini import ConfigError
 from swapgate.config.options import LOG_FORMATS
+from swapgate.continuity.keeper import not_kept
 from swapgate.descriptors import raise_limit
 from swapgate.net import check_endpoints
 from swapgate.service import Swapgate
@@ -46,6 +47,8 @@ class Options(usage.Options):
         if self["check"]:
             count = len(self.parsed.models)
             print(f"{self.parsed.path}: good, {count} model{'' if count == 1 else 's'}")
+            for line in not_kept(self.parsed):
+                print(line)
             raise SystemExit(0)
         # Before twistd finds the other gateway's pid file, and advises to use another.
         with exit_if_unusable():

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from attrs import define, field, fields
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.task import Clock
 
 from swapgate.config.access import Access
@@ -15,6 +15,7 @@ from swapgate.config.expand import Command
 from swapgate.config.loader import Config
 from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
+from swapgate.continuity.keeper import Keeper
 from swapgate.daemons import Daemon, Owner
 from swapgate.fleet.history import LoadTimes
 from swapgate.fleet.lifecycle import Phase
@@ -63,6 +64,24 @@ def owner(
     The owner of a daemon that is not in use and not healthy.
     """
     return Owner(gone, died, in_use, is_healthy)
+
+
+def run_now(function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+    """
+    What takes a thread elsewhere, done at once.
+    """
+    return maybeDeferred(function, *args)
+
+
+def keeper(config: Config | None = None, clock: Clock | None = None) -> Keeper:
+    """
+    It keeps nothing, unless it is given a configuration.
+    """
+    state_dir = "/nowhere" if config is None else config.state_dir
+    made = Keeper(state_dir, clock or Clock(), run_now, lambda: 0.0)
+    if config is not None:
+        made.configure(config)
+    return made
 
 
 def load_times() -> LoadTimes:

@@ -27,6 +27,9 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 BORN = time.monotonic()
@@ -197,6 +200,7 @@ class Shape:
     """
 
     ends_with_done = True
+    counts: dict[str, Any] = COUNTS
 
     def __init__(self, model: str, tool: str) -> None:
         self.model, self.tool = model, tool
@@ -205,11 +209,11 @@ class Shape:
 
     def whole(self) -> dict[str, Any]:
         if not self.tool:
-            return ANSWER | COUNTS
+            return ANSWER | self.counts
         call = {"id": "call_1", "type": "function", "function": self.call}
         message = {"role": "assistant", "content": None, "tool_calls": [call]}
         choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
-        return ANSWER | COUNTS | {"choices": [choice]}
+        return ANSWER | self.counts | {"choices": [choice]}
 
     def begin(self) -> list[Any]:
         return []
@@ -403,7 +407,7 @@ class Embeddings(Shape):
             {"object": "embedding", "index": index, "embedding": vector}
             for index in range(len(sent) if isinstance(sent, list) else 1)
         ]
-        return ANSWER | COUNTS | {"object": "list", "data": data}
+        return ANSWER | self.counts | {"object": "list", "data": data}
 
 
 def shape_of(path: str, asked: dict[str, Any], tool: str, model: str) -> Shape:
@@ -429,6 +433,118 @@ def tool_in(asked: dict[str, Any]) -> str:
     return str(tool.get("function", tool)["name"])
 
 
+def common(one: str, other: str) -> int:
+    """
+    How many characters both begin with.
+    """
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+class Slots:
+    """
+    The slots of an engine: what each holds, as text of which four bytes are a token.
+
+    With faults, see `--slot-fault`. A save that is killed leaves half a file.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.folder, self.faults = args.slot_save_path, dict(args.slot_fault)
+        self.texts = [""] * args.slots
+        self.tasks: list[int | None] = [None] * args.slots
+        self.busy = [False] * args.slots
+        self.task = 0
+        # One thing is done at a time.
+        self.lock = threading.Lock()
+
+    def fault(self, name: str) -> Any:
+        return self.faults.get(name)
+
+    def begin(self, text: str) -> tuple[int, dict[str, Any]]:
+        """
+        A request takes a slot: which, and what its answer counts.
+        """
+        with self.lock:
+            same = [common(text, held) for held in self.texts]
+            used = [-1 if task is None else task for task in self.tasks]
+            order = sorted(range(len(same)), key=used.__getitem__)
+            best = max(order, key=lambda n: same[n])
+            slot = best if same[best] > len(text) / 10 else order[0]
+            cached = 0 if self.fault("forgets") else same[slot] // 4
+            self.texts[slot], self.tasks[slot] = text, self.task
+            self.busy[slot] = True
+            self.task += 1
+        prompt = len(text) // 4
+        timings: dict[str, Any] = {"cache_n": cached, "prompt_n": prompt - cached}
+        timings |= {"prompt_ms": 10.0 * (prompt - cached) or 1.0, "predicted_n": 1}
+        usage = {"prompt_tokens": prompt, "completion_tokens": 1}
+        return slot, {"usage": usage, "timings": timings}
+
+    def end(self, slot: int) -> None:
+        self.busy[slot] = False
+
+    def shown(self) -> list[dict[str, Any]]:
+        return [
+            {"id": n, "is_processing": self.busy[n]}
+            | ({} if task is None else {"id_task": task})
+            | ({} if task is None else {"n_prompt_tokens": len(self.texts[n]) // 4})
+            for n, task in enumerate(self.tasks)
+        ]
+
+    def act(self, target: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        """
+        Save or restore one: status and answer.
+        """
+        path, _, query = target.partition("?action=")
+        slot, name = int(path.removeprefix("/slots/")), json.loads(body)["filename"]
+        file = Path(self.folder or "", name)
+        with self.lock:
+            time.sleep(self.fault(f"{query}_delay_s") or 0.0)
+            fault = self.fault(query)
+            if self.folder is None or fault == "unknown":
+                return 501, {"error": {"message": "Start it with --slot-save-path"}}
+            if fault == "refuse":
+                return 400, {"error": {"message": "Unable to do it"}}
+            if query == "restore" and fault == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            return self.save(slot, file) if query == "save" else self.load(slot, file)
+
+    def save(self, slot: int, file: Path) -> tuple[int, dict[str, Any]]:
+        fault, text = self.fault("save"), self.texts[slot].encode()
+        with file.open("wb") as saved:
+            saved.write(text[: len(text) // 2])
+            saved.flush()
+            if fault == "full":
+                return 500, {"error": {"message": "Unable to save slot"}}
+            if fault == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if fault == "stall":
+                time.sleep(1e6)
+            saved.write(text[len(text) // 2 :])
+        if fault == "elsewhere":
+            file.unlink()
+        written = 1 if fault == "lie" else len(text)
+        return 200, {"n_saved": len(text) // 4, "n_written": written}
+
+    def load(self, slot: int, file: Path) -> tuple[int, dict[str, Any]]:
+        text = file.read_bytes().decode()
+        fault = self.fault("restore")
+        self.texts[slot] = "" if fault == "useless" else text
+        restored = 1 if fault == "lie" else len(text) // 4
+        return 200, {"n_restored": restored, "n_read": len(text)}
+
+
+SLOT_FAULTS = (
+    "save: unknown, refuse, full, die, stall, lie, elsewhere; restore: unknown, refuse,"
+    " die, lie, useless; save_delay_s, restore_delay_s; forgets: never anything cached"
+)
+PROPS = {
+    "model_path": "/models/fake.gguf",
+    "build_info": "b1-fake",
+    "default_generation_settings": {"n_ctx": 4096},
+}
+
+
 class Daemon:
     """
     The process: its options, its journal, its end.
@@ -436,6 +552,7 @@ class Daemon:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
+        self.slots = Slots(args) if args.slots else None
         self.journal = -1
         if args.journal:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -560,10 +677,41 @@ class Connection:
 
     # What is answered.
 
+    @contextmanager
+    def in_slot(self, asked: dict[str, Any], shape: Shape) -> Iterator[None]:
+        """
+        While it is answered a request has a slot, if there are any.
+        """
+        slots = self.daemon.slots
+        if slots is None:
+            yield
+            return
+        slot, shape.counts = slots.begin(json.dumps(asked.get("messages", ""))[:-1])
+        try:
+            yield
+        finally:
+            slots.end(slot)
+
+    def answer_slots(self, request: Request, path: str, slots: Slots) -> None:
+        if path == "/props":
+            self.plain(request, Wish(body=PROPS | {"total_slots": len(slots.busy)}), {})
+        elif path == "/slots":
+            self.plain(request, Wish(body=slots.shown()), {})
+        else:
+            action = request.target.partition("action=")[2]
+            self.daemon.note(action)
+            status, done = slots.act(request.target, request.body)
+            self.daemon.note(f"{action}d", status=status)
+            self.plain(request, Wish(status=status, body=done), {})
+
     def answer(self, request: Request) -> None:
         path = request.target.partition("?")[0]
         if path == "/health" or not self.daemon.loaded:
             self.answer_health(request, path)
+            return
+        slots = self.daemon.slots
+        if slots is not None and path.startswith(("/props", "/slots")):
+            self.answer_slots(request, path, slots)
             return
         try:
             asked: dict[str, Any] = json.loads(request.body or b"{}")
@@ -587,11 +735,12 @@ class Connection:
             model = self.daemon.args.name
             tool = tool_in(asked) if wish.calls_tools else ""
             shape = shape_of(path, asked, tool, model)
-            if asked.get("stream") and wish.status == 200:
-                self.stream(request, wish, shape)
-            else:
-                ours = shape.whole() | {"x_request": told, "model": model}
-                self.plain(request, wish, ours)
+            with self.in_slot(asked, shape):
+                if asked.get("stream") and wish.status == 200:
+                    self.stream(request, wish, shape)
+                else:
+                    ours = shape.whole() | {"x_request": told, "model": model}
+                    self.plain(request, wish, ours)
         except ConnectionAbortedError:  # by us
             raise
         except ConnectionError:
@@ -711,6 +860,9 @@ def options() -> argparse.ArgumentParser:
     add("--log", action="store_true", help="tell on stderr, too, what happens")
     add("--http-version", metavar="1.N", help="close after each answer of HTTP/1.N")
     add("--wish", type=json.loads, default={}, metavar="JSON", help="see above")
+    add("--slots", type=int, default=0, metavar="N", help="has so many; 0: none")
+    add("--slot-save-path", metavar="FOLDER", help="where they are saved")
+    add("--slot-fault", type=json.loads, default={}, metavar="JSON", help=SLOT_FAULTS)
     add("--grandchild", action="store_true", help="leave a child in the same group")
     return parser
 

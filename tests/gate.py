@@ -64,6 +64,14 @@ PURE = (
     "config/patterns",
     "config/value_types",
     "config/values",
+    "continuity/answers",
+    "continuity/beginnings",
+    "continuity/commands",
+    "continuity/places",
+    "continuity/slot_table",
+    "continuity/snapshots",
+    "continuity/speeds",
+    "continuity/validity",
     "daemons/output",
     "engine/options",
     "errors",
@@ -87,6 +95,7 @@ ENGINE = (
     "tests.engine.test_process",
     "tests.engine.test_streams",
     "tests.engine.test_clients",
+    "tests.engine.test_continuity",
 )
 # The engine on an older CPU than this one's, which QEMU plays.
 OLDER_CPU = ("tests.engine.test_older_cpu",)
@@ -136,6 +145,7 @@ NOT_MEASURED = (
     "tests/gate.py",
     "tests/end_to_end/test_browser.py",
     "tests/engine/test_clients.py",
+    "tests/engine/test_continuity.py",
     "tests/engine/test_older_cpu.py",
     "tests/engine/test_process.py",
     "tests/engine/test_real.py",

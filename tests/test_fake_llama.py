@@ -556,3 +556,44 @@ class FakeLlamaTests(SynchronousTestCase):
             self.start("--state", state)
             self.until("listening")
             self.assertEqual(self.hear(die_before_answer=1)[:12], status)
+
+    def said(self, target: str, **body: Any) -> Any:
+        """
+        The JSON of a whole answer.
+        """
+        with closing(self.ask(target, **body)) as client:
+            heard = b""
+            while piece := client.recv(65536):
+                heard += piece
+        return json.loads(heard.partition(b"\r\n\r\n")[2])
+
+    def test_slots(self) -> None:
+        """
+        It has slots as the engine has, each conversation finds its own, and what was
+        saved of one is there in the next life.
+        """
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        texts = [name * 400 for name in "xy"]
+
+        def cached(text: str) -> int:
+            messages = [{"role": "user", "content": text}]
+            answer = self.said("/v1/chat/completions", messages=messages)
+            count = answer["timings"]["cache_n"]
+            assert isinstance(count, int)
+            return count
+
+        options = ("--slots", "2", "--slot-save-path", str(folder))
+        self.start(*options)
+        self.until("listening")
+        self.assertEqual([cached(text) for text in texts * 2], [0, 0, 108, 108])
+        slots = self.get("/slots")[1]
+        self.assertEqual([slot["n_prompt_tokens"] for slot in slots], [108, 108])
+        for slot in slots:
+            name = f"{slot['id']}.slot"
+            saved = self.said(f"/slots/{slot['id']}?action=save", filename=name)
+            self.assertEqual(saved["n_saved"], 108)
+        self.start(*options)
+        self.until("listening")
+        self.said("/slots/0?action=restore", filename="1.slot")
+        self.assertEqual(cached(texts[1]), 108)

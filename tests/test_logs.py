@@ -148,7 +148,7 @@ class LogFileTests(SynchronousTestCase):
         before = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
         self.addCleanup(signal.signal, signal.SIGUSR1, before)
 
-    def callFromThread(self, call: Callable[[], None]) -> None:  # noqa: N802
+    def callFromThread(self, call: Callable[[], None]) -> None:
         self.calls.append(call)
 
     def open(self, *argv: str) -> object:

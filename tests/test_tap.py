@@ -285,7 +285,7 @@ class MakeServiceTests(Case):
         for fails, told in ((True, ["cannot listen"]), (False, [])):
             options = Options()
             options.parseOptions(["--config", self.written(GOOD)])
-            service = Swapgate(options.parsed, MemoryReactorClock(), descriptors=512)
+            service = Swapgate(options.parsed, Reactor(), descriptors=512)
             opened: Deferred[IListeningPort] = Deferred()
             [port] = service
             port.endpoint = SimpleNamespace(listen=lambda _, opened=opened: opened)
@@ -306,6 +306,21 @@ class MakeServiceTests(Case):
         The real setup can be wired, though its daemons cannot be started yet.
         """
         self.make((ROOT / "etc" / "swapgate.cfg").read_text("utf-8"))
+
+
+class Reactor(MemoryReactorClock):
+    """
+    One whose threads are done before they are begun.
+    """
+
+    def getThreadPool(self) -> Any:
+        return SimpleNamespace(callInThreadWithCallback=self.call_now)
+
+    def callFromThread(self, function: Any, *args: Any) -> None:
+        function(*args)
+
+    def call_now(self, tell: Any, function: Any, *args: Any) -> None:
+        tell(True, function(*args))
 
 
 class CommandTests(Case):

@@ -17,6 +17,7 @@ from swapgate.api.log_stream import LogStreams
 from swapgate.api.openai import check_content_type
 from swapgate.api.responses import allow_only, answer
 from swapgate.api.status import VERSION, history, status, token_rates
+from swapgate.continuity.keeper import Keeper
 from swapgate.errors import APIError
 from swapgate.fleet.lease import QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
@@ -33,8 +34,10 @@ class Admin:
     Answers what is below /swapgate/.
     """
 
-    def __init__(self, scheduler: Scheduler, clock: IReactorTime) -> None:
-        self._scheduler = scheduler
+    def __init__(
+        self, scheduler: Scheduler, clock: IReactorTime, keeper: Keeper
+    ) -> None:
+        self._scheduler, self._keeper = scheduler, keeper
         self._events = StateBroadcast(self._state, self._rates, scheduler, clock)
         self._logs = LogStreams(scheduler, clock)
 
@@ -64,18 +67,32 @@ class Admin:
             self._model(match[1])
             now = _cuts_answers(target.raw)
             return partial(self._act, name=match[1], verb=match[2], now=now)
+        if target.path == "/swapgate/snapshots/purge":
+            allow_only(head, target, b"POST")
+            check_content_type(head.first(b"content-type"))
+            return self._purge
         raise APIError(
             status=404,
             code="not_found",
             message="below /swapgate/ there are state, events, history, "
-            "models/NAME/load, unload, pin and unpin, and models/NAME/log",
+            "models/NAME/load, unload, pin and unpin, models/NAME/log, and "
+            "snapshots/purge",
         )
 
     async def _show_state(self, request: GatewayRequest) -> None:
         answer(request, 200, self._state())
 
     def _state(self) -> bytes:
-        return json.dumps(status(self._scheduler, time.time())).encode("ascii")
+        shown = status(self._scheduler, self._keeper, time.time())
+        return json.dumps(shown).encode("ascii")
+
+    async def _purge(self, request: GatewayRequest) -> None:
+        """
+        Delete all kept conversations; answered when that is done.
+        """
+        count, size = await self._keeper.purge()
+        done = {"version": VERSION, "deleted": count, "bytes": size}
+        answer(request, 200, json.dumps(done).encode("ascii"))
 
     def _rates(self) -> bytes:
         return json.dumps(token_rates(self._scheduler, time.time())).encode("ascii")

@@ -26,6 +26,9 @@ from swapgate.api.keepalive import WaitNotifier
 from swapgate.api.openai import ModelRequest
 from swapgate.api.relay import Outcome, Relay
 from swapgate.api.surfaces import Surface
+from swapgate.continuity.beginnings import Beginning
+from swapgate.continuity.keeper import Keeper
+from swapgate.continuity.life import Turn
 from swapgate.errors import UPSTREAM_FAILED, upstream_failed
 from swapgate.fleet.lease import Lease, QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
@@ -57,6 +60,7 @@ class ProxyRequest:
     _target: Target
     _surface: Surface
     _scheduler: Scheduler
+    _keeper: Keeper
     _clock: IReactorTime
     _log = Logger()
 
@@ -67,8 +71,12 @@ class ProxyRequest:
         request, log_entry = self._request, self._request.log_entry
         log_entry.model = self._model_request.model
         why = ""
+        beginning = self._keeper.beginning(
+            log_entry.model, request.body.pieces(), request.grant.key_name
+        )
         for again in (False, True):
-            lease = await self._lease()
+            lease = await self._lease(beginning)
+            turn = self._keeper.turn(lease, beginning)
             if again:
                 # A look at the daemon may have left a connection that is closed with
                 # this request, too: it would be sent once more.
@@ -76,11 +84,13 @@ class ProxyRequest:
             log_entry.leased_s = self._clock.seconds()
             outcome = Outcome.UNANSWERED
             try:
-                outcome = await self._try(lease)
+                outcome = await self._try(lease, turn)
             except BadUpstreamResponse as error:
                 self._log_unanswered(lease, str(error))
                 why = f"\nthe last time {error}"
             finally:
+                if turn is not None:
+                    turn.ended(b"")
                 failed = outcome is not Outcome.WHOLE and not request.disconnected
                 lease.release(suspect=failed and lease.ended is None)
             # A client that hangs up cancels the request, which looks like a failure.
@@ -97,7 +107,7 @@ class ProxyRequest:
             f"again, and see its log if that does not help{why}"
         )
 
-    async def _lease(self) -> Lease:
+    async def _lease(self, beginning: Beginning | None) -> Lease:
         """
         Wait for the model; the client of a stream is told of the wait meanwhile.
         """
@@ -108,6 +118,7 @@ class ProxyRequest:
             streams=streams,
             small=not streams and request.received <= _SMALL,
             keep_alive_s=self._model_request.keep_alive_s,
+            conversation=beginning,
         )
         leased = self._scheduler.lease(name, entry)
         notifier = None
@@ -136,11 +147,13 @@ class ProxyRequest:
             notifier.served(queue_s=log_entry.queue_s, load_s=log_entry.load_s)
         return lease
 
-    async def _try(self, lease: Lease) -> Outcome:
+    async def _try(self, lease: Lease, turn: Turn | None) -> Outcome:
         """
         Send the request once, and relay the answer.
         """
         request = self._request
+        if turn is not None and not await self._prepare(lease, turn):
+            return Outcome.UNANSWERED
         asked = lease.client.ask(
             request.method,
             self._target.raw,
@@ -162,9 +175,23 @@ class ProxyRequest:
             self._surface.begin()
             relay = Relay(request, response, self._surface, lease, self._clock)
             lease.cut = relay.cut
+            if turn is not None:
+                relay.ends = turn.ended
             response.connection.deliver_to(relay)
             return await relay.done
         return Outcome.UNANSWERED
+
+    async def _prepare(self, lease: Lease, turn: Turn) -> bool:
+        """
+        Let its conversation be restored; whether the request is still to be sent.
+        """
+        ready = turn.ready()
+        if ready is not None:
+            lease.cut = lambda _: ready.cancel()
+            await ready
+            if self._request.disconnected:
+                raise CancelledError
+        return lease.ended is None
 
     def _log_unanswered(self, lease: Lease, why: str) -> None:
         self._log.info("{model}: no answer ({why})", model=lease.spec.name, why=why)

@@ -13,6 +13,7 @@ Relay: streams a daemon's answer to the client, token by token, with backpressur
 """
 
 import re
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -43,6 +44,8 @@ _MAX_BUFFERED = 64 * 2**20
 # An answer that is no stream becomes an event in one go.
 _MAX_LATE = 4 * 2**20
 _OK = 200
+# Of an answer so much is kept: an engine counts its tokens there.
+_TAIL = 4096
 
 
 class Outcome(Enum):
@@ -85,6 +88,9 @@ class Relay(LineReceiver):
         self._lease = lease
         self._clock = clock
         self._stall_timer = StallTimer(clock, self._stalled)
+        #: Is told the last bytes of the daemon's answer when that has ended.
+        self.ends: Callable[[bytes], None] | None = None
+        self._tail = bytearray()
         # Ready to be written.
         self._out: list[bytes] = []
         # The start of a line whose end has not come yet.
@@ -113,6 +119,9 @@ class Relay(LineReceiver):
     def dataReceived(self, data: bytes) -> None:
         if self._ended:
             return
+        if self.ends is not None:
+            self._tail += data
+            del self._tail[:-_TAIL]
         if self._has_read:
             self._stall_timer.note_read()
         elif not self._connection.ended:
@@ -264,7 +273,12 @@ class Relay(LineReceiver):
                     request.channel.transport.abortConnection()
                 else:
                     request.channel.loseConnection()
+        self._tell_end()
         self.done.callback(outcome)
+
+    def _tell_end(self) -> None:
+        if self.ends is not None:
+            self.ends(bytes(self._tail))
 
     def _copy_head(self) -> None:
         """
@@ -313,6 +327,7 @@ class Relay(LineReceiver):
             self._ended = True
             self._stall_timer.stop()
             self._connection.abort_now()
+            self._tell_end()
 
     def pauseProducing(self) -> None:
         if not self._ended:

@@ -30,6 +30,7 @@ from swapgate.api.responses import allow_only, answer, answer_failure
 from swapgate.api.routes import is_administration, runs_a_model
 from swapgate.api.surfaces import Surface, surface_of
 from swapgate.config.loader import Config
+from swapgate.continuity.keeper import Keeper
 from swapgate.errors import APIError
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.json_grammar import quoted
@@ -48,16 +49,22 @@ class Gateway(Resource):
     isLeaf = True
 
     def __init__(
-        self, config: Config, scheduler: Scheduler, clock: IReactorTime, started: int
+        self,
+        config: Config,
+        scheduler: Scheduler,
+        clock: IReactorTime,
+        started: int,
+        keeper: Keeper,
     ) -> None:
         """
         :param started: the gateway's start, in seconds of the epoch.
         """
         super().__init__()
+        self._keeper = keeper
         self._scheduler = scheduler
         self._clock = clock
         self._started = started
-        self._admin = Admin(scheduler, clock)
+        self._admin = Admin(scheduler, clock, keeper)
         self._ollama = OllamaResource(scheduler, clock, started, self._relay)
         self.reconfigure(config)
 
@@ -157,7 +164,7 @@ class Gateway(Resource):
         surface: Surface,
     ) -> Coroutine[Any, Any, None]:
         return ProxyRequest(
-            request, asked, target, surface, self._scheduler, self._clock
+            request, asked, target, surface, self._scheduler, self._keeper, self._clock
         ).run()
 
     def _may_run(self, path: str) -> bool:

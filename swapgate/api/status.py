@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from swapgate.config.model import ONE_AT_A_TIME
+from swapgate.continuity.keeper import Keeper
 from swapgate.fleet.history import Swap
 from swapgate.fleet.lifecycle import Phase
 from swapgate.fleet.model_state import ModelState
@@ -19,7 +20,7 @@ VERSION = 1
 _QUEUE_SHOWN = 100
 
 
-def status(scheduler: Scheduler, epoch_s: float) -> Mapping[str, Any]:
+def status(scheduler: Scheduler, keeper: Keeper, epoch_s: float) -> Mapping[str, Any]:
     """
     A snapshot; times are seconds of the epoch.
 
@@ -39,7 +40,14 @@ def status(scheduler: Scheduler, epoch_s: float) -> Mapping[str, Any]:
         },
         "held": scheduler.held,
         "max_held": scheduler.config.max_held,
-        "models": [_model(scheduler, state, offset_s, counted) for state in states],
+        "snapshots": keeper.totals,
+        "models": [
+            {
+                **_model(scheduler, state, offset_s, counted),
+                "continuity": keeper.status(state.spec, state.client),
+            }
+            for state in states
+        ],
         "queue": _queue(scheduler),
         "swaps": [_swap(swap, offset_s) for swap in scheduler.swaps.latest],
     }

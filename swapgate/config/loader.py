@@ -50,6 +50,7 @@ class Config:
     fair_wait_s: float = default("fair_wait")
     max_held: int = default("max_held")
     state_dir: str
+    snapshot_max_bytes: int = default("snapshot_max")
     logformat: str = default("logformat")
     limits: Limits = Limits()
     #: Name or alias -> model, in the order of /v1/models: all names, then all aliases.
@@ -146,6 +147,7 @@ def read_config(
     found = fields(general, Config, expander, GENERAL)
     listen = found.setdefault("listen", default("listen"))
     _check_ports(models, set(map(own_port, listen)))
+    _check_snapshot_folders(models)
     usual_state_dir = _own_folder(environ, platform, "XDG_STATE_HOME", ".local/state")
     if found.setdefault("state_dir", usual_state_dir) is None:
         raise general.error("needs state_dir, as HOME is not set; write its path")
@@ -263,4 +265,21 @@ def _check_ports(
                 f"port {model.upstream.port} is already that of [{other.name}]; "
                 "give each model its own",
                 "upstream",
+            )
+
+
+def _check_snapshot_folders(models: list[tuple[ModelSpec, Section]]) -> None:
+    """
+    What one model's daemon has saved is no other's to find, or to delete.
+    """
+    taken: dict[str, Section] = {}
+    for model, section in models:
+        if model.snapshot_dir is None:
+            continue
+        other = taken.setdefault(model.snapshot_dir, section)
+        if other is not section:
+            raise section.error(
+                f"{model.snapshot_dir} is already that of [{other.name}]; "
+                "give each model its own",
+                "snapshot_dir",
             )

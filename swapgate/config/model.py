@@ -35,6 +35,7 @@ class ModelSpec:
     :param keepalive_s: 0 is never.
     :param notice: whose held streams are told of their wait as reasoning: those of
         browser "extensions", or of all ("reasoning"); None: in comments alone.
+    :param snapshot_dir: None: a child's is in the state folder.
     """
 
     name: str
@@ -57,6 +58,10 @@ class ModelSpec:
     notice: str | None = default("notice")
     pin: bool = default("pin")
     preload: bool = default("preload")
+    continuity: str = default("continuity")
+    snapshot_delay_s: float = default("snapshot_delay")
+    snapshot_timeout_s: float = default("snapshot_timeout")
+    snapshot_dir: str | None = None
     # The gateway's alone: a change of it does not load the daemon anew.
     extra_paths: Set[str] = field(default=frozenset(), eq=False)
 

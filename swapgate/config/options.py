@@ -105,6 +105,7 @@ _add(
     state_dir=Option(
         of.PATH, Unset("the system's folder"), "where the gateway remembers things"
     ),
+    snapshot_max=Option(of.SIZE, "8 GB", "disk space for all kept conversations"),
     # What a client may send, and how long it may take.
     header_timeout=Option(
         of.DURATION, "10 s", "from a request's first byte to its headers' end"
@@ -166,6 +167,17 @@ _add(
         "whose held chats are told of their wait as reasoning",
     ),
     extra_paths=Option(of.EXTRA_PATHS, Unset("none"), "further paths that run a model"),
+    continuity=Option(
+        of.words("auto", "off"),
+        "auto",
+        "whether conversations are kept on disk while their model is not up",
+    ),
+    snapshot_delay=Option(
+        of.DURATION_OR_ZERO, "2 s", "the quiet after which conversations are saved"
+    ),
+    snapshot_timeout=Option(
+        of.DURATION, "3 s", "how long a swap waits for conversations at most"
+    ),
 )
 _add(
     (MODEL,),
@@ -197,6 +209,14 @@ _add(
     model=Option(of.NAME, Needed("NAME"), "the model that is meant then"),
 )
 # What belongs to a kind of daemon.
+_add(
+    ("child", "launchd", "systemd", "command"),
+    snapshot_dir=Option(
+        of.PATH,
+        Unset("a child's is in state_dir"),
+        "where conversations are saved, as its own command says",
+    ),
+)
 _add(
     ("launchd", "systemd", "command", "remote"),
     health=Option(

@@ -7,7 +7,7 @@ Child: a daemon that is a process of the gateway's own and ends with it.
 """
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -59,7 +59,12 @@ class Child(Daemon):
         reactor: Any,
         environ: Mapping[str, str],
         register: Register,
+        more_arguments: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        """
+        :param more_arguments: what a launch adds to the command.
+        """
+        self._more_arguments = more_arguments
         self._spec = spec
         self._service = service
         self._reactor = reactor
@@ -125,7 +130,7 @@ class Child(Daemon):
 
     async def _run_once(self, process: SessionProcess) -> str:
         port = self.upstream.port
-        argv = self._service.command.argv(port)
+        argv = (*self._service.command.argv(port), *self._more_arguments())
         if await port_answers(self.upstream, self._reactor):
             self._lost_port = True
             return processes.port_in_use(port, processes.who_listens(port))

@@ -34,6 +34,8 @@ ENGINE_OPTIONS = (
     # A base model never knows when to stop: its line ends, or it has said enough.
     *("-r", "\n", "-n", "64"),
     "--jinja",
+    # Its model has a sliding window; what is saved of a conversation is small so.
+    "--swa-full",
 )
 
 # For a llama-server on PATH. Younger than some builds, so not an option: as a variable

@@ -141,6 +141,8 @@ _OPTIONS = (
     _Option(("--chat-template-file",), "chat_template", _text),
     _Option(("--slot-save-path",), "slot_save_path", _text),
     _Option(("--swa-full",), "swa_full"),
+    _Option(("-cram", "--cache-ram"), "cache_ram_mib", _number(-1)),
+    _Option(("-ctxcp", "--ctx-checkpoints"), "n_ctx_checkpoints", _number(0)),
     _Option(("--embedding", "--embeddings"), "embedding"),
     _Option(
         ("--rerank", "--reranking"),

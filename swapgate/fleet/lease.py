@@ -137,12 +137,14 @@ class QueuedRequest:
     :param small: it is no stream, and its body is small: it may follow one.
     :param keep_alive_s: how long its model stays up when it is idle; None: as long as
         the configuration says.
+    :param conversation: which one it goes on with, as `Conversations` knows them.
     """
 
     client: Hashable = None
     streams: bool = False
     small: bool = False
     keep_alive_s: float | None = None
+    conversation: object = None
     model: str = field(default="", init=False)
     number: int = field(default=0, init=False)
     asked_s: float = field(default=0.0, init=False)

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 from swapgate.config.model import ModelSpec
 from swapgate.daemons import Daemon
 from swapgate.fleet.back_off import BackOff
+from swapgate.fleet.conversations import Restoration
 from swapgate.fleet.follow_ups import FollowUps
 from swapgate.fleet.health import HealthPoll
 from swapgate.fleet.lease import Cut, Lease, LoadFailed, NotStopped, QueuedRequest
@@ -85,6 +86,11 @@ class ModelState:
     back_off: BackOff = field(factory=BackOff)
     # What went wrong last, and when.
     last_error: tuple[str, float] | None = None
+    # It has ended when it was given back its conversations: it is left alone.
+    plain: bool = False
+    # It is being given back its conversations, or they are being saved.
+    restoration: Restoration | None = None
+    _saving: Deferred[None] | None = None
     _poll: HealthPoll | None = None
     _timer: IDelayedCall | None = None
     _examination: Deferred[None] | None = None
@@ -281,6 +287,39 @@ class ModelState:
         self.stop_timer()
         if self._poll is not None:
             self._poll.stop()
+        restoration, self.restoration = self.restoration, None
+        if restoration is not None:
+            restoration.over.cancel()
+
+    def restores(self, restoration: Restoration) -> None:
+        """
+        Its conversations are being restored: that has an end of its own.
+        """
+        self.stop_polling()
+        self.restoration = restoration
+
+    @property
+    def conversations(self) -> list[object]:
+        """
+        Those that the waiting requests go on with, in their order.
+        """
+        entries = self.queue.entries
+        return [e.conversation for e in entries if e.conversation is not None]
+
+    def saves(self, saving: Deferred[None]) -> None:
+        """
+        It is stopped when this is over, unless it ends before that.
+        """
+        self._saving = saving
+
+    def saving_ends(self, saving: Deferred[None]) -> bool:
+        """
+        Whether it is to be stopped now.
+        """
+        mine = self._saving is saving
+        if mine:
+            self._saving = None
+        return mine
 
     def doubt(self) -> None:
         """
@@ -333,12 +372,15 @@ class ModelState:
         self.stop_polling()
         self.leases.clear()
         self._follow_ups.clear()
-        self.suspect = self.leaving = self.stuck = False
+        self.suspect = self.leaving = self.stuck = self.plain = False
         self._keep_alive_s = None
         for told in self.unloads.take():
             told.callback(None)
         if self._examination is not None:
             self._examination.cancel()
+        saving, self._saving = self._saving, None
+        if saving is not None:
+            saving.cancel()
         self.ask_by(None)
 
     # How its loads went.

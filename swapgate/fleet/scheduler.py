@@ -24,6 +24,7 @@ from swapgate.config.loader import Config
 from swapgate.config.model import ModelSpec
 from swapgate.daemons import Daemon
 from swapgate.fleet.abandoned import AbandonedLoads
+from swapgate.fleet.conversations import NO_CONVERSATIONS, Conversations
 from swapgate.fleet.finder import Finder
 from swapgate.fleet.history import LoadTimes, Swaps
 from swapgate.fleet.lease import (
@@ -68,6 +69,7 @@ class Scheduler:
         clock: IReactorTime,
         make_client: Callable[[Daemon], UpstreamClient],
         load_times: LoadTimes,
+        conversations: Conversations = NO_CONVERSATIONS,
     ) -> None:
         """
         :param make_client: a client of the daemon's present life.
@@ -86,6 +88,7 @@ class Scheduler:
             self.load_times,
             self.tell,
             self._plan_and_tell,
+            conversations,
         )
         self._finder = Finder(self.states, self._supervisor, clock)
         self._pins = Pins(self.states)

@@ -9,7 +9,7 @@ Supervisor: launches, polls, examines, adopts and halts daemons; writes history.
 
 from collections.abc import Callable
 
-from attrs import define
+from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -18,6 +18,8 @@ from twisted.python.failure import Failure
 
 from swapgate.daemons import Daemon, Owner
 from swapgate.daemons.control import port_answers
+from swapgate.fleet.conversations import Conversations
+from swapgate.fleet.handover import KILLED_S, Handover
 from swapgate.fleet.health import HealthPoll, probe
 from swapgate.fleet.history import LoadTimes, Swaps
 from swapgate.fleet.lifecycle import Action, Event, Phase
@@ -26,8 +28,6 @@ from swapgate.upstream.client import UpstreamClient
 
 # A daemon that failed a request is asked so often, so long apart, whether it is well.
 _PROBES, _PROBE_AGAIN_S = 3, 1.0
-# What was killed at stop_timeout should be gone so soon after it, and proven to be.
-_KILLED_S = 8.0
 _ENDS = (Event.DIED, Event.EXITED)
 
 
@@ -47,7 +47,14 @@ class Supervisor:
     _load_times: LoadTimes
     _tell: Callable[[ModelState, Event, str], None]
     _plan_again: Callable[[], None]
+    _conversations: Conversations
+    _handover: Handover = field(init=False)
     _log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        self._handover = Handover(
+            self._conversations, self._clock, self._tell, self.act
+        )
 
     def act(self, state: ModelState, action: Action) -> None:
         """
@@ -64,21 +71,34 @@ class Supervisor:
                     state.stop_polling()
                 case Action.HALT:
                     state.stop_polling()
-                    stuck_in_s = state.spec.stop_timeout_s + _KILLED_S
-                    state.set_timer(
-                        self._clock.callLater(stuck_in_s, self._is_stuck, state)
-                    )
-                    state.daemon.halt()
+                    saving = self._handover.save(state)
+                    if saving is None:
+                        self._halt(state)
+                    else:
+                        state.saves(saving)
+                        saving.addBoth(lambda _: self._halt_saved(state, saving))
         except Exception as error:
             # Too few descriptors, say. All else is a bug, of ours or of Twisted.
             if not isinstance(error, OSError):
                 self._log.failure("{model}: a bug in swapgate", model=state.spec.name)
             self._tell(state, Event.EXITED, f"cannot be run: {error}")
 
+    def _halt_saved(self, state: ModelState, saving: Deferred[None]) -> None:
+        if state.saving_ends(saving):
+            try:
+                self._halt(state)
+            except OSError as error:
+                self._tell(state, Event.EXITED, f"cannot be stopped: {error}")
+
+    def _halt(self, state: ModelState) -> None:
+        stuck_in_s = state.spec.stop_timeout_s + KILLED_S
+        state.set_timer(self._clock.callLater(stuck_in_s, self._is_stuck, state))
+        state.daemon.halt()
+
     def _owner(self, state: ModelState) -> Owner:
         return Owner(
-            gone=lambda why: self._tell(state, Event.EXITED, why),
-            died=lambda why: self._tell(state, Event.DIED, why),
+            gone=lambda why: self._handover.ended(state, Event.EXITED, why),
+            died=lambda why: self._handover.ended(state, Event.DIED, why),
             in_use=lambda: bool(state.leases),
             is_healthy=lambda: self._probe(state),
         )
@@ -135,7 +155,7 @@ class Supervisor:
     def _is_up(self, state: ModelState) -> None:
         port_conflict = state.daemon.port_conflict()
         if port_conflict is None:
-            self._tell(state, Event.HEALTHY, "")
+            self._handover.restore(state)
         elif state.daemon.relaunch():
             self.act(state, Action.POLL)
         else:
@@ -252,6 +272,7 @@ class Supervisor:
             self._log.warn("{model}: {reason}", model=name, reason=reason)
             state.crashed(now_s, reason)
         if not after.resident:
+            self._handover.end(state)
             state.end_life()
 
 

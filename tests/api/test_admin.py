@@ -16,7 +16,7 @@ from swapgate.fleet.lease import Cut, NotLoaded, QueuedRequest
 from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.site import GatewaySite
 from tests.api.test_resource import Client
-from tests.doubles import ACCESS, Farm, config_of, load_times, model
+from tests.doubles import ACCESS, Farm, config_of, keeper, load_times, model
 from tests.fleet.test_scheduler import nothing_to_clear
 from tests.gate import ROOT
 from tests.rig import unchunked
@@ -39,7 +39,7 @@ class AdminCase(SynchronousTestCase):
             self.farm.make_client,
             load_times(),
         )
-        gateway = Gateway(config, self.scheduler, self.farm.clock, started=1)
+        gateway = Gateway(config, self.scheduler, self.farm.clock, 1, keeper())
         self.site = GatewaySite(
             gateway, access=ACCESS, reactor=self.farm.clock, limits=Limits()
         )

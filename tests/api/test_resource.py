@@ -29,7 +29,7 @@ from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.site import GatewaySite
 from swapgate.upstream.client import UpstreamClient
 from swapgate.upstream.connection import Body, Pool, Response, UpstreamConnection
-from tests.doubles import ACCESS, config_of, model
+from tests.doubles import ACCESS, config_of, keeper, model
 
 BODY = b'{"model": "a", "x": [1,\t2]}'
 # What a daemon answers.
@@ -185,7 +185,7 @@ class Case(SynchronousTestCase):
         self.clock = Clock()
         self.scheduler = FakeScheduler(list(daemons), options)
         scheduler = cast(Scheduler, self.scheduler)
-        gateway = Gateway(config_of(model("a")), scheduler, self.clock, started=1)
+        gateway = Gateway(config_of(model("a")), scheduler, self.clock, 1, keeper())
         self.client = Client()
         site = GatewaySite(gateway, access=ACCESS, reactor=self.clock, limits=Limits())
         self.channel = site.buildProtocol(None)

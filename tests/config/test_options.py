@@ -183,9 +183,10 @@ class PlaceTests(SynchronousTestCase):
         """
         What stands nowhere may be meant for another, or is told what there is.
         """
+        known = "there are health, label, plist, snapshot_dir, verbs"
         for option, said in (
-            ("labl", "did you mean label? there are health, label, plist, verbs"),
-            ("x", "there are health, label, plist, verbs"),
+            ("labl", f"did you mean label? {known}"),
+            ("x", known),
         ):
             error = self.assertRaises(
                 ConfigError, allow_only, section(**{option: "x"}), "launchd"

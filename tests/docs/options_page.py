@@ -26,7 +26,8 @@ _HEAD = """\
 
 All options of the configuration. [etc/swapgate.cfg](../etc/swapgate.cfg) explains the
 usual ones, [daemons.md](daemons.md) the kinds of daemon, [security.md](security.md)
-access, [waiting.md](waiting.md) waiting, [clients.md](clients.md) routes.
+access, [waiting.md](waiting.md) waiting, [clients.md](clients.md) routes,
+[continuity.md](continuity.md) what is kept of conversations.
 `python -m tests.docs.options_page` makes this page from `swapgate/config/options.py`.
 
 - A size is a number with GB, GiB, MB or MiB (`8.2 GB`), a rate one with kB/s, KiB/s,

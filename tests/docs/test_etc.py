@@ -54,6 +54,7 @@ class RealSetupTests(SynchronousTestCase):
                     memory_bytes=memory,
                     service=LaunchdSpec(plist=f"{agents}/local.llama.{agent}.plist"),
                     upstream=Upstream(scheme="http", host="127.0.0.1", port=port),
+                    snapshot_dir=f"{config.state_dir}/slots/{agent}",
                 )
                 for name, aliases, memory, agent, port in (
                     (

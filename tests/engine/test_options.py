@@ -28,6 +28,8 @@ SPELLINGS: tuple[tuple[tuple[str, ...], str | None, str, Value], ...] = (
     (("--chat-template-file",), "t.jinja", "chat_template", "t.jinja"),
     (("--slot-save-path",), "/s", "slot_save_path", "/s"),
     (("--swa-full",), None, "swa_full", True),
+    (("-cram", "--cache-ram"), "0", "cache_ram_mib", 0),
+    (("-ctxcp", "--ctx-checkpoints"), "8", "n_ctx_checkpoints", 8),
     (("--embedding", "--embeddings"), None, "embedding", True),
     (
         ("--rerank", "--reranking"),

@@ -9,7 +9,7 @@ from twisted.logger import LogEvent, capturedLogs, formatEvent
 
 from swapgate.api.status import status
 from swapgate.fleet.lease import Lease, NotStopped, QueuedRequest
-from tests.doubles import model
+from tests.doubles import keeper, model
 from tests.fleet.test_scheduler import FleetCase
 
 STUCK = "a: still there 18 s after it was told to stop: process 9"
@@ -60,7 +60,9 @@ class StuckTests(FleetCase):
         for name, each in zip("cdef", waiting, strict=True):
             self.farm.come_up(name)
             self.successResultOf(each)
-        self.assertEqual(status(self.scheduler, 0)["budget"]["used_bytes"], 10)
+        self.assertEqual(
+            status(self.scheduler, keeper(), 0)["budget"]["used_bytes"], 10
+        )
 
     def test_what_waits_for_its_end(self) -> None:
         """
@@ -97,12 +99,14 @@ class StuckTests(FleetCase):
         self.stop_for("b")
         told: list[int] = []
         self.scheduler.watch(lambda: told.append(1))
-        self.assertIsNone(status(self.scheduler, 0)["models"][0]["stuck"])
+        self.assertIsNone(status(self.scheduler, keeper(), 0)["models"][0]["stuck"])
         self.farm.pass_time(19)
         self.assertEqual(told, [1])
-        self.assertEqual(status(self.scheduler, 0)["models"][0]["stuck"], "process 9")
+        self.assertEqual(
+            status(self.scheduler, keeper(), 0)["models"][0]["stuck"], "process 9"
+        )
         self.farm.daemons["a"].end()
-        self.assertIsNone(status(self.scheduler, 0)["models"][0]["stuck"])
+        self.assertIsNone(status(self.scheduler, keeper(), 0)["models"][0]["stuck"])
 
     def test_unloaded(self) -> None:
         """
