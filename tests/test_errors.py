@@ -6,7 +6,7 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from swapgate.errors import APIError, error_body, upstream_failed
+from swapgate.errors import APIError, busy, error_body, upstream_failed
 
 
 class APIErrorTests(SynchronousTestCase):
@@ -53,6 +53,14 @@ class APIErrorTests(SynchronousTestCase):
             said = {"type": kind, "message": "no"}
             self.assertEqual(body, {"type": "error", "error": said})
             self.assertEqual(json.loads(error_body(error, b"/api/x")), {"error": "no"})
+
+    def test_busy(self) -> None:
+        """
+        It says when to try again.
+        """
+        error = busy("full", "no room")
+        self.assertEqual((error.status, error.code), (503, "full"))
+        self.assertEqual(error.response_headers, (("Retry-After", "5"),))
 
     def test_ours(self) -> None:
         """

@@ -16,10 +16,10 @@ wrong and what would be right.
 
 import hmac
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from hashlib import sha256
 from ipaddress import IPv6Address
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import field, frozen
 
@@ -27,7 +27,6 @@ from swapgate.config.access import Access
 from swapgate.errors import APIError
 from swapgate.server.address import read_address
 from swapgate.server.json_grammar import quoted
-from swapgate.server.request_parser import RequestHead
 from swapgate.server.target import read_model_id, read_target
 
 Headers = tuple[tuple[str, str], ...]
@@ -69,6 +68,16 @@ class Listener:
         return named | self.names if self.port == usual else named
 
 
+class Head(Protocol):
+    """
+    What is read of a request's head; `fields` are values by name, in lower case.
+    """
+
+    method: bytes
+    target: bytes
+    fields: Mapping[bytes, Sequence[bytes]]
+
+
 @frozen(kw_only=True)
 class Grant:
     """
@@ -105,7 +114,7 @@ _NAMES: Final = re.compile(rf"{_NAME}(?:[ \t]*,[ \t]*{_NAME})*")
 def admit(
     access: Access,
     listener: Listener,
-    head: RequestHead,
+    head: Head,
     pages: Container[str] = (),
 ) -> Grant:
     """
@@ -134,14 +143,14 @@ def admit(
         raise
 
 
-def _sent(head: RequestHead, name: bytes) -> list[str]:
+def _sent(head: Head, name: bytes) -> list[str]:
     """
     A header's values, in order; any bytes can be in them.
     """
     return [value.decode("latin-1") for value in head.fields.get(name, ())]
 
 
-def _check_host(access: Access, listener: Listener, head: RequestHead) -> None:
+def _check_host(access: Access, listener: Listener, head: Head) -> None:
     """
     The Host must be a name of ours, letter by letter: no other spelling is needed, and
     each has been used to get around such a check.
@@ -189,9 +198,7 @@ def _configured_names(access: Access, listener: Listener) -> set[str]:
     return {*access.hosts, *(f"{name}:{listener.port}" for name in bare)}
 
 
-def _check_page(
-    access: Access, listener: Listener, head: RequestHead, origin: str
-) -> None:
+def _check_page(access: Access, listener: Listener, head: Head, origin: str) -> None:
     """
     Refuse a page that is neither ours nor listed. Sec-Fetch-Site, which no page and no
     extension can set, goes before Origin, which some extensions do.
@@ -210,7 +217,7 @@ def _check_page(
         )
 
 
-def _opens_a_window(head: RequestHead) -> bool:
+def _opens_a_window(head: Head) -> bool:
     """
     Whether a browser follows a link: no frame, no image, nothing that a script reads.
     """
@@ -257,7 +264,7 @@ def _cors_headers(origin: str, listed: bool, access: Access) -> Headers:
     )
 
 
-def _preflight_headers(head: RequestHead) -> Headers:
+def _preflight_headers(head: Head) -> Headers:
     """
     What a listed page may send: whatever it asks for, if that is a list of names.
     """
@@ -273,7 +280,7 @@ def _preflight_headers(head: RequestHead) -> Headers:
     return headers
 
 
-def _key_name(access: Access, head: RequestHead, *, needs_key: bool) -> str | None:
+def _key_name(access: Access, head: Head, *, needs_key: bool) -> str | None:
     """
     The name of the key that was sent; None where none is sent and none is needed.
     """
@@ -294,7 +301,7 @@ def _key_name(access: Access, head: RequestHead, *, needs_key: bool) -> str | No
     )
 
 
-def _sent_keys(head: RequestHead) -> list[str]:
+def _sent_keys(head: Head) -> list[str]:
     """
     One of each kind at most: many keys cannot be tried in one request.
     """

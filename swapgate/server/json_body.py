@@ -120,19 +120,13 @@ class Next(Enum):
 class StrictReader:
     """
     Reads one body, in which nothing changes meanwhile.
-
-    :param piece: how many bytes are read in one turn.
-    :param string_piece: the same of a string, which C reads fast.
     """
 
-    def __init__(
-        self,
-        body: Bytes,
-        piece: int = 16 * 1024,
-        string_piece: int = 64 * 1024,
-    ) -> None:
+    #: How many bytes are read in one turn; and of a string, which C reads fast.
+    size, string_size = 16 * 1024, 64 * 1024
+
+    def __init__(self, body: Bytes) -> None:
         self._body = body
-        self._size, self._string_size = piece, string_piece
         # Places in it, and how many characters there are before each.
         self._marks = [(0, 0)]
         self._next = Next.KEY
@@ -141,7 +135,7 @@ class StrictReader:
         self._keys: list[set[str]] = []
         self._key_room = KEY_ROOM
         # How far ahead something whole is looked for.
-        self._reach = piece
+        self._reach = _SHORTEST_REACH
         # The wanted key whose value comes next, and the values found.
         self._name: str | None = None
         self._found: dict[str, Any] = {}
@@ -169,7 +163,7 @@ class StrictReader:
             raise self._unexpected("an object, beginning with {,", at)
         at = turn = self._open(at)
         while self._closers:
-            if at - turn >= self._size:
+            if at - turn >= self.size:
                 turn = at
                 yield
             if self._next is Next.KEY:
@@ -186,7 +180,7 @@ class StrictReader:
         decoder = codecs.getincrementaldecoder("utf-8")()
         place = characters = 0
         while place < len(self._body):
-            piece = self._body[place : place + self._string_size]
+            piece = self._body[place : place + self.string_size]
             undecoded = len(decoder.getstate()[0])
             try:
                 final = place + len(piece) == len(self._body)
@@ -249,7 +243,7 @@ class StrictReader:
     def _read_string(self, at: int) -> Generator[None, None, int]:
         body, end = self._body, at + 1
         while True:
-            at, limit = end, min(end + self._string_size, len(self._body))
+            at, limit = end, min(end + self.string_size, len(self._body))
             end = grammar.inside(body, at, limit)
             if limit == len(body) or end < limit - grammar.LONGEST_ESCAPE:
                 break
@@ -297,7 +291,7 @@ class StrictReader:
         """
         What is looked at in one go; nothing where the keys may be too many.
         """
-        size = 0 if self._key_room < KEY_COST * self._size else self._reach
+        size = 0 if self._key_room < KEY_COST * self.size else self._reach
         return self._body[at : at + size].decode(errors="ignore")
 
     def _learn(self, found: bool) -> None:
@@ -305,7 +299,7 @@ class StrictReader:
         Look less far where there is nothing whole: many containers may begin here.
         """
         reach = self._reach * 2 if found else self._reach // 2
-        self._reach = min(max(reach, _SHORTEST_REACH), self._size)
+        self._reach = min(max(reach, _SHORTEST_REACH), self.size)
 
     # Actions.
 

@@ -32,7 +32,9 @@ def read(body: bytes, sizes: tuple[int, int] = SIZES[0]) -> BodyFields:
     """
     A whole body, by the strict reader.
     """
-    turns = StrictReader(bytearray(body), *sizes).read()
+    reader = StrictReader(bytearray(body))
+    reader.size, reader.string_size = sizes
+    turns = reader.read()
     while True:
         try:
             next(turns)
@@ -457,7 +459,8 @@ class RefusedTests(SynchronousTestCase):
         keys = [f"{n:05}" for n in range(1000)]
         needed = sys.getsizeof(set(keys)) + sum(map(sys.getsizeof, keys))
         text = "{" + ",".join(f'"{key}":1' for key in keys) + "}"
-        reader = StrictReader(text.encode(), piece=len(text) - 9)
+        reader = StrictReader(text.encode())
+        reader.size = len(text) - 9
         self.assertEqual(reader.key_memory, 0)
         taken = [reader.key_memory for _ in reader.read()]
         self.assertGreater(taken[-1], needed - 200)
