@@ -65,6 +65,8 @@ class RequestOriginTests(SynchronousTestCase):
             "host": b"Host",
             "origin": b"Origin",
             "sec_fetch_site": b"Sec-Fetch-Site",
+            "sec_fetch_mode": b"Sec-Fetch-Mode",
+            "sec_fetch_dest": b"Sec-Fetch-Dest",
             "authorization": b"Authorization",
             "x_api_key": b"x-api-key",
             "request_method": b"Access-Control-Request-Method",
