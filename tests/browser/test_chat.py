@@ -131,6 +131,29 @@ class AnswerTests(ChatCase):
         self.until_over(page)
         self.assertTrue(self.said(page).startswith(partial.strip()))
 
+    def test_going_on_after_a_thought(self) -> None:
+        """
+        The engine is told that the thinking is over: some refuse to go on else.
+        """
+        self.start(
+            a=wish(
+                text="one two three " * 20,
+                reasoning="Hm. " * 4,
+                token_bytes=5,
+                interval_s=0.1,
+            )
+        )
+        page = self.chat()
+        self.say(page, "count")
+        page.get_by_text("one two").wait_for()
+        page.keyboard.press("Escape")
+        self.until_over(page)
+        self.assertNotIn("chat_template_kwargs", self.asked[0])
+        page.get_by_role("button", name="Continue").click()
+        self.until(page, lambda: len(self.asked) == 2)
+        told = self.asked[1]["chat_template_kwargs"]
+        self.assertEqual(told, {"enable_thinking": False})
+
     def test_stop_while_it_waits(self) -> None:
         """
         The load is given up.

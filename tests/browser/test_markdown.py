@@ -286,3 +286,17 @@ class MarkdownTests(BrowserCase):
                 }"""
             )
             self.assertLess(depth, 130)
+
+    def test_endless_lists(self) -> None:
+        """
+        After so many blocks the text is shown as it is, all of it, and goes on so.
+        """
+        text = "- a\n" * 20_000
+        self.show(*(text[at : at + 9999] for at in range(0, len(text), 9999)), "*b*\n")
+        count = self.page.evaluate("() => document.querySelectorAll('*').length")
+        self.assertLess(count, 30_000)
+        rest = self.page.locator(".markdown > pre").inner_text()
+        items = self.page.locator(".markdown > ul > li").count()
+        lines = rest.rstrip().split("\n")
+        self.assertEqual(lines[-1], "*b*")
+        self.assertEqual(items + len(lines) - 1, 20_000)

@@ -23,8 +23,12 @@ export function chatBody({ record, turns, files }, turn, answer, begun) {
     messages.push({ role: "assistant", content: chosen.text });
   }
   messages.push({ role: "user", content: contentOf(turn.user, files) });
+  const body = { model: answer.model, messages, ...sampling };
   if (begun) messages.push({ role: "assistant", content: begun });
-  return { model: answer.model, messages, ...sampling };
+  // A model that thinks has done so before its first word; llama-server refuses to go on
+  // from a beginning unless it is told so (llama.cpp, pull request 15404).
+  if (begun && answer.reasoning) body.chat_template_kwargs = { enable_thinking: false };
+  return body;
 }
 
 function contentOf({ text, files }, data) {

@@ -85,6 +85,12 @@ export function errorWords({ code, message, status }, model) {
       remedy: "Ask another model, or send the message without the image.",
     };
   }
+  if (/prefill is incompatible/.test(message)) {
+    return {
+      what: `${model} thinks before it speaks, and cannot go on in the middle.`,
+      remedy: "Let it answer again.",
+    };
+  }
   if (status === 413) {
     return {
       what: "The message is larger than the gateway takes.",

@@ -2,7 +2,8 @@
  * Markdown's blocks: paragraphs, headings, lists, quotes, code, tables, mathematics.
  *
  * CommonMark's core and GitHub's tables, read as models write them. Pure: text in,
- * plain objects out. Time is linear in the text: nesting beyond MAX_DEPTH is text.
+ * plain objects out. Time is linear in the text: nesting beyond MAX_DEPTH is text, and
+ * so is what comes after the last block that may be made.
  */
 
 import { isTable, readTable } from "./markdown_tables.js";
@@ -22,20 +23,26 @@ const CLOSING = { $$: "$$", "\\[": "\\]" };
 const UNDERLINE = /^ {0,3}(=+|-+)[ \t]*$/;
 
 /**
- * @typedef {{type: string, start?: number, text?: string, level?: number,
+ * @typedef {{type: string, start?: number, size?: number, text?: string, level?: number,
  *   language?: string, blocks?: Block[], items?: Item[], ordered?: boolean,
  *   first?: number, tight?: boolean, align?: string[], head?: string[],
  *   rows?: string[][], label?: string, href?: string}} Block
  * @typedef {{blocks: Block[], task: string|null}} Item
  */
 
+// How many more may be made: of one text after the other, as nothing here waits.
+let left = 0;
+
 /**
- * Read a text. `start` of a block is where its first line begins, for blocks at the top.
+ * Read a text. Of blocks at the top `start` is where the first line begins, and `size`
+ * how many blocks they are with those inside.
  *
  * @param {string} text
+ * @param {number} [most] so many blocks may be made
  * @returns {Block[]}
  */
-export function readBlocks(text) {
+export function readBlocks(text, most = Infinity) {
+  left = most;
   const lines = text.split("\n");
   const starts = new Array(lines.length);
   let at = 0;
@@ -52,14 +59,20 @@ export function readBlocks(text) {
 function readLines(lines, depth) {
   const blocks = [];
   let n = 0;
+  let before = left;
   const take = (block, next) => {
-    blocks.push({ ...block, start: n });
+    left -= 1;
+    blocks.push({ ...block, start: n, size: before - left });
+    before = left;
     n = next;
   };
   while (n < lines.length) {
     const line = detab(lines[n]);
     let found;
     if (BLANK.test(line)) n += 1;
+    else if (left <= 0) {
+      take({ type: "plain", text: lines.slice(n).join("\n") }, lines.length);
+    }
     else if (line.startsWith("    ")) take(...indentedCode(lines, n));
     else if ((found = FENCE.exec(line)) && isFence(found)) take(...fenced(lines, n, found));
     else if ((found = HEADING.exec(line))) take(heading(found), n + 1);
@@ -208,7 +221,8 @@ function list(lines, first, depth) {
   const items = [];
   let tight = true;
   let n = first;
-  while (n < lines.length) {
+  while (n < lines.length && (left > 0 || n === first)) {
+    left -= 1;
     const line = detab(lines[n]);
     const found = ITEM.exec(line);
     if (!found || found[1].length > 3 || kindOf(found[2]) !== kind || RULE.test(line)) break;

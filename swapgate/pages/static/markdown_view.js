@@ -4,8 +4,9 @@
  * 1. Blocks before the last one at the top are final and never read again.
  * 2. In the last one, whatever is as it was keeps its nodes: items of a list, rows of a
  *    table, lines of code.
- * 3. Marks are no deeper than MAX_MARKS, and in a text beyond LONGEST_MARKED there are
- *    none, so that no text makes a tree which a browser cannot bear.
+ * 3. Marks are no deeper than MAX_MARKS, in a text beyond LONGEST_MARKED there are none,
+ *    and what comes after MOST_BLOCKS is shown as it is, so that no text makes a tree
+ *    which a browser cannot bear.
  */
 
 import { CodeView } from "./code_view.js";
@@ -13,8 +14,11 @@ import { el } from "./dom.js";
 import { readBlocks } from "./markdown_blocks.js";
 import { readInline } from "./markdown_inline.js";
 
+// What is shown as it was written.
+const RAW = new Set(["math", "plain"]);
 const MAX_MARKS = 24;
 const LONGEST_MARKED = 20_000;
+const MOST_BLOCKS = 10_000;
 
 /**
  * A text in an element of its own.
@@ -41,7 +45,8 @@ export class MarkdownView {
     const final = this.#final();
     this.#source = source;
     const from = this.#views[final]?.block.start ?? 0;
-    const blocks = readBlocks(source.slice(from));
+    const made = this.#views.slice(0, final).reduce((sum, { block }) => sum + block.size, 0);
+    const blocks = readBlocks(source.slice(from), MOST_BLOCKS - made);
     for (const block of blocks) block.start += from;
     const defined = this.#define(blocks);
     const tail = this.#views.splice(final);
@@ -117,21 +122,21 @@ function viewOf(block, links) {
 class TextView {
   constructor(block, links) {
     const { type, level, text } = block;
-    const tags = { paragraph: "p", rule: "hr", math: "div", definition: "span" };
+    const tags = { paragraph: "p", rule: "hr", math: "div", definition: "span", plain: "pre" };
     // The page has a heading of its own; the answer's are below it.
     const tag = type === "heading" ? `h${Math.min(level + 2, 6)}` : tags[type];
     this.block = block;
     const props = type === "math" ? { class: "math", tabindex: "0" } : {};
     this.node = el(tag, { ...props, hidden: type === "definition" });
     this.links = links;
-    if (type === "math") this.node.textContent = text;
+    if (RAW.has(type)) this.node.textContent = text;
     else if (text) this.node.append(inline(text, links));
   }
 
   update(block) {
     if (block.type !== this.block.type || block.level !== this.block.level) return false;
     if (block.text !== this.block.text) {
-      if (block.type === "math") this.node.textContent = block.text;
+      if (RAW.has(block.type)) this.node.textContent = block.text;
       else this.node.replaceChildren(inline(block.text, this.links));
     }
     this.block = block;
