@@ -476,8 +476,8 @@ class ManyTests(StatusCase):
 
     def test_within_a_frame(self) -> None:
         """
-        Where all has changed the script takes less than a frame; the best of some, for a
-        busy machine takes longer.
+        Where all has changed the script takes less than a frame; the best of some, for
+        a busy machine takes longer.
         """
         self.start(a="")
         page = self.context(viewport={"width": 1200, "height": 900}).new_page()
