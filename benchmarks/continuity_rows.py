@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LENGTHS = (500, 1500, 3000)
-TURNS = 3
-SWAPS = 8
+TURNS = 2
+SWAPS = 6
 # What is saved in the background is saved so soon after an answer.
 _DELAY_S = 0.1
 _WORDS = ("sea", "lamp", "tower", "stone", "gull", "boat", "star", "wind", "salt")

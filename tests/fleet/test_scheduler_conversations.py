@@ -67,7 +67,12 @@ class ConversationsCase(FleetCase):
         """
         The next restore goes on until the test ends it.
         """
-        self.conversations.restoring = Deferred(self.cancelled.append)
+
+        def cancel(restoring: Deferred[bool]) -> None:
+            self.cancelled.append(restoring)
+            restoring.callback(True)
+
+        self.conversations.restoring = Deferred(cancel)
         return self.conversations.restoring
 
 
@@ -211,7 +216,12 @@ class SaveTests(ConversationsCase):
         """
         A daemon that ends while it saves is not stopped in its next life.
         """
-        saving: Deferred[None] = Deferred(self.cancelled.append)
+
+        def cancel(saving: Deferred[None]) -> None:
+            self.cancelled.append(saving)
+            saving.callback(None)
+
+        saving: Deferred[None] = Deferred(cancel)
         self.serve("a").release()
         self.conversations.saving = saving
         waiting = self.ask("b")
