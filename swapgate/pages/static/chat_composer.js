@@ -7,6 +7,7 @@ import { sends } from "./chat_turn.js";
 import { el, icon, iconButton } from "./dom.js";
 
 const TALLEST_PX = 320;
+const DRAFT = "swapgate.draft";
 
 /**
  * Fires `send` (detail: text and files) and `stop`.
@@ -59,7 +60,13 @@ export class Composer extends EventTarget {
     });
     this.#drops();
     this.busy(false);
-    this.#showFiles();
+    this.restore(sessionStorage.getItem(DRAFT) ?? "", []);
+    sessionStorage.removeItem(DRAFT);
+  }
+
+  /** The page may be going: what is begun here is there again after a reload. */
+  keep() {
+    if (this.#area.value) sessionStorage.setItem(DRAFT, this.#area.value);
   }
 
   /** An answer is on its way, or is not. */
@@ -69,11 +76,6 @@ export class Composer extends EventTarget {
     this.#button.replaceChildren(icon(busy ? "stop" : "send"));
     this.#button.setAttribute("aria-label", label);
     this.#button.title = busy ? "Stop (Esc)" : "Send (Enter)";
-  }
-
-  /** @returns {boolean} whether something stands here that was not sent */
-  get started() {
-    return this.#area.value !== "" || this.#files.length > 0;
   }
 
   focus() {
