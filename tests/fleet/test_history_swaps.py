@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.fleet.history import Swap, Swaps
 from swapgate.fleet.lifecycle import Phase
+from swapgate.fleet.timeline import Waiting
 
 
 class SwapsTests(SynchronousTestCase):
@@ -120,3 +121,24 @@ class SwapsTests(SynchronousTestCase):
         self.assertEqual((len(kept), kept[0].began_s), (400, 800))
         latest = swaps.latest
         self.assertEqual((len(latest), latest[0].began_s), (50, 1150))
+
+    def test_since(self) -> None:
+        """
+        What had not ended by then, and what goes on.
+        """
+        swaps = Swaps()
+        for now_s in (1, 5):
+            swaps.note("a", Phase.READY, Phase.STOPPED, "crash", now_s, failed=False)
+        swaps.note("b", Phase.STOPPED, Phase.STARTING, "", 2, failed=False)
+        self.assertEqual([s.began_s for s in swaps.since(3)], [5, 2])
+
+    def test_who_waits(self) -> None:
+        """
+        When it began or ended, whichever were more.
+        """
+        waits = [(Waiting("a", 1, 0.0),), (Waiting("a", 3, 2.0),), ()]
+        swaps = Swaps(lambda: waits.pop(0))
+        swaps.note("a", Phase.STOPPED, Phase.STARTING, "", 1, failed=False)
+        swaps.note("a", Phase.STARTING, Phase.READY, "", 3, failed=False)
+        [swap] = swaps
+        self.assertEqual(swap.waiting, (Waiting("a", 3, 2.0),))
