@@ -18,6 +18,7 @@ export class Composer extends EventTarget {
   #list = el("ul", { class: "files", "aria-label": "Attached" });
   #area = el("textarea", {
     id: "message",
+    "data-main": true,
     rows: "1",
     placeholder: "Message",
     "aria-label": "Message",
