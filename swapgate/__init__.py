@@ -19,7 +19,9 @@ The way of one request, and the order to read in:
                           keeps the memory budget and is fair: evict, start, admit
     fleet/supervisor      launch, poll and stop daemons by the means of `daemons`; the
                           state machine of each is the table in fleet/lifecycle;
-                          fleet/finder looks for daemons that run already
+                          fleet/finder looks for daemons that run already;
+                          fleet/handover has continuity/keeper restore conversations
+                          before a daemon serves, and save them before its stop
     daemons/processes     is it still the process that listens on its port?
     upstream/client       send the request to the daemon, on a pooled connection
     api/relay             write and flush each token to the client; then api/proxy
@@ -30,6 +32,7 @@ The layers. Each imports only what stands below it, modules in one row not each 
     tap                 `twistd swapgate`: its command line, and the only reactor import
     service             composition root: build, start, reload at SIGHUP, stop
     api, startup        what a request means, its answer or error; messages at the start
+    continuity          conversations that survive a swap, as snapshots of slots
     server, fleet,      the clients' connections; which model is up, who is served when;
     state_folder        what outlives a run, and the orphans of a killed gateway
     daemons, upstream   start, find and stop a daemon, one module for each kind (child,

@@ -476,7 +476,7 @@ class Slots:
             self.task += 1
         prompt = len(text) // 4
         timings: dict[str, Any] = {"cache_n": cached, "prompt_n": prompt - cached}
-        timings |= {"prompt_ms": 10.0 * (prompt - cached) or 1.0, "predicted_n": 1}
+        timings |= {"prompt_ms": 100.0 * (prompt - cached) or 1.0, "predicted_n": 1}
         usage = {"prompt_tokens": prompt, "completion_tokens": 1}
         return slot, {"usage": usage, "timings": timings}
 

@@ -380,7 +380,10 @@ class CommandTests(Case):
         """
         path = self.written(GOOD, "named.cfg")
         status, out, err = self.run_twistd("--check", SWAPGATE_CONFIG=path)
-        self.assertEqual((status, out, err), (0, f"{path}: good, 1 model\n", ""))
+        said, _, more = out.partition("\n")
+        self.assertEqual((status, said, err), (0, f"{path}: good, 1 model", ""))
+        # Its command is no llama-server's.
+        self.assertIn("a: conversations are not kept: snapshot_dir is not set", more)
 
     def test_check(self) -> None:
         """

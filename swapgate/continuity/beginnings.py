@@ -67,6 +67,12 @@ class Beginning:
             bisect_left(range(blocks), True, key=lambda i: self._at(i) != other._at(i))
         )
 
+    def begins_like(self, digests: bytes) -> bool:
+        """
+        Whether it has anything in common with what has these digests; a quick look.
+        """
+        return self.digests[:_DIGEST] == digests[:_DIGEST] != b""
+
     def goes_on_in(self, other: "Beginning") -> bool:
         """
         Whether the other prompt repeats all of this one, or next to all of it.

@@ -63,6 +63,16 @@ class BeginningTests(SynchronousTestCase):
         self.assertEqual(first.common(of(chat("x" * 1000, tools=[{"a": 1}] * 9))), 0)
         self.assertEqual(first.common(NOTHING), 0)
 
+    def test_quick_look(self) -> None:
+        """
+        Whether there is anything in common is seen by the first digest.
+        """
+        first, other = of(chat("x" * 1000)), of(chat("y" * 1000))
+        self.assertTrue(first.begins_like(of(chat("x" * 100)).digests))
+        for digests in (other.digests, b""):
+            self.assertFalse(first.begins_like(digests))
+        self.assertFalse(NOTHING.begins_like(b""))
+
     def test_rest_of_the_body(self) -> None:
         """
         What is not in the prompt does not count, nor do the order of the fields and

@@ -200,11 +200,10 @@ class SurvivalTests(ContinuityCase):
         without one where the engine keeps none in its memory.
         """
         await self.begin("snapshot_delay = 100 ms", "--cache-ram 0")
-        said = [[story(10 + number, 150)] for number in range(10)]
-        for each in said:
+        said = [[story(10 + number, 200)] for number in range(10)]
+        for number, each in enumerate(said, start=1):
             await self.say(*each)
-        await self.until_saved(10)
-        for each in said:
+            await self.until_saved(number)
             each.extend(MORE)
         for swaps in (False, True):
             if swaps:
