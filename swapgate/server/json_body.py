@@ -41,6 +41,10 @@ _KEY_BYTES: Final = 8
 
 
 _SHORTEST_REACH: Final = 64
+# How many bytes are looked at in vain for each one that is read; what a look costs
+# besides.
+_VAIN: Final = 2
+_LOOK_COST: Final = 256
 
 
 class BadJSON(ValueError):
@@ -136,6 +140,8 @@ class StrictReader:
         self._key_room = KEY_ROOM
         # How far ahead something whole is looked for.
         self._reach = _SHORTEST_REACH
+        # How much was looked at where there was nothing whole.
+        self._in_vain = 0
         # The wanted key whose value comes next, and the values found.
         self._name: str | None = None
         self._found: dict[str, Any] = {}
@@ -163,8 +169,8 @@ class StrictReader:
             raise self._unexpected("an object, beginning with {,", at)
         at = turn = self._open(at)
         while self._closers:
-            if at - turn >= self.size:
-                turn = at
+            if at + self._in_vain - turn >= self.size:
+                turn = at + self._in_vain
                 yield
             if self._next is Next.KEY:
                 at = yield from self._read_key(at)
@@ -266,7 +272,8 @@ class StrictReader:
         """
         The array or object that begins here, if it is short, and where it ends.
         """
-        text = self._ahead(at)
+        if not (text := self._ahead(at)):
+            return None
         whole = whole_value(text, DEPTH - len(self._closers))
         self._learn(whole is not None)
         return whole and (whole[0], at + len(text[: whole[1]].encode()))
@@ -275,7 +282,8 @@ class StrictReader:
         """
         Where the last of many items ends that begin here.
         """
-        text = self._ahead(at)
+        if not (text := self._ahead(at)):
+            return None
         levels = DEPTH - len(self._closers) + 1
         for separator in ("},", "],", ","):
             end = text.rfind(separator) + len(separator) - 1
@@ -289,15 +297,19 @@ class StrictReader:
 
     def _ahead(self, at: int) -> str:
         """
-        What is looked at in one go; nothing where the keys may be too many.
+        What is looked at in one go; nothing where the keys may be too many, or where
+        too much was looked at in vain: many containers may begin here.
         """
-        size = 0 if self._key_room < KEY_COST * self.size else self._reach
-        return self._body[at : at + size].decode(errors="ignore")
+        if self._key_room < KEY_COST * self.size or self._in_vain > _VAIN * at:
+            return ""
+        return self._body[at : at + self._reach].decode(errors="ignore")
 
     def _learn(self, found: bool) -> None:
         """
-        Look less far where there is nothing whole: many containers may begin here.
+        Look less far where there is nothing whole.
         """
+        if not found:
+            self._in_vain += self._reach + _LOOK_COST
         reach = self._reach * 2 if found else self._reach // 2
         self._reach = min(max(reach, _SHORTEST_REACH), self.size)
 

@@ -5,12 +5,15 @@ JSON body parser: what it accepts, refuses and finds, however the bytes are cut.
 import json
 import math
 import sys
+from collections import Counter
 from random import Random
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from swapgate.server import json_body
+from swapgate.server import json_grammar as grammar
 from swapgate.server.json_body import (
     DEPTH,
     KEY_COST,
@@ -317,6 +320,39 @@ class FoundTests(SynchronousTestCase):
         self.check(f'{{"model":"{name}"}}'.encode(), BodyFields(model=name))
         items = ",".join(["[1,[]]", '"s"', "{}", '{"a":{"b":1,"c":2}}'] * 2000)
         self.check(f'{{"a":[{items}],"model":"m"}}'.encode(), BodyFields(model="m"))
+
+
+class TurnTests(SynchronousTestCase):
+    """
+    No turn takes long, whatever the body is.
+    """
+
+    def most_looked_at(self, body: bytes) -> int:
+        """
+        How much is given to C in one turn, at the most.
+        """
+        looks = Counter[int]()
+        turn = 0
+
+        def whole_value(text: str, levels: int) -> object:
+            looks[turn] += len(text)
+            return grammar.whole_value(text, levels)
+
+        self.patch(json_body, "whole_value", whole_value)
+        for turn, _ in enumerate(StrictReader(bytearray(body)).read(), 1):  # noqa: B007
+            pass
+        return max(looks.values())
+
+    def test_looks_in_vain(self) -> None:
+        """
+        What begins here and is not here whole is looked at a few times only, however
+        many containers are, or stand in one another.
+        """
+        numbers = b"[{}," + b"1," * 7000 + b"1]"
+        deep = b"[" * 120 + b'"' + b"x" * 300 + b'"' + b"]" * 120
+        for items in (b"{}," * 2500 + numbers, b",".join([deep] * 100)):
+            most = self.most_looked_at(b'{"a":[' + items + b"]}")
+            self.assertLess(most, 6 * StrictReader.size)
 
 
 class RefusedTests(SynchronousTestCase):
