@@ -1,7 +1,8 @@
 """
 Log streams: what a model's daemon writes, as it comes, for `/swapgate/models/NAME/log`.
 
-1. The lines that are kept come at once; then those that come, a few together.
+1. The lines that are kept come at once; then those that come, a few together: at the
+   same moments for all clients, so that one event is made for those that keep up.
 2. A client that reads slowly gets what is kept still when it reads again, and how many
    lines it has missed. One that reads nothing is closed by its send_timeout.
 3. Their number is bounded. A stream ends when its model's daemon is another one, as
@@ -36,6 +37,9 @@ class LogStreams:
     _scheduler: Scheduler
     _clock: IReactorTime
     _open: set[Subscriber] = field(factory=set, init=False)
+    # What was sent last, and the event that it made.
+    _news: object = field(default=None, init=False)
+    _made: bytes = field(default=b"", init=False)
 
     async def serve(self, request: GatewayRequest, name: str) -> None:
         """
@@ -67,7 +71,8 @@ class LogStreams:
         def written() -> None:
             nonlocal call
             if call is None:
-                call = self._clock.callLater(_INTERVAL_S, send)
+                past_s = self._clock.seconds() % _INTERVAL_S
+                call = self._clock.callLater(_INTERVAL_S - past_s, send)
 
         def look() -> None:
             if not (ended.called or reader.is_of(self._scheduler.states.get(name))):
@@ -96,7 +101,9 @@ class LogStreams:
         """
         What is new to this reader.
         """
-        missed, lines = reader.news()
+        news = missed, lines = reader.news()
+        if news == self._news:
+            return self._made
         offset_s = time.time() - self._clock.seconds()
         shown = [
             {
@@ -106,4 +113,6 @@ class LogStreams:
             }
             for line in lines
         ]
-        return sse.event({"lines": shown, "missed": missed}, "log")
+        self._news = news
+        self._made = sse.event({"lines": shown, "missed": missed}, "log")
+        return self._made

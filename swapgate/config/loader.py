@@ -91,10 +91,10 @@ class Config:
         names = ", ".join(each.name for each in pinned)
         if self.budget_bytes == ONE_AT_A_TIME:
             return f"one model is up at a time, and {names} is pinned"
+        are = "is pinned, keeps" if len(pinned) == 1 else "are pinned, keep"
         return (
-            f"{name} needs {gigabytes(model.memory_bytes)}, and {names}, which is "
-            f"pinned, keeps {gigabytes(kept)} of the memory_budget of "
-            f"{gigabytes(self.budget_bytes)}"
+            f"{name} needs {gigabytes(model.memory_bytes)}, and {names}, which {are} "
+            f"{gigabytes(kept)} of the memory_budget of {gigabytes(self.budget_bytes)}"
         )
 
 

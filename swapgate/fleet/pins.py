@@ -41,10 +41,8 @@ class Pins:
         """
         :raises TooLarge: where not all that is pinned would fit.
         """
-        if pinned:
-            sum_said = _never_fit(config, {*self._names(), name})
-            if sum_said is not None:
-                raise TooLarge(sum_said)
+        if pinned and (sum_said := self.never_fits(config, name)) is not None:
+            raise TooLarge(sum_said)
         self._states[name].pin(pinned)
         self.refuse_others(config)
 
@@ -52,7 +50,8 @@ class Pins:
         """
         Fail the requests for what does not fit beside them.
         """
-        if (sum_said := _never_fit(config, self._names())) is not None:
+        sums = (self.never_fits(config, name) for name in sorted(self._names()))
+        if (sum_said := next(filter(None, sums), None)) is not None:
             # The configuration's own do: the loader has seen to that.
             self._log.warn("not pinned any more: {sum}", sum=sum_said)
             for state in self._states.values():
@@ -60,8 +59,3 @@ class Pins:
         for spec in config.models:
             if (sum_said := self.never_fits(config, spec.name)) is not None:
                 self._states[spec.name].queue.refuse(partial(TooLarge, sum_said))
-
-
-def _never_fit(config: Config, names: Set[str]) -> str | None:
-    sums = (config.never_fits(name, names) for name in sorted(names))
-    return next(filter(None, sums), None)

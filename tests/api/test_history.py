@@ -3,14 +3,15 @@ What /swapgate/ has for the pages: pins, an hour of history, logs, tokens a seco
 """
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
 from swapgate.api.log_stream import MAX_STREAMS
 from swapgate.config.limits import Limits
-from swapgate.daemons.output import LINES, Output
+from swapgate.daemons.output import LINES, Line, Output
 from tests.api.test_admin import AdminCase
 from tests.api.test_resource import Client
 from tests.doubles import FakeDaemon, config_of, model
@@ -28,6 +29,29 @@ class WritingDaemon(FakeDaemon):
     @property
     def output(self) -> Output:
         return self.written
+
+
+class ReadLine(Line):
+    """
+    One that tells how often it is read.
+    """
+
+    read: ClassVar[list[int]] = []
+
+    @property
+    def text(self) -> str:
+        self.read.append(self.number)
+        return super().text
+
+
+class ReadOutput(Output):
+    """
+    One of such lines.
+    """
+
+    def after(self, number: int) -> Sequence[Line]:
+        kept = super().after(number)
+        return [ReadLine(line.number, line.at_s, line.raw) for line in kept]
 
 
 def events(client: Client, name: str) -> list[Any]:
@@ -350,6 +374,27 @@ class LogTests(AdminCase):
         self.written.add(b"on\n")
         self.farm.pass_time(0.2)
         self.assertEqual(self.texts(client)[-1], ["on"])
+
+    def test_many_readers(self) -> None:
+        """
+        What they get together is made once, whenever each has come: a busy log that
+        many read holds up no stream.
+        """
+        self.written = ReadOutput(self.farm.clock.seconds)
+        self.has_output("a")
+        clients = []
+        for _ in range(10):
+            clients.append(self.listen())
+            self.farm.pass_time(0.03)
+            self.written.add(b"x\n")
+        self.farm.pass_time(0.2)
+        ReadLine.read.clear()
+        self.written.add(b"y\n" * 20)
+        self.farm.pass_time(0.2)
+        self.assertEqual(
+            [self.texts(client)[-1] for client in clients], [["y"] * 20] * 10
+        )
+        self.assertEqual(len(ReadLine.read), 20)
 
     def test_silence(self) -> None:
         """

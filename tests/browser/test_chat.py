@@ -221,6 +221,31 @@ class AnswerTests(ChatCase):
             page.locator(".said").all_text_contents(), ["one", "two", "three"]
         )
 
+    def test_resend_in_the_middle(self) -> None:
+        """
+        What it stops is gone for good; taken back, it can be gone on with.
+        """
+        self.start(a=wish(tokens=2000, interval_s=0.05))
+        page = self.chat()
+        said = page.locator(".said")
+        for text in ("one", "two"):
+            self.say(page, text)
+            page.locator("article").last.locator(".markdown p").wait_for()
+            if text == "one":
+                page.keyboard.press("Escape")
+                self.until_over(page)
+        page.get_by_label("Edit message").first.click()
+        page.get_by_label("Edit your message").fill("three")
+        page.get_by_label("Edit your message").press("Enter")
+        expect(said).to_have_text(["three"])
+        page.locator(".markdown p").wait_for()
+        [kept] = self.saved(page)
+        self.assertEqual(kept["user"]["text"], "three")
+        page.get_by_role("button", name="Undo").click()
+        expect(said).to_have_text(["one", "two"])
+        self.until_over(page, 2)
+        expect(page.get_by_role("button", name="Continue")).to_have_count(2)
+
     def test_code_is_copied(self) -> None:
         """
         As it was written, without what highlighting adds.

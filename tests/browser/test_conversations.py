@@ -220,6 +220,42 @@ class ConversationTests(ChatCase):
             self.page.locator("#toast").get_by_text(said).wait_for()
         expect(self.listed()).to_have_text(["Imported"])
 
+    def test_hostile_files(self) -> None:
+        """
+        What a file names is neither fetched nor sent on to an engine that would fetch
+        it, and no name in it is taken for one of the page's own.
+        """
+        names = (
+            "http://127.0.0.1:1/x.png",
+            "file:///etc/hosts",
+            f"data:image/png;base64,{PNG}",
+        )
+        images = {f"f{n}": address for n, address in enumerate(names)}
+        files = [{"id": key, "name": "<b>", "kind": "image"} for key in images]
+        error = {"code": "constructor", "message": "it broke"}
+        answer = {"id": "x", "model": "a", "text": "<b>", "state": "failed"}
+        turn = {
+            "user": {"text": "look", "files": files},
+            "answers": [{**answer, "error": error}],
+            "chosen": "x",
+        }
+        inside = {"title": "in", "files": images, "turns": [turn], "updated": 1e300}
+        whole = {
+            "format": "swapgate-chat",
+            "version": 1,
+            "conversations": [inside, None],
+        }
+        file = self.folder / "in.json"
+        file.write_text(json.dumps(whole))
+        self.page.get_by_label("Conversations to import").set_input_files(file)
+        self.page.get_by_text("1 conversation is imported.").wait_for()
+        self.page.get_by_text("The answer failed.").wait_for()
+        self.say(self.page, "and?")
+        self.until_over(self.page, 2)
+        content = self.asked[-1]["messages"][0]["content"]
+        urls = [part["image_url"]["url"] for part in content if "image_url" in part]
+        self.assertEqual(urls, [names[-1]])
+
     def test_an_answer_goes_on_elsewhere(self) -> None:
         """
         While another one is looked at; back and forth by the browser's buttons.

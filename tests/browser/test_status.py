@@ -176,6 +176,22 @@ class ActionTests(StatusCase):
     What can be done here.
     """
 
+    def test_odd_names(self) -> None:
+        """
+        A model may be called what any object of JavaScript has, or markup.
+        """
+        names = ("constructor", "__proto__", "<b>x</b>/c")
+        self.start(**dict.fromkeys(names, ""), a="")
+        page = self.status()
+        self.ask("a", tokens=30, interval_s=0.1)
+        self.in_phase(page, "a", "ready")
+        expect(self.card(page, "a")).to_contain_text("tokens/s")
+        expect(page.locator(".card h3")).to_have_text([*names, "a"])
+        for name in names:
+            self.button(page, f"Load {name}").click()
+            self.in_phase(page, name, "ready")
+        self.check_page(page)
+
     def test_load_and_unload(self) -> None:
         """
         By the keyboard alone.

@@ -102,14 +102,19 @@ class PinTests(SynchronousTestCase):
         """
         What would not fit together cannot be pinned, and nothing changes.
         """
-        self.begin(config_of(model("a", 6), model("b", 6, pin=True), budget=10))
-        with self.assertRaises(TooLarge):
-            self.scheduler.pin("a", pinned=True)
-        self.assertFalse(self.scheduler.states["a"].pinned)
-        self.scheduler.pin("b", pinned=False)
-        self.scheduler.pin("a", pinned=True)
-        self.assertTrue(self.scheduler.states["a"].pinned)
+        models = model("a", 6, pin=True), model("b", 6), model("c", 1, pin=True)
+        self.begin(config_of(*models, budget=10))
+        with self.assertRaises(TooLarge) as refused:
+            self.scheduler.pin("b", pinned=True)
+        # It is that one which has no room, and is not pinned.
+        said = str(refused.exception)
+        self.assertTrue(said.startswith("b needs "), said)
+        self.assertIn("a, c, which are pinned, keep ", said)
         self.assertFalse(self.scheduler.states["b"].pinned)
+        self.scheduler.pin("a", pinned=False)
+        self.scheduler.pin("b", pinned=True)
+        self.assertTrue(self.scheduler.states["b"].pinned)
+        self.assertFalse(self.scheduler.states["a"].pinned)
 
     def test_reload(self) -> None:
         """

@@ -24,7 +24,7 @@ window.addEventListener("beforeunload", () => {
   }, LEAVING_MS);
 });
 
-/** Answers on their way in this tab: what stops each, and its conversation, by id. */
+/** Answers on their way in this tab, by id: what stops each, when it has, and its conversation. */
 const running = new Map();
 
 /**
@@ -165,7 +165,7 @@ export class Session extends EventTarget {
    * @returns {() => Promise<void>} takes it back
    */
   async resend(turn, text, model) {
-    this.stop();
+    await this.#stopped();
     const before = structuredClone(this.turns);
     const dropped = this.turns.splice(this.turns.indexOf(turn) + 1);
     turn.user.text = text;
@@ -175,7 +175,7 @@ export class Session extends EventTarget {
     const answered = this.answer(turn, model);
     answered.catch(() => {});
     return async () => {
-      this.stop();
+      await this.#stopped();
       await answered;
       this.turns = before;
       for (const each of before) await this.store.saveTurn(stored(each));
@@ -203,6 +203,13 @@ export class Session extends EventTarget {
     for (const answer of this.#answers()) if (running.has(answer.id)) keepPartial(answer);
   }
 
+  /** Stop all answers, and wait until each stands as it was left. */
+  async #stopped() {
+    this.stop();
+    const all = this.#answers().map(({ id }) => running.get(id)?.ended);
+    await Promise.allSettled(all);
+  }
+
   /** @returns {import("./chat_store.js").Turn|undefined} the one that has this answer */
   turnOf(answer) {
     return this.turns.find(({ answers }) => answers.includes(answer));
@@ -225,11 +232,16 @@ export class Session extends EventTarget {
     this.dispatchEvent(new CustomEvent("answer", { detail: answer }));
   }
 
-  async #run(turn, answer) {
-    const over = new AbortController();
-    const began = answer.text;
-    running.set(answer.id, { over, conversation: this.record.id });
+  #run(turn, answer) {
+    const run = { over: new AbortController(), conversation: this.record.id };
+    running.set(answer.id, run);
     tellRunning();
+    run.ended = this.#ask(turn, answer, run.over);
+    return run.ended;
+  }
+
+  async #ask(turn, answer, over) {
+    const began = answer.text;
     Object.assign(answer, { state: "waiting", told: "", sentMs: performance.now() });
     this.record.updated = Date.now();
     this.#changed(answer);

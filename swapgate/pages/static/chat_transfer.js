@@ -63,7 +63,7 @@ export function fromJSON(text) {
   if (read.version !== VERSION) {
     throw new Error("This file is of another version of this chat.");
   }
-  return read.conversations.map(conversation);
+  return read.conversations.map(conversation).filter(({ turns }) => turns.length);
 }
 
 function conversation(read) {
@@ -72,8 +72,9 @@ function conversation(read) {
   const ids = new Map();
   const kept = Object.entries(given.files ?? {}).filter(([, data]) => typeof data === "string");
   const files = kept.map(([old, data]) => {
-    ids.set(old, newId());
-    return { id: ids.get(old), conversation: id, data };
+    const file = { id: newId(), conversation: id, data };
+    ids.set(old, file);
+    return file;
   });
   const turns = list(given.turns).map((turn, order) => {
     const given = list(turn?.answers);
@@ -97,9 +98,13 @@ function conversation(read) {
 }
 
 function user(given, ids) {
-  const files = list(given?.files).filter((file) => ids.has(file?.id));
+  const known = list(given?.files).filter((file) => ids.has(file?.id));
+  // Any other address of an image the engine would fetch.
+  const files = known.filter(
+    ({ id, kind }) => kind !== "image" || ids.get(id).data.startsWith("data:image/"),
+  );
   const infos = files.map((file) => ({
-    id: ids.get(file.id),
+    id: ids.get(file.id).id,
     name: string(file.name),
     kind: file.kind === "image" ? "image" : "text",
     size: number(file.size) ?? 0,

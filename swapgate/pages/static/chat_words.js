@@ -77,7 +77,8 @@ export function statsWords(stats) {
  * @returns {{what: string, remedy: string}}
  */
 export function errorWords({ code, message, status }, model) {
-  const known = ERRORS[code];
+  // The code is what an engine, or an imported file, has said.
+  const known = Object.hasOwn(ERRORS, code) ? ERRORS[code] : null;
   if (known) return { what: known[0].replaceAll("MODEL", model), remedy: known[1] };
   if (/image input is not supported|mmproj/.test(message)) {
     return {
@@ -109,7 +110,7 @@ const ERRORS = {
   ],
   model_too_large: [
     "MODEL does not fit into the memory that is left for it.",
-    "Choose another model, or change pin or memory_budget in the configuration.",
+    "Choose another model, unpin one on /status, or raise memory_budget.",
   ],
   model_unreachable: [
     "The machine that runs MODEL does not answer.",

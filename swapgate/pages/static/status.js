@@ -73,8 +73,10 @@ export class Picture {
       this.#state = data;
       this.#heardMs = performance.now();
     } else if (name === "tokens" && this.#state) {
+      // A model may be called as what every object has.
+      const rates = new Map(Object.entries(data.tokens_per_s));
       for (const model of this.#state.models) {
-        model.tokens_per_s = data.tokens_per_s[model.name] ?? 0;
+        model.tokens_per_s = rates.get(model.name) ?? 0;
       }
     } else return;
     this.#frame.ask();
