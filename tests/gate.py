@@ -431,12 +431,12 @@ def main() -> None:
     elif args.what == "clients":
         trial_each(*CLIENTS)
     elif args.what == "browser":
+        engine = BROWSER_ENGINE if engine_expected() else ()
+        other = FIREFOX if firefox() else ()
+        if os.environ.get("CI") and not (chromium() and firefox()):
+            sys.exit("there is no Chromium or no Firefox, without which this is no CI")
         if chromium() is not None:
-            engine = BROWSER_ENGINE if engine_expected() else ()
-            other = FIREFOX if firefox() else ()
             trial_each(*BROWSER, *engine, *other)
-        elif os.environ.get("CI"):
-            sys.exit("there is no Chromium, without which this is no CI")
         else:
             print("no Chromium on this machine: not tested")
     elif not engine_expected():
