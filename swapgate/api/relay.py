@@ -289,6 +289,9 @@ class Relay(LineReceiver):
             self._request.promised_by = self._surface
         if not self._surface.translates:
             copy_response_head(self._response, self._request)
+            if self._streams:
+                # An error event may come besides.
+                self._request.fields.pop(b"Content-Length", None)
         elif self._streams:
             self._request.setHeader(b"Content-Type", self._surface.stream_type)
 

@@ -133,6 +133,8 @@ class StrictReader:
         self._body = body
         # Places in it, and how many characters there are before each.
         self._marks = [(0, 0)]
+        # Where pieces begin that are nothing but blanks.
+        self._blank: set[int] = set()
         self._next = Next.KEY
         # The closers of the open containers, and the keys of the objects among them.
         self._closers: list[bytes] = []
@@ -187,6 +189,8 @@ class StrictReader:
         place = characters = 0
         while place < len(self._body):
             piece = self._body[place : place + self.string_size]
+            if not piece.strip(grammar.BLANKS.encode()):
+                self._blank.add(place)
             undecoded = len(decoder.getstate()[0])
             try:
                 final = place + len(piece) == len(self._body)
@@ -377,7 +381,18 @@ class StrictReader:
         return self._body[at : at + 1]
 
     def _past_space(self, at: int) -> int:
-        return past(grammar.SPACE, self._body, at)
+        """
+        Where the blanks that begin here end; 64 MB of them would take long to read.
+        """
+        size = self.string_size
+        while at < len(self._body):
+            limit = at - at % size + size
+            if at not in self._blank:
+                end = past(grammar.SPACE, self._body, at, limit)
+                if end < limit:
+                    return end
+            at = limit
+        return len(self._body)
 
     def _unexpected(self, needed: str, at: int) -> BadJSON:
         """

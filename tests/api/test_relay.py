@@ -496,6 +496,19 @@ class FailureTests(RelayCase):
         )
         self.check_error(body.removeprefix(b"data: a\n\n"))
 
+    def test_a_stream_with_a_length(self) -> None:
+        """
+        A daemon may say how long its stream will be. The error is no part of that: it
+        would end the answer as if it were whole, or be read as the next one.
+        """
+        self.rig.open(head(STREAM, b"Content-Length: 40"))
+        self.rig.say(b"data: a\n\n")
+        self.rig.die()
+        self.assertEqual(self.rig.outcomes, [Outcome.CUT])
+        answer = self.rig.client.heard()
+        self.assertNotIn(b"Content-Length", answer)
+        self.check_error(body_of(answer).removeprefix(b"data: a\n\n"))
+
     def test_falls_silent(self) -> None:
         """
         After stall_timeout without a byte it counts as dead, and is hung up on.

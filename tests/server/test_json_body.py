@@ -7,6 +7,7 @@ import math
 import sys
 from collections import Counter
 from random import Random
+from re import Pattern
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -353,6 +354,25 @@ class TurnTests(SynchronousTestCase):
         for items in (b"{}," * 2500 + numbers, b",".join([deep] * 100)):
             most = self.most_looked_at(b'{"a":[' + items + b"]}")
             self.assertLess(most, 6 * StrictReader.size)
+
+    def test_blanks(self) -> None:
+        """
+        Blanks without end are read once, in turns, wherever they are.
+        """
+        read_at: list[int] = []
+
+        def past(pattern: Pattern[bytes], text: bytes, *where: int) -> int:
+            end = grammar.past(pattern, text, *where)
+            read_at.append(end - where[0])
+            return end
+
+        self.patch(json_body, "past", past)
+        for shape in (b"%b{}", b"{%b}", b'{"a"%b:1}', b'{"a":%b1}', b"{}%b"):
+            for more in (0, 9):
+                blanks = b" " * (3 * StrictReader.string_size + more)
+                self.assertEqual(read(shape % blanks), BodyFields())
+        self.assertLess(max(read_at), 2 * StrictReader.string_size)
+        self.assertRaises(BadJSON, read, b"{" + b" " * 2**20)
 
 
 class RefusedTests(SynchronousTestCase):
