@@ -305,6 +305,7 @@ class AnswerTests(ChatCase):
         page = self.chat()
         self.say(page, "count")
         page.get_by_text("one two three four five").wait_for()
+        self.message(page).fill("a draft")
         shown = page.locator("section.answer .markdown").inner_text()
         page.reload()
         page.locator("section.answer .markdown").wait_for()
@@ -312,6 +313,7 @@ class AnswerTests(ChatCase):
         last = self.asked[-1]["messages"][-1]
         self.assertEqual(last["role"], "assistant")
         self.assertTrue(last["content"].strip().startswith(shown.strip()))
+        expect(self.message(page)).to_have_value("a draft")
         page.wait_for_function(
             "(least) => document.querySelector('.markdown').innerText.length > least",
             arg=len(last["content"]) + 20,

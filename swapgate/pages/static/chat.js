@@ -119,7 +119,10 @@ async function main() {
       else session().stop();
     }
   });
-  window.addEventListener("pagehide", () => library.keep());
+  window.addEventListener("pagehide", () => {
+    library.keep();
+    composer.keep();
+  });
 
   await library.begin(picker.model);
 }

@@ -7,6 +7,7 @@ import { sends } from "./chat_turn.js";
 import { el, icon, iconButton } from "./dom.js";
 
 const TALLEST_PX = 320;
+const DRAFT = "swapgate.draft";
 
 /**
  * Fires `send` (detail: text and files) and `stop`.
@@ -17,6 +18,7 @@ export class Composer extends EventTarget {
   #list = el("ul", { class: "files", "aria-label": "Attached" });
   #area = el("textarea", {
     id: "message",
+    "data-main": true,
     rows: "1",
     placeholder: "Message",
     "aria-label": "Message",
@@ -59,7 +61,13 @@ export class Composer extends EventTarget {
     });
     this.#drops();
     this.busy(false);
-    this.#showFiles();
+    this.restore(sessionStorage.getItem(DRAFT) ?? "", []);
+    sessionStorage.removeItem(DRAFT);
+  }
+
+  /** The page may be going: what is begun here is there again after a reload. */
+  keep() {
+    if (this.#area.value) sessionStorage.setItem(DRAFT, this.#area.value);
   }
 
   /** An answer is on its way, or is not. */
@@ -69,11 +77,6 @@ export class Composer extends EventTarget {
     this.#button.replaceChildren(icon(busy ? "stop" : "send"));
     this.#button.setAttribute("aria-label", label);
     this.#button.title = busy ? "Stop (Esc)" : "Send (Enter)";
-  }
-
-  /** @returns {boolean} whether something stands here that was not sent */
-  get started() {
-    return this.#area.value !== "" || this.#files.length > 0;
   }
 
   focus() {

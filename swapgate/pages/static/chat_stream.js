@@ -72,8 +72,9 @@ export async function streamChat(body, { signal, onText, onReasoning, onWait }) 
     throw new GatewayError("the connection was lost", { code: "cut" });
   }
   thinking.end();
-  if (!over && !finish) {
-    throw new GatewayError("the answer ended without its end", { code: "cut" });
+  // Not every engine says [DONE]; what breaks off is no orderly end of the connection.
+  if (!over && !finish && !numbers.any) {
+    throw new GatewayError("nothing was answered", { code: "cut" });
   }
   return { finish, stats: numbers.stats() };
 }
@@ -116,6 +117,11 @@ class Numbers {
   take({ usage, timings }) {
     this.#usage = usage ?? this.#usage;
     this.#timings = timings ?? this.#timings;
+  }
+
+  /** @returns {boolean} whether anything was said */
+  get any() {
+    return this.#tokens > 0;
   }
 
   token() {

@@ -50,6 +50,10 @@ export function askForKey(again) {
     });
     dialog.addEventListener("close", () => {
       dialog.remove();
+      // What a page is there for could not be focused meanwhile.
+      if (document.activeElement === document.body) {
+        document.querySelector("[data-main]")?.focus();
+      }
       resolve(key);
     });
     document.body.append(dialog);
