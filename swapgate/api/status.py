@@ -104,11 +104,18 @@ def token_rates(scheduler: Scheduler, epoch_s: float) -> Mapping[str, Any]:
     return {
         "at": _date(epoch_s),
         "tokens_per_s": {
-            name: round(state.rate.per_s(now_s), 1)
+            name: _tokens_per_s(state, now_s)
             for name, state in scheduler.states.items()
             if state.leases
         },
     }
+
+
+def _tokens_per_s(state: ModelState, now_s: float) -> float:
+    """
+    Without an answer none: nothing would tell later that the last ones are too old.
+    """
+    return round(state.rate.per_s(now_s), 1) if state.leases else 0.0
 
 
 def _swap(swap: Swap, offset_s: float) -> Mapping[str, Any]:
@@ -159,7 +166,7 @@ def _model(
         "retry_in_s": _left(state.back_off.retry_at_s, scheduler),
         "idle_unload_in_s": _idle_unload_in_s(state, scheduler),
         "max_active": spec.max_active,
-        "tokens_per_s": round(state.rate.per_s(scheduler.clock.seconds()), 1),
+        "tokens_per_s": _tokens_per_s(state, scheduler.clock.seconds()),
         "log": state.daemon.output is not None,
         "last_error": error and {"message": error[0], "at": _date(error[1] + offset_s)},
     }

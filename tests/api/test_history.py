@@ -308,6 +308,8 @@ class TokenTests(AdminCase):
         self.assertEqual(set(told[-1]["tokens_per_s"]), {"a"})
         self.assertLess(abs(told[-1]["tokens_per_s"]["a"] - 20), 3)
         begun.release()
+        # No event would tell later that it is over.
+        self.assertEqual(self.rates()["a"], 0)
         self.farm.pass_time(5)
         told = events(client, "tokens")
         self.assertEqual((len(told), told[-1]["tokens_per_s"]), (3, {}))

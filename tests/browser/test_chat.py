@@ -194,6 +194,24 @@ class AnswerTests(ChatCase):
         said = [message["content"] for message in self.asked[-1]["messages"]]
         self.assertEqual(said, ["who?", "From a.", "and?"])
 
+    def test_beside_a_long_answer(self) -> None:
+        """
+        Asked for at its end, the other one is seen from its beginning.
+        """
+        text = "A long line of it.\n\n" * 100
+        self.start(a=wish(text=text, token_bytes=500), b=wish(text="Short."))
+        page = self.chat()
+        self.say(page, "who?")
+        self.until_over(page)
+        again = page.get_by_label("Answer again")
+        expect(again).to_be_in_viewport()
+        again.click()
+        page.get_by_role("menuitem", name="b").click()
+        expect(page.locator(".answer-head").last).to_be_in_viewport()
+        self.until_over(page, 2)
+        expect(page.get_by_text("Short.")).to_be_in_viewport()
+        page.get_by_label("To the end").wait_for()
+
     def test_edit_and_resend(self) -> None:
         """
         What followed is replaced, and can be taken back.

@@ -166,6 +166,7 @@ class SwapTests(StatusCase):
         card = self.card(page, "a")
         self.in_phase(page, "a", "failed")
         expect(card).to_contain_text("exited with status 1")
+        expect(card).to_contain_text("load it again once the cause below is mended")
         card.get_by_text("What the daemon said").click()
         expect(card.locator("pre")).to_have_text("no memory left")
         self.assertEqual(self.axe(page), [])

@@ -64,6 +64,11 @@ export class AnswerView {
     this.#choice.textContent = is ? "Used from here on" : "Use this one";
   }
 
+  /** Bring its beginning into view. */
+  reveal() {
+    this.node.firstElementChild.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
+
   /** Draw it before the next frame. */
   refresh() {
     this.#frame.ask();

@@ -54,6 +54,8 @@ export class TurnView {
     // The newest is the one that was asked for.
     if (this.#answers.size > known) this.#columns.scrollLeft = this.#columns.scrollWidth;
     for (const view of this.#answers.values()) view.show(answers.length > 1, chosen);
+    // Beside a long one, whose end is looked at, it would begin out of sight.
+    if (known && this.#answers.size > known) this.#answers.get(answers.at(-1).id).reveal();
   }
 
   /** The wait goes on. */

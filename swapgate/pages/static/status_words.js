@@ -88,7 +88,8 @@ export function phaseWords(model, laterS, nowS) {
     }
     case "failed": {
       const leftS = (model.retry_in_s ?? 0) - laterS;
-      return leftS > 0 ? `${words}, can be tried again in ${age(leftS + 1)}` : words;
+      if (leftS > 0) return `${words}, can be tried again in ${age(leftS + 1)}`;
+      return `${words}; load it again once the cause below is mended`;
     }
     default:
       return `${words} for ${age(sinceS)}`;
