@@ -99,7 +99,7 @@ class RealModel(Model):
 
     def argv(self) -> list[str]:
         engine = [sys.executable, "-m", "swapgate.engine", "-m", str(self.weights)]
-        options = ["-c", "4096", "-np", "1", "-t", "2", "--swa-full", "--no-warmup"]
+        options = ["-c", "4096", "-np", "1", "-t", "1", "--swa-full", "--no-warmup"]
         return [*engine, *options, "--port", str(self.port)]
 
     def service(self) -> str:
@@ -129,7 +129,7 @@ def first_tokens(install: Install) -> list[Measured]:
         for setting in ("auto", "off"):
             with pair(install, setting) as gate:
                 for length in LENGTHS:
-                    story = text(length, turn)
+                    story = text(length, 10_000 * turn + length)
                     gate.say(story)
                     time.sleep(5 * _DELAY_S)
                     gate.load("b")

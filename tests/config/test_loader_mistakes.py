@@ -279,6 +279,23 @@ class MistakeTests(SynchronousTestCase):
         read(model.format("example.net", 11430))
         read(listen + model.format("localhost", 11430))
 
+    def test_snapshot_folders(self) -> None:
+        """
+        Each model has a folder of its own.
+        """
+        model = (
+            "[model {}]\nservice = command\nstart = x\nstop = x\n"
+            "upstream = http://127.0.0.1:{}\nsnapshot_dir = {}\n"
+        )
+        both = model.format("a", 1, "slots") + model.format("b", 2, "/etc/slots")
+        self.refuses(
+            {
+                both: ":12: [model b] snapshot_dir: /etc/slots is already that of "
+                "[model a]; give each model its own",
+            }
+        )
+        read(model.format("a", 1, "slots/a") + model.format("b", 2, "slots/b"))
+
     def test_ports_of_remotes(self) -> None:
         """
         One remote daemon may have many models, and is no daemon of ours.
