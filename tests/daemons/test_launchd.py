@@ -363,13 +363,14 @@ class LaunchdTests(LaunchdCase):
         for status in (3, 5, 36):
             self.tools.arrange(bootout_absent=status)
             self.assertEqual(await self.control().stop(), Answer(0))
-        agent, gone, _ = await self.up("--stop-time", "0.5")
+        agent, gone, pid = await self.up("--stop-time", "60")
         agent.halt()
         await self.until(lambda: self.service.is_unloaded)
         answer = await self.control().stop()
         self.assertEqual(
             answer.complaint, "Boot-out failed: 36: Operation now in progress"
         )
+        os.kill(pid, 9)
         await gone
 
 
