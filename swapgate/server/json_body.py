@@ -320,7 +320,8 @@ class StrictReader:
         if not found:
             self._in_vain += self._reach + _LOOK_COST
         reach = self._reach * 2 if found else self._reach // 2
-        self._reach = min(max(reach, _SHORTEST_REACH), self.size)
+        # What is not here in the least reach may be in the largest.
+        self._reach = min(reach, self.size) if reach >= _SHORTEST_REACH else self.size
 
     # Actions.
 
