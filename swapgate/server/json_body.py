@@ -40,6 +40,8 @@ KEY_COST: Final = 16
 _KEY_BYTES: Final = 8
 
 
+# How long most strings are, at the most.
+_MOST_STRINGS: Final = 1024
 _SHORTEST_REACH: Final = 64
 # How many bytes are looked at in vain for each one that is read; what a look costs
 # besides.
@@ -252,11 +254,14 @@ class StrictReader:
 
     def _read_string(self, at: int) -> Generator[None, None, int]:
         body, end = self._body, at + 1
+        # Most end soon, and all that is looked at is copied.
+        size = min(_MOST_STRINGS, self.string_size)
         while True:
-            at, limit = end, min(end + self.string_size, len(self._body))
+            at, limit = end, min(end + size, len(self._body))
             end = grammar.inside(body, at, limit)
             if limit == len(body) or end < limit - grammar.LONGEST_ESCAPE:
                 break
+            size = self.string_size
             yield
         if body[end : end + 1] == b'"':
             return end + 1
@@ -315,7 +320,8 @@ class StrictReader:
         if not found:
             self._in_vain += self._reach + _LOOK_COST
         reach = self._reach * 2 if found else self._reach // 2
-        self._reach = min(max(reach, _SHORTEST_REACH), self.size)
+        # What is not here in the least reach may be in the largest.
+        self._reach = min(reach, self.size) if reach >= _SHORTEST_REACH else self.size
 
     # Actions.
 

@@ -355,6 +355,39 @@ class TurnTests(SynchronousTestCase):
             most = self.most_looked_at(b'{"a":[' + items + b"]}")
             self.assertLess(most, 6 * StrictReader.size)
 
+    def test_looks_again(self) -> None:
+        """
+        What is too long for a short look is found whole by a later one: going token by
+        token takes ten times as long.
+        """
+        tokens = 0
+
+        def past(pattern: Pattern[bytes], text: bytes, *where: int) -> int:
+            nonlocal tokens
+            tokens += 1
+            return grammar.past(pattern, text, *where)
+
+        self.patch(json_body, "past", past)
+        body = b'{"a":[' + b",".join([b"[" * 120 + b"]" * 120] * 1000) + b"]}"
+        self.assertEqual(read(body), BodyFields())
+        self.assertLess(tokens, len(body) // 5)
+
+    def test_short_strings(self) -> None:
+        """
+        Nor is all that comes after a short string with an escape in it looked at.
+        """
+        looked_at, really_inside = 0, grammar.inside
+
+        def inside(text: bytes, at: int, limit: int) -> int:
+            nonlocal looked_at
+            looked_at += limit - at
+            return really_inside(text, at, limit)
+
+        self.patch(grammar, "inside", inside)
+        members = b",".join(b'"%x":"\\\\"' % number for number in range(20_000))
+        self.assertEqual(read(b"{" + members + b"}"), BodyFields())
+        self.assertLess(looked_at, 256 * len(members))
+
     def test_blanks(self) -> None:
         """
         Blanks without end are read once, in turns, wherever they are.
