@@ -335,7 +335,7 @@ class AnswerTests(ChatCase):
         other = page.context.new_page()
         other.goto(url)
         other.get_by_text("one two three four five").wait_for()
-        other.get_by_text("The page was closed before").wait_for()
+        other.get_by_text("Its page was closed before").wait_for()
         other.get_by_role("button", name="Continue").wait_for()
         self.assertEqual(len(self.asked), 1)
 

@@ -122,7 +122,7 @@ export class AnswerView {
     if (error) parts.push(this.#error(error));
     else if (state === "stopped") parts.push(note("Stopped."));
     else if (state === "interrupted") {
-      parts.push(note("The page was closed before the answer had ended."));
+      parts.push(note("Its page was closed before it had ended, or still shows it elsewhere."));
     } else if (finish === "length") parts.push(note("It reached the longest length allowed."));
     else if (state === "done" && !text) {
       parts.push(note(reasoning ? "It thought, and said nothing." : "The answer is empty."));
