@@ -10,7 +10,7 @@ const SAMPLING = [
   ["top_p", "Top P", 0, 1, 0.01],
   ["top_k", "Top K", 0, 1000, 1],
   ["min_p", "Min P", 0, 1, 0.01],
-  ["max_tokens", "Most tokens", 1, 1_000_000, 1],
+  ["max_tokens", "Longest answer, in tokens", 1, 1_000_000, 1],
   ["seed", "Seed", 0, 4_294_967_295, 1],
 ];
 

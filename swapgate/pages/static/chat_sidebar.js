@@ -67,7 +67,7 @@ export class Sidebar {
       ],
       "Import and export",
     );
-    const status = el("a", { href: "/status", class: "with-icon" }, icon("pulse"), "What goes on");
+    const status = el("a", { href: "/status", class: "with-icon" }, icon("pulse"), "Status");
     place.append(
       el("div", { class: "sidebar-head" }, fresh, close),
       this.#search,
