@@ -7,7 +7,7 @@ The way of one request, and the order to read in:
     server/site, channel  accept its connection, within bounds and deadlines
     server/request_parser parse its head; server/auth then checks host, origin and API
                           key, server/target the path: all before the body is read
-    server/json_body      find `model` and `stream` in the body as it arrives
+    server/json_body      find `model` and `stream` in the body, a large one in turns
     api/resource          dispatch: own answers, /swapgate/ (api/admin; api/status makes
                           the state), /api/ (api/ollama_resource, which translates), or
                           a model's, by the paths of api/routes
@@ -32,14 +32,15 @@ The layers. Each imports only what stands below it, modules in one row not each 
     tap                 `twistd swapgate`: its command line, and the only reactor import
     service             composition root: build, start, reload at SIGHUP, stop
     api, startup        what a request means, its answer or error; messages at the start
-    continuity          conversations that survive a swap, as snapshots of slots
     server, fleet,      the clients' connections; which model is up, who is served when;
+    continuity,         conversations that survive a swap, as snapshots of slots;
     state_folder        what outlives a run, and the orphans of a killed gateway
     daemons, upstream   start, find and stop a daemon, one module for each kind (child,
                         launchd, systemd, command, remote); HTTP with a daemon
     net, descriptors    endpoints, and writes that leave at once; file descriptors
     config,             the file's text to checked, frozen values, all options;
-    errors, logs        API errors and their bodies; the format of the log
+    errors, logs,       API errors and their bodies; the format of the log;
+    pages               the chat and the status page: files, and who gets them
 
 `engine` is a llama-server of our own, in a process of its own, and `demo` what
 etc/demo.cfg runs. Decisions are values: the modules listed as PURE in tests/gate.py

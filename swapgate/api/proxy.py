@@ -76,7 +76,7 @@ class ProxyRequest:
         )
         for again in (False, True):
             lease = await self._lease(beginning)
-            turn = self._keeper.turn(lease, beginning)
+            turn = self._keeper.turn(lease.spec, lease.client, beginning)
             if again:
                 # A look at the daemon may have left a connection that is closed with
                 # this request, too: it would be sent once more.

@@ -1,7 +1,8 @@
 """
 Keeper: keeps conversations through swaps. What the fleet and the api call.
 
-It has a `Life` for each daemon that is up, and a `Store` for all that is saved.
+It is the fleet's `Conversations`. It has a `Life` for each daemon that is up, and a
+`Store` for all that is saved.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,8 +28,6 @@ from swapgate.continuity.places import Place, command_of, place_of
 from swapgate.continuity.slots import Slots
 from swapgate.continuity.store import InThread, Store
 from swapgate.continuity.transfers import CALLED_OFF, Transfers
-from swapgate.fleet.conversations import Conversations
-from swapgate.fleet.lease import Lease
 from swapgate.upstream.client import UpstreamClient
 
 # Below the state folder.
@@ -60,7 +59,7 @@ def root_of(state_dir: str) -> str:
 
 
 @define(eq=False)
-class Keeper(Conversations):
+class Keeper:
     """
     All models'.
 
@@ -192,14 +191,16 @@ class Keeper(Conversations):
             return None
         return beginning_of(body, key_name or "")
 
-    def turn(self, lease: Lease, beginning: Beginning | None) -> Turn | None:
+    def turn(
+        self, spec: ModelSpec, client: UpstreamClient, beginning: Beginning | None
+    ) -> Turn | None:
         """
         A request of a conversation has its lease; None where none are kept.
         """
-        life = self._lives.get(lease.client)
+        life = self._lives.get(client)
         if life is None:
             # It was up before the gateway, or it is one whose are never kept.
-            life = self._life(lease.spec, lease.client)
+            life = self._life(spec, client)
             if life is None:
                 return None
             self._open(life, None)

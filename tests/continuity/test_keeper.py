@@ -17,8 +17,8 @@ from swapgate.config.loader import Config
 from swapgate.config.model import ModelSpec
 from swapgate.continuity.folder import Folder, ModelRecord
 from swapgate.continuity.keeper import Keeper, not_kept
+from swapgate.continuity.life import Turn
 from swapgate.continuity.places import folder_name
-from swapgate.fleet.lease import Lease
 from swapgate.upstream.client import UpstreamClient
 from tests.continuity.test_slots import FakeDaemon
 from tests.continuity.test_snapshots import snapshot
@@ -73,9 +73,9 @@ class KeeperCase(SynchronousTestCase):
         found = self.keeper.healthy(self.spec, self.client, [])
         return self.successResultOf(found)
 
-    def lease(self, spec: ModelSpec | None = None) -> Lease:
-        release = cast(Any, None)
-        return Lease(spec or self.spec, self.client, release, 0.0, False)
+    def turn(self, key_name: str | None = None) -> Turn | None:
+        beginning = self.keeper.beginning("m", BODY, key_name)
+        return self.keeper.turn(self.spec, self.client, beginning)
 
     def shown(self) -> tuple[object, object]:
         status = self.keeper.status(self.spec, self.client)
@@ -158,7 +158,7 @@ class FleetTests(KeeperCase):
         self.keeper.configure(self.config(evolve(self.spec, continuity="off")))
         self.assertTrue(self.healthy())
         self.assertEqual(self.daemon.asked, [])
-        self.assertIsNone(self.keeper.turn(self.lease(), None))
+        self.assertIsNone(self.turn())
         self.assertIsNone(self.keeper.beginning("m", BODY, None))
         self.assertIsNone(self.keeper.beginning("unknown", BODY, None))
         self.assertEqual(self.shown(), (False, "continuity = off"))
@@ -188,7 +188,7 @@ class FleetTests(KeeperCase):
         """
         A daemon that was up before has its conversations kept from then on.
         """
-        turn = self.keeper.turn(self.lease(), self.keeper.beginning("m", BODY, "key"))
+        turn = self.turn("key")
         assert turn is not None
         self.assertGreater(len(turn.beginning), 400)
         self.assertEqual(self.shown(), (True, None))
@@ -214,7 +214,7 @@ class FleetTests(KeeperCase):
         """
         What was said until then is not saved any more.
         """
-        turn = self.keeper.turn(self.lease(), self.keeper.beginning("m", BODY, None))
+        turn = self.turn()
         assert turn is not None
         turn.ended(b"")
         purged = Deferred.fromCoroutine(self.keeper.purge())
