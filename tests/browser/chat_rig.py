@@ -31,7 +31,7 @@ class ChatCase(BrowserCase):
         Open it, and wait until it knows the models; what it asks is kept.
         """
         page = self.context(**options).new_page()
-        page.on("request", self._note)
+        page.context.on("request", self._note)
         page.goto(self.url + path)
         self.ready(page)
         return page

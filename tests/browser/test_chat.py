@@ -322,6 +322,23 @@ class AnswerTests(ChatCase):
         self.until_over(page)
         self.assertTrue(self.said(page).startswith(shown.strip()))
 
+    def test_a_tab_that_is_duplicated(self) -> None:
+        """
+        It shows what came, and asks for no answer that is on its way already.
+        """
+        self.start(a=SLOW)
+        page = self.chat()
+        self.say(page, "count")
+        page.get_by_text("one two three four five").wait_for()
+        with page.expect_popup() as opened:
+            page.evaluate("() => { window.open(location.href); }")
+        other = opened.value
+        other.get_by_text("one two three four five").wait_for()
+        other.get_by_role("button", name="Continue").wait_for()
+        self.assertEqual(len(self.asked), 1)
+        page.get_by_role("button", name="Stop").click()
+        self.until_over(page)
+
     def test_a_page_that_was_closed(self) -> None:
         """
         Another page shows what came, says why it ended, and does not go on by itself.

@@ -2,9 +2,9 @@
  * All conversations: which one is open, what is done to one as a whole.
  */
 
-import { Session } from "./chat_session.js";
+import { Session, keepWhatRuns } from "./chat_session.js";
 import { askName } from "./chat_settings.js";
-import { runningHere } from "./chat_store.js";
+import { takeRunning } from "./chat_store.js";
 import { download, fromJSON, toJSON, toMarkdown } from "./chat_transfer.js";
 
 const WORDS = {
@@ -51,7 +51,7 @@ export class Library extends EventTarget {
    */
   async begin(model) {
     this.records = await this.#store.conversations();
-    const cut = runningHere();
+    const cut = takeRunning();
     await this.#fromAddress(model);
     if (cut.size) await this.#resume(cut);
   }
@@ -133,6 +133,7 @@ export class Library extends EventTarget {
   /** The page may be going. */
   keep() {
     for (const session of this.#sessions.values()) session.keep();
+    keepWhatRuns();
   }
 
   async #put(record, turns, files) {

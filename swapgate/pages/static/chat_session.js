@@ -6,7 +6,7 @@
 
 import { GatewayError } from "./gateway.js";
 import { chatBody } from "./chat_request.js";
-import { keepPartial, newId, setRunningHere } from "./chat_store.js";
+import { keepPartial, keepRunning, newId } from "./chat_store.js";
 import { streamChat } from "./chat_stream.js";
 
 const SAVE_MS = 1000;
@@ -235,7 +235,6 @@ export class Session extends EventTarget {
   #run(turn, answer) {
     const run = { over: new AbortController(), conversation: this.record.id };
     running.set(answer.id, run);
-    tellRunning();
     run.ended = this.#ask(turn, answer, run.over);
     return run.ended;
   }
@@ -283,16 +282,15 @@ export class Session extends EventTarget {
     }
     clearInterval(saving);
     running.delete(answer.id);
-    tellRunning();
     this.record.updated = Date.now();
     this.#changed(answer);
     await saveAll();
   }
 }
 
-/** Let a reload of this tab know what it cuts. */
-function tellRunning() {
-  setRunningHere(Array.from(running, ([id, { conversation }]) => [id, conversation]));
+/** The page may be going: let a reload of this tab know what it cuts. */
+export function keepWhatRuns() {
+  keepRunning(Array.from(running, ([id, { conversation }]) => [id, conversation]));
 }
 
 /** What of a turn is worth keeping. */

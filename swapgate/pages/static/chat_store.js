@@ -191,16 +191,21 @@ function mergePartial(answer) {
 }
 
 /**
- * @returns {Map<string, string>} of the answers that were on their way in this tab, the
- *   ids of their conversations
+ * Not kept before the page goes: a tab that is duplicated gets all that is kept for this
+ * one, and would ask for the same answers.
+ *
+ * @param {[string, string][]} running ids of the answers that are on their way in this
+ *   tab, each with that of its conversation
  */
-export function runningHere() {
-  return new Map(JSON.parse(sessionStorage.getItem(RUNNING) ?? "[]"));
+export function keepRunning(running) {
+  sessionStorage.setItem(RUNNING, JSON.stringify(running));
 }
 
-/** @param {[string, string][]} running the same, as pairs */
-export function setRunningHere(running) {
-  sessionStorage.setItem(RUNNING, JSON.stringify(running));
+/** @returns {Map<string, string>} what was kept of this tab, once */
+export function takeRunning() {
+  const kept = sessionStorage.getItem(RUNNING);
+  sessionStorage.removeItem(RUNNING);
+  return new Map(JSON.parse(kept ?? "[]"));
 }
 
 function done(request) {
