@@ -58,8 +58,6 @@ class _WholeBody(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._data += data
-
-    def read_ended(self) -> None:
         if len(self._data) > _MOST_BYTES and not self.read.called:
             self.read.errback(Refused(_OK, "its answer is too long"))
             self.transport.abortConnection()

@@ -36,7 +36,6 @@ class FakeDaemon:
         reader.makeConnection(cast(Any, self))
         for start in range(0, len(self.body), 2**20):
             cast(Protocol, reader).dataReceived(self.body[start : start + 2**20])
-            reader.read_ended()
         end = ResponseDone() if self.whole else ConnectionLost()
         reader.connectionLost(Failure(end))
 
