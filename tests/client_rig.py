@@ -117,6 +117,27 @@ class Asker:
         return seen
 
 
+class LangChainAsker(Asker):
+    """
+    LangChain's models are asked alike, whatever API they speak.
+    """
+
+    def model(self, model: str) -> Any:
+        raise NotImplementedError
+
+    def chat(self, model: str) -> str:
+        return str(self.model(model).invoke(QUESTION).content)
+
+    def stream(self, model: str) -> Iterator[str]:
+        for chunk in self.model(model).stream(QUESTION):
+            yield chunk.content
+
+    def call(self, model: str) -> tuple[str, Any]:
+        bound = self.model(model).bind_tools([FUNCTION])
+        [call] = bound.invoke(QUESTION).tool_calls
+        return call["name"], call["args"]
+
+
 class ClientTests(TwistdCase):
     """
     What one client must show. Import the module, not this: trial runs what it finds.

@@ -17,9 +17,11 @@ from swapgate.config.model import ModelSpec
 from swapgate.config.values import Upstream
 from swapgate.continuity.keeper import Keeper
 from swapgate.daemons import Daemon, Owner
+from swapgate.fleet.conversations import NO_CONVERSATIONS, Conversations
 from swapgate.fleet.history import LoadTimes
 from swapgate.fleet.lifecycle import Phase
 from swapgate.fleet.moves import ModelView
+from swapgate.fleet.scheduler import Scheduler
 from swapgate.upstream.client import UpstreamClient
 
 # A short name for the gateway.
@@ -264,6 +266,16 @@ class Farm:
         client = FakeClient(health if up else ConnectionRefusedError())
         self.clients[daemon.name] = client
         return cast(UpstreamClient, client)
+
+    def scheduler(self, conversations: Conversations = NO_CONVERSATIONS) -> Scheduler:
+        return Scheduler(
+            self.config,
+            self.make_daemon,
+            self.clock,
+            self.make_client,
+            load_times(),
+            conversations,
+        )
 
     def pass_time(self, seconds: float) -> None:
         self.clock.pump([0.01] * round(seconds * 100))

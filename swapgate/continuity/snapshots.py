@@ -28,7 +28,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     :ivar digests: the beginning of the conversation that is in it.
     :ivar tokens: all that it holds.
     :ivar prompt_tokens: those of them that its last request sent; None is unknown.
-    :ivar mtime_ns: of the file, which nobody writes again.
+    :ivar mtime_ns: of the file, which is never written again.
     :ivar ends: a digest of the file's head and tail.
     :ivar used_s: when it was last saved or restored, in seconds of the epoch.
     """

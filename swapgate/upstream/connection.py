@@ -76,7 +76,7 @@ class UpstreamConnection(Protocol):
         self._is_asked = False
         self._asked: Deferred[Response] | None = None
         self._reader: Any = None
-        # Nobody reads the response yet.
+        # The response has no reader yet.
         self._is_paused = False
         #: Why the response is over; None while it is not.
         self.ended: Failure | None = None

@@ -13,10 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from swapgate.api.resource import Gateway
 from swapgate.config.limits import Limits
 from swapgate.fleet.lease import Cut, NotLoaded, QueuedRequest
-from swapgate.fleet.scheduler import Scheduler
 from swapgate.server.site import GatewaySite
 from tests.api.test_resource import Client
-from tests.doubles import ACCESS, Farm, config_of, keeper, load_times, model
+from tests.doubles import ACCESS, Farm, config_of, keeper, model
 from tests.fleet.test_scheduler import nothing_to_clear
 from tests.gate import ROOT
 from tests.rig import unchunked
@@ -32,13 +31,7 @@ class AdminCase(SynchronousTestCase):
             model("a", aliases=("Model A",)), model("org/b", preload=True), budget=10
         )
         self.farm = Farm(config)
-        self.scheduler = Scheduler(
-            config,
-            self.farm.make_daemon,
-            self.farm.clock,
-            self.farm.make_client,
-            load_times(),
-        )
+        self.scheduler = self.farm.scheduler()
         gateway = Gateway(config, self.scheduler, self.farm.clock, 1, keeper())
         self.site = GatewaySite(
             gateway, access=ACCESS, reactor=self.farm.clock, limits=Limits()

@@ -279,7 +279,7 @@ class ChatTests(SynchronousTestCase):
 
     def test_ignored_options(self) -> None:
         """
-        Null, what belongs to a load, what nobody knows; a limit that is none.
+        Null, what belongs to a load, what is unknown; a limit that is none.
         """
         for options in (
             None,

@@ -199,7 +199,7 @@ class WholeTests(ChatCase):
 
     def test_errors(self) -> None:
         """
-        In Ollama's shape, whoever's they are.
+        In Ollama's shape, the gateway's and the engine's.
         """
         self.chat(Daemon(), messages=MESSAGES, stream=False)
         self.daemon.say(whole(b"400 Bad Request", error={"message": "too long"}))

@@ -472,7 +472,7 @@ class HostileTests(ChatCase):
 
     def test_inert(self) -> None:
         """
-        Nothing runs, nothing is loaded, nobody is led away; the policy forbids nothing,
+        Nothing runs, nothing is loaded, no page is left; the policy forbids nothing,
         as nothing was tried.
         """
         text = self.folder / "text"

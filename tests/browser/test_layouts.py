@@ -155,17 +155,24 @@ class KeyTests(ChatCase):
 
     expected = ("status of 401",)
 
-    def test_key(self) -> None:
+    def locked(self, options: str = "") -> Page:
         """
-        It is asked for once; it can be forgotten.
+        A page on a gateway that wants a key.
         """
         keys = self.folder / "keys"
         keys.write_text(f"me: {KEY}\n")
         keys.chmod(0o600)
-        self.general = f"api_keys = file:{keys}"
+        self.general = f"api_keys = file:{keys}\n{options}"
         self.start(a="")
         page = self.context().new_page()
         page.goto(self.url)
+        return page
+
+    def test_key(self) -> None:
+        """
+        It is asked for once; it can be forgotten.
+        """
+        page = self.locked()
         page.get_by_role("dialog").wait_for()
         self.assertEqual(self.axe(page), [])
         page.get_by_label("Key", exact=True).fill(KEY)
@@ -189,13 +196,7 @@ class KeyTests(ChatCase):
         """
         The page stays, and asks when something is sent.
         """
-        keys = self.folder / "keys"
-        keys.write_text(f"me: {KEY}\n")
-        keys.chmod(0o600)
-        self.general = f"api_keys = file:{keys}\nmodels_need_key = no"
-        self.start(a="")
-        page = self.context().new_page()
-        page.goto(self.url)
+        page = self.locked("models_need_key = no")
         page.get_by_role("button", name="Not now").click()
         expect(page.locator(".picker-name")).to_have_text("a")
         self.say(page, "hello")

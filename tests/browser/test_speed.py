@@ -167,7 +167,7 @@ class SpeedTests(ChatCase):
 
     def test_scrolling(self) -> None:
         """
-        It follows who is at the end, and nobody else.
+        It follows a reader who is at the end, and no other.
         """
         text = self.folder / "text"
         text.write_text(LONG[:4000], "utf-8")

@@ -42,7 +42,7 @@ class OllamaAsker(rig.Asker):
         return list(found)
 
 
-class LangChainAsker(rig.Asker):
+class LangChainAsker(rig.LangChainAsker):
     """
     `langchain-ollama`.
     """
@@ -51,18 +51,6 @@ class LangChainAsker(rig.Asker):
 
     def model(self, model: str) -> Any:
         return ChatOllama(model=model, base_url=self.url)
-
-    def chat(self, model: str) -> str:
-        return str(self.model(model).invoke(rig.QUESTION).content)
-
-    def stream(self, model: str) -> Iterator[str]:
-        for chunk in self.model(model).stream(rig.QUESTION):
-            yield chunk.content
-
-    def call(self, model: str) -> tuple[str, Any]:
-        bound = self.model(model).bind_tools([rig.FUNCTION])
-        [call] = bound.invoke(rig.QUESTION).tool_calls
-        return call["name"], call["args"]
 
     def embed(self, model: str) -> list[float]:
         client: Any = OllamaEmbeddings(model=model, base_url=self.url)

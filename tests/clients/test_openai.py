@@ -83,7 +83,7 @@ class ResponsesAsker(rig.Asker):
         return call.name, json.loads(call.arguments)
 
 
-class LangChainAsker(rig.Asker):
+class LangChainAsker(rig.LangChainAsker):
     """
     `langchain-openai`.
     """
@@ -91,18 +91,6 @@ class LangChainAsker(rig.Asker):
     def model(self, model: str) -> Any:
         url = f"{self.url}/v1"
         return ChatOpenAI(model=model, base_url=url, api_key="none")
-
-    def chat(self, model: str) -> str:
-        return str(self.model(model).invoke(rig.QUESTION).content)
-
-    def stream(self, model: str) -> Iterator[str]:
-        for chunk in self.model(model).stream(rig.QUESTION):
-            yield chunk.content
-
-    def call(self, model: str) -> tuple[str, Any]:
-        bound = self.model(model).bind_tools([rig.FUNCTION])
-        [call] = bound.invoke(rig.QUESTION).tool_calls
-        return call["name"], call["args"]
 
     def embed(self, model: str) -> list[float]:
         client: Any = OpenAIEmbeddings(

@@ -99,8 +99,8 @@ class SettleTests(TableCase):
 
     def test_unknown(self) -> None:
         """
-        A slot that nobody of ours has used holds nothing known; another daemon's slot
-        is passed over.
+        A slot that was used past us holds nothing known; another daemon's slot is
+        passed over.
         """
         self.begin(1)
         self.look(view(0, 5, 40), view(9, 1, 1))

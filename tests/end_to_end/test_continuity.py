@@ -163,7 +163,7 @@ class SurvivalTests(ContinuityCase):
 
     async def test_private(self) -> None:
         """
-        Nobody else may look, no backup has it, and no name tells anything.
+        No other user may look, no backup has it, and no name tells anything.
         """
         await self.begin()
         await self.say(LONG)

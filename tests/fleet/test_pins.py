@@ -6,8 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.config.loader import Config
 from swapgate.fleet.lease import Lease, TooLarge
-from swapgate.fleet.scheduler import Scheduler
-from tests.doubles import Farm, config_of, load_times, model
+from tests.doubles import Farm, config_of, model
 
 
 class PinTests(SynchronousTestCase):
@@ -17,13 +16,7 @@ class PinTests(SynchronousTestCase):
 
     def begin(self, config: Config) -> None:
         self.farm = Farm(config)
-        self.scheduler = Scheduler(
-            config,
-            self.farm.make_daemon,
-            self.farm.clock,
-            self.farm.make_client,
-            load_times(),
-        )
+        self.scheduler = self.farm.scheduler()
 
     def load(self, name: str) -> Lease:
         lease = self.scheduler.lease(name)

@@ -17,8 +17,7 @@ from swapgate.fleet.lease import (
     UnknownModel,
 )
 from swapgate.fleet.lifecycle import Event, ImpossibleEvent
-from swapgate.fleet.scheduler import Scheduler
-from tests.doubles import Farm, config_of, load_times, model
+from tests.doubles import Farm, config_of, model
 
 
 async def nothing_to_clear() -> None:
@@ -38,13 +37,7 @@ class FleetCase(SynchronousTestCase):
     def use(self, *models: ModelSpec, budget: int = 10, **options: Any) -> None:
         config = config_of(*models, budget=budget, **options)
         self.farm = Farm(config)
-        self.scheduler = Scheduler(
-            config,
-            self.farm.make_daemon,
-            self.farm.clock,
-            self.farm.make_client,
-            load_times(),
-        )
+        self.scheduler = self.farm.scheduler()
         self.leases: dict[Deferred[Lease], Lease] = {}
 
     def ask(self, name: str) -> Deferred[Lease]:

@@ -11,9 +11,8 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from swapgate.config.model import ModelSpec
 from swapgate.fleet.conversations import Conversations, NoConversations
 from swapgate.fleet.lease import LoadFailed, QueuedRequest
-from swapgate.fleet.scheduler import Scheduler
 from swapgate.upstream.client import UpstreamClient
-from tests.doubles import Farm, config_of, load_times, model
+from tests.doubles import Farm, config_of, model
 from tests.fleet.test_scheduler import FleetCase
 
 
@@ -52,14 +51,7 @@ class ConversationsCase(FleetCase):
         config = config_of(model("a"), model("b"))
         self.farm = Farm(config)
         self.conversations = FakeConversations()
-        self.scheduler = Scheduler(
-            config,
-            self.farm.make_daemon,
-            self.farm.clock,
-            self.farm.make_client,
-            load_times(),
-            self.conversations,
-        )
+        self.scheduler = self.farm.scheduler(self.conversations)
         self.leases = {}
         self.cancelled: list[object] = []
 

@@ -10,8 +10,7 @@ from attrs import define
 from twisted.trial.unittest import SynchronousTestCase
 
 from swapgate.fleet.lease import Lease
-from swapgate.fleet.scheduler import Scheduler
-from tests.doubles import Farm, config_of, load_times, model
+from tests.doubles import Farm, config_of, model
 
 BUDGET, STEP_S, LASTS_S = 10, 0.05, 90.0
 
@@ -55,13 +54,7 @@ class Traffic:
         )
         self._farm = Farm(config)
         self._clock = self._farm.clock
-        self._scheduler = Scheduler(
-            config,
-            self._farm.make_daemon,
-            self._clock,
-            self._farm.make_client,
-            load_times(),
-        )
+        self._scheduler = self._farm.scheduler()
 
     @property
     def bound_s(self) -> float:

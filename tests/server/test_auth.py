@@ -2,7 +2,7 @@
 Authorization: what `swapgate.server.auth` decides, request by request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from attrs import asdict, evolve, frozen
@@ -64,13 +64,15 @@ class Case(SynchronousTestCase):
     One request is granted or refused.
     """
 
+    pages: Container[str] = ()
+
     def admits(
         self,
         request: RequestOrigin,
         access: Access = NOTHING,
         listener: Listener = LISTENER,
     ) -> Grant:
-        return admit(access, listener, request.head)
+        return admit(access, listener, request.head, self.pages)
 
     def refuses(
         self,
@@ -78,7 +80,9 @@ class Case(SynchronousTestCase):
         access: Access = NOTHING,
         listener: Listener = LISTENER,
     ) -> APIError:
-        refusal = self.assertRaises(APIError, admit, access, listener, request.head)
+        refusal = self.assertRaises(
+            APIError, admit, access, listener, request.head, self.pages
+        )
         assert isinstance(refusal, APIError)
         return refusal
 
@@ -295,17 +299,7 @@ class OwnPageTests(Case):
     The gateway's own pages: a link opens them, and they need no key.
     """
 
-    def refuses(
-        self,
-        request: RequestOrigin,
-        access: Access = NOTHING,
-        listener: Listener = LISTENER,
-    ) -> APIError:
-        refusal = self.assertRaises(
-            APIError, admit, access, listener, request.head, PAGES
-        )
-        assert isinstance(refusal, APIError)
-        return refusal
+    pages = PAGES
 
     def test_links(self) -> None:
         """
@@ -323,7 +317,7 @@ class OwnPageTests(Case):
             evolve(LINK, origin=["http://127.0.0.1"]),
         ):
             with self.subTest(link):
-                self.assertEqual(admit(NOTHING, LISTENER, link.head, PAGES), Grant())
+                self.assertEqual(self.admits(link), Grant())
 
     def test_nothing_else(self) -> None:
         """
@@ -376,7 +370,7 @@ class OwnPageTests(Case):
         """
         What may be opened may not be read by the page that opens it.
         """
-        granted = admit(LISTED, LISTENER, LINK.head, PAGES)
+        granted = self.admits(LINK, LISTED)
         self.assertEqual(granted.headers, (("Vary", "Origin"),))
 
     def test_no_key(self) -> None:
@@ -386,9 +380,9 @@ class OwnPageTests(Case):
         access = Access(keys=KEYS, models_need_key=True)
         for path in ("/", "/status", "/pages/chat.js"):
             request = RequestOrigin(target=path, host=[HOST])
-            self.assertEqual(admit(access, LISTENER, request.head, PAGES), Grant())
+            self.assertEqual(self.admits(request, access), Grant())
             keyed = evolve(request, authorization=["Bearer sk-two"])
-            granted = admit(access, LISTENER, keyed.head, PAGES)
+            granted = self.admits(keyed, access)
             self.assertEqual(granted.key_name, "phone")
             posted = evolve(request, method="POST")
             self.assertEqual(self.refuses(posted, access).status, 401)

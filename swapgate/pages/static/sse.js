@@ -41,7 +41,7 @@ export async function* readEvents(body, heard = () => {}) {
       }
     }
   } finally {
-    // Whoever stops reading ends the request with it.
+    // A caller that stops reading ends the request with it.
     reader.cancel().catch(() => {});
   }
 }
